@@ -1,0 +1,290 @@
+#include "base/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "base/errno_status.h"
+#include "base/file.h"
+#include "base/status_macros.h"
+
+namespace podvisor {
+namespace {
+
+struct ProcessStat {
+  char state = '?';
+  uint64_t start_ticks = 0;
+};
+
+absl::StatusOr<ProcessStat> ReadStat(pid_t pid) {
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadFile(absl::StrCat("/proc/", pid, "/stat"), 4096));
+  // The command name may hold anything, parentheses too: fields begin after
+  // the last one.
+  const size_t end = text.rfind(')');
+  if (end == std::string::npos) {
+    return absl::DataLossError("/proc/PID/stat has no command name");
+  }
+  const std::vector<std::string> fields = absl::StrSplit(
+      absl::string_view(text).substr(end + 1), ' ', absl::SkipEmpty());
+  ProcessStat stat;
+  // Field 3 (state) is fields[0], field 22 (starttime) is fields[19].
+  if (fields.size() < 20 || !absl::SimpleAtoi(fields[19], &stat.start_ticks)) {
+    return absl::DataLossError("/proc/PID/stat is too short");
+  }
+  stat.state = fields[0][0];
+  return stat;
+}
+
+int MillisUntil(absl::Time deadline) {
+  if (deadline == absl::InfiniteFuture()) return -1;
+  const int64_t millis = absl::ToInt64Milliseconds(
+      absl::Ceil(deadline - absl::Now(), absl::Milliseconds(1)));
+  return static_cast<int>(std::clamp<int64_t>(millis, 0, 1'000'000'000));
+}
+
+// posix_spawn wants argv as char*.
+std::vector<char*> Pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
+  for (const std::string& s : strings) {
+    pointers.push_back(const_cast<char*>(s.c_str()));
+  }
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+struct FileActions {
+  posix_spawn_file_actions_t actions;
+  FileActions() { posix_spawn_file_actions_init(&actions); }
+  ~FileActions() { posix_spawn_file_actions_destroy(&actions); }
+};
+
+struct Attributes {
+  posix_spawnattr_t attributes;
+  Attributes() { posix_spawnattr_init(&attributes); }
+  ~Attributes() { posix_spawnattr_destroy(&attributes); }
+};
+
+int ExitCode(int wait_status) {
+  if (WIFSIGNALED(wait_status)) return 128 + WTERMSIG(wait_status);
+  return WEXITSTATUS(wait_status);
+}
+
+struct Pipe {
+  UniqueFd read;
+  UniqueFd write;
+};
+
+absl::StatusOr<Pipe> MakePipe() {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe2");
+  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+// Reads what is there; false at end of file.
+bool Drain(int fd, std::string& into, size_t max_bytes) {
+  char buffer[16384];
+  const ssize_t n = read(fd, buffer, sizeof(buffer));
+  if (n < 0) return errno == EINTR || errno == EAGAIN;
+  if (n == 0) return false;
+  const size_t room = max_bytes - std::min(max_bytes, into.size());
+  into.append(buffer, std::min<size_t>(n, room));
+  return true;
+}
+
+// The parent's ends of a running command's pipes.
+struct CommandPipes {
+  UniqueFd in;
+  UniqueFd out;
+  UniqueFd err;
+  size_t written = 0;
+};
+
+// One round of feeding and draining, at most 100 ms long.
+void Pump(CommandPipes& pipes, const CommandOptions& options,
+          CommandResult& result, int timeout_ms) {
+  pollfd polled[] = {{pipes.out.get(), POLLIN, 0},
+                     {pipes.err.get(), POLLIN, 0},
+                     {pipes.in.get(), POLLOUT, 0}};
+  if (poll(polled, 3, timeout_ms) <= 0) return;
+  if (polled[0].revents != 0 &&
+      !Drain(pipes.out.get(), result.stdout_data, options.max_output_bytes)) {
+    pipes.out.Reset();
+  }
+  if (polled[1].revents != 0 &&
+      !Drain(pipes.err.get(), result.stderr_data, options.max_output_bytes)) {
+    pipes.err.Reset();
+  }
+  if (polled[2].revents != 0) {
+    const ssize_t n =
+        write(pipes.in.get(), options.stdin_data.data() + pipes.written,
+              options.stdin_data.size() - pipes.written);
+    if (n > 0) pipes.written += n;
+    const bool broken = n < 0 && errno != EAGAIN && errno != EINTR;
+    if (broken || pipes.written == options.stdin_data.size()) pipes.in.Reset();
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<ProcessIdentity> IdentifyProcess(pid_t pid) {
+  ASSIGN_OR_RETURN(const ProcessStat stat, ReadStat(pid));
+  return ProcessIdentity{pid, stat.start_ticks};
+}
+
+bool IsAlive(const ProcessIdentity& process) {
+  const absl::StatusOr<ProcessStat> stat = ReadStat(process.pid);
+  return stat.ok() && stat->start_ticks == process.start_ticks &&
+         stat->state != 'Z' && stat->state != 'X';
+}
+
+absl::StatusOr<ProcessIdentity> Spawn(const SpawnOptions& options) {
+  if (options.argv.empty()) return absl::InvalidArgumentError("empty argv");
+  FileActions files;
+  UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null.valid()) return ErrnoStatus(errno, "/dev/null");
+
+  // Descriptors first go to numbers that clash with no source or target, so
+  // that one mapping cannot overwrite what the next one still needs.
+  std::vector<std::pair<int, int>> wanted = options.fds;
+  const int standard[] = {options.stdin_fd, options.stdout_fd,
+                          options.stderr_fd};
+  for (int i = 0; i < 3; ++i) {
+    wanted.emplace_back(standard[i] >= 0 ? standard[i] : null.get(), i);
+  }
+  int highest = 2;
+  for (const auto& [from, to] : wanted) {
+    highest = std::max({highest, from, to});
+  }
+  std::vector<UniqueFd> parked;
+  for (const auto& [from, to] : wanted) {
+    parked.emplace_back(fcntl(from, F_DUPFD_CLOEXEC, highest + 1));
+    if (!parked.back().valid()) return ErrnoStatus(errno, "F_DUPFD_CLOEXEC");
+    posix_spawn_file_actions_adddup2(&files.actions, parked.back().get(), to);
+  }
+
+  Attributes spawn;
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&spawn.attributes, &none);
+  posix_spawnattr_setsigdefault(&spawn.attributes, &all);
+  short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+  if (options.new_session) flags |= POSIX_SPAWN_SETSID;
+  posix_spawnattr_setflags(&spawn.attributes, flags);
+
+  pid_t pid = 0;
+  const int error = posix_spawnp(
+      &pid, options.argv[0].c_str(), &files.actions, &spawn.attributes,
+      Pointers(options.argv).data(), Pointers(options.env).data());
+  if (error != 0) return ErrnoStatus(error, options.argv[0]);
+  // It is our child and not yet reaped, so even a process that has already
+  // ended can be identified.
+  return IdentifyProcess(pid);
+}
+
+absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
+                                absl::Time deadline) {
+  UniqueFd pidfd(syscall(SYS_pidfd_open, process.pid, 0));
+  const absl::StatusOr<ProcessIdentity> now = IdentifyProcess(process.pid);
+  if (!pidfd.valid() || !now.ok() || *now != process) return 0;
+  pollfd polled = {pidfd.get(), POLLIN, 0};
+  int ready = 0;
+  do {
+    ready = poll(&polled, 1, MillisUntil(deadline));
+  } while (ready < 0 && errno == EINTR);
+  if (ready == 0) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("process ", process.pid, " is still running"));
+  }
+  int status = 0;
+  if (waitpid(process.pid, &status, WNOHANG) == process.pid) return status;
+  return 0;
+}
+
+absl::Status KillGroup(const ProcessIdentity& process, absl::Time deadline) {
+  const absl::StatusOr<ProcessIdentity> now = IdentifyProcess(process.pid);
+  // The pid cannot be reused while its process group has members, so the
+  // group is the one we started exactly when the leader is, or was, ours.
+  if (now.ok() && *now != process) return absl::OkStatus();
+  if (kill(-process.pid, SIGKILL) != 0 && errno != ESRCH) {
+    return ErrnoStatus(errno, absl::StrCat("kill process group ", process.pid));
+  }
+  return WaitProcess(process, deadline).status();
+}
+
+absl::StatusOr<CommandResult> RunCommand(const CommandOptions& options) {
+  ASSIGN_OR_RETURN(Pipe in, MakePipe());
+  ASSIGN_OR_RETURN(Pipe out, MakePipe());
+  ASSIGN_OR_RETURN(Pipe err, MakePipe());
+  fcntl(in.write.get(), F_SETFL, O_NONBLOCK);
+
+  SpawnOptions spawn;
+  spawn.argv = options.argv;
+  spawn.env = options.env;
+  spawn.stdin_fd = in.read.get();
+  spawn.stdout_fd = out.write.get();
+  spawn.stderr_fd = err.write.get();
+  ASSIGN_OR_RETURN(const ProcessIdentity process, Spawn(spawn));
+  in.read.Reset();
+  out.write.Reset();
+  err.write.Reset();
+
+  CommandPipes pipes = {std::move(in.write), std::move(out.read),
+                        std::move(err.read)};
+  if (options.stdin_data.empty()) pipes.in.Reset();
+  CommandResult result;
+  for (;;) {
+    const absl::StatusOr<int> status = WaitProcess(process, absl::Now());
+    if (status.ok()) {
+      // What is in the pipes now is all that the command itself wrote.
+      for (UniqueFd* fd : {&pipes.out, &pipes.err}) {
+        if (fd->valid()) fcntl(fd->get(), F_SETFL, O_NONBLOCK);
+      }
+      std::string* sinks[] = {&result.stdout_data, &result.stderr_data};
+      for (int i = 0; i < 2; ++i) {
+        const UniqueFd& fd = i == 0 ? pipes.out : pipes.err;
+        size_t before = 0;
+        do {
+          before = sinks[i]->size();
+        } while (fd.valid() &&
+                 Drain(fd.get(), *sinks[i], options.max_output_bytes) &&
+                 sinks[i]->size() > before);
+      }
+      result.exit_code = ExitCode(*status);
+      return result;
+    }
+    const bool cancelled = options.cancelled && options.cancelled();
+    if (cancelled || absl::Now() >= options.deadline) {
+      RETURN_IF_ERROR(KillGroup(process, absl::Now() + absl::Seconds(10)));
+      const std::string name = options.argv[0];
+      if (cancelled) return absl::CancelledError(name + " was cancelled");
+      return absl::DeadlineExceededError(name + " took too long");
+    }
+    const bool open = pipes.out.valid() || pipes.err.valid();
+    if (open) {
+      Pump(pipes, options, result,
+           std::min(100, MillisUntil(options.deadline) & 0x7fffffff));
+    } else {
+      (void)WaitProcess(
+          process,
+          std::min(options.deadline, absl::Now() + absl::Milliseconds(100)));
+      // A finished process is seen, with its status, at the top.
+    }
+  }
+}
+
+}  // namespace podvisor
