@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +23,9 @@
 
 namespace podvisor {
 namespace {
+
+// How often a running command is asked for its end and for cancellation.
+constexpr absl::Duration kLookAgain = absl::Milliseconds(100);
 
 struct ProcessStat {
   char state = '?';
@@ -138,6 +142,17 @@ void Pump(CommandPipes& pipes, const CommandOptions& options,
   }
 }
 
+// What is in the pipe when the command has ended is all that it wrote; a
+// grandchild may keep the pipe open for ever.
+void DrainRest(const UniqueFd& fd, std::string& into, size_t max_bytes) {
+  if (!fd.valid()) return;
+  fcntl(fd.get(), F_SETFL, O_NONBLOCK);
+  int left = 0;
+  while (ioctl(fd.get(), FIONREAD, &left) == 0 && left > 0 &&
+         Drain(fd.get(), into, max_bytes)) {
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<ProcessIdentity> IdentifyProcess(pid_t pid) {
@@ -248,22 +263,14 @@ absl::StatusOr<CommandResult> RunCommand(const CommandOptions& options) {
   if (options.stdin_data.empty()) pipes.in.Reset();
   CommandResult result;
   for (;;) {
-    const absl::StatusOr<int> status = WaitProcess(process, absl::Now());
+    // With both pipes closed there is nothing to do but wait for the end.
+    const bool open = pipes.out.valid() || pipes.err.valid();
+    const absl::Time look_again = absl::Now() + kLookAgain;
+    const absl::StatusOr<int> status = WaitProcess(
+        process, open ? absl::Now() : std::min(options.deadline, look_again));
     if (status.ok()) {
-      // What is in the pipes now is all that the command itself wrote.
-      for (UniqueFd* fd : {&pipes.out, &pipes.err}) {
-        if (fd->valid()) fcntl(fd->get(), F_SETFL, O_NONBLOCK);
-      }
-      std::string* sinks[] = {&result.stdout_data, &result.stderr_data};
-      for (int i = 0; i < 2; ++i) {
-        const UniqueFd& fd = i == 0 ? pipes.out : pipes.err;
-        size_t before = 0;
-        do {
-          before = sinks[i]->size();
-        } while (fd.valid() &&
-                 Drain(fd.get(), *sinks[i], options.max_output_bytes) &&
-                 sinks[i]->size() > before);
-      }
+      DrainRest(pipes.out, result.stdout_data, options.max_output_bytes);
+      DrainRest(pipes.err, result.stderr_data, options.max_output_bytes);
       result.exit_code = ExitCode(*status);
       return result;
     }
@@ -274,15 +281,9 @@ absl::StatusOr<CommandResult> RunCommand(const CommandOptions& options) {
       if (cancelled) return absl::CancelledError(name + " was cancelled");
       return absl::DeadlineExceededError(name + " took too long");
     }
-    const bool open = pipes.out.valid() || pipes.err.valid();
     if (open) {
       Pump(pipes, options, result,
-           std::min(100, MillisUntil(options.deadline) & 0x7fffffff));
-    } else {
-      (void)WaitProcess(
-          process,
-          std::min(options.deadline, absl::Now() + absl::Milliseconds(100)));
-      // A finished process is seen, with its status, at the top.
+           MillisUntil(std::min(options.deadline, look_again)));
     }
   }
 }

@@ -82,6 +82,16 @@ TEST(RunCommandTest, DoesNotWaitForAGrandchildThatKeepsThePipe) {
   EXPECT_EQ(result->stdout_data, "done\n");
 }
 
+TEST(RunCommandTest, TheExitCodeIsKeptWhenTheOutputsWereClosedBefore) {
+  for (int i = 0; i < 20; ++i) {
+    const absl::StatusOr<CommandResult> result =
+        RunCommand(Shell("exec >&- 2>&-; sleep 0.01; exit 3"));
+
+    ASSERT_TRUE(result.ok()) << result.status();
+    ASSERT_EQ(result->exit_code, 3);
+  }
+}
+
 TEST(RunCommandTest, AMissingProgramIsNotFound) {
   CommandOptions options;
   options.argv = {"/nonexistent/program"};

@@ -1,0 +1,42 @@
+#ifndef PODVISOR_CRI_CONVERT_STATUS_H_
+#define PODVISOR_CRI_CONVERT_STATUS_H_
+
+#include <string>
+
+#include "sandbox/pod_snapshot.h"
+#include "third_party/cri_api/api.pb.h"
+
+namespace podvisor {
+
+// Snapshots to CRI's messages. Pure. Labels, annotations and mounts go back as
+// they came; resources are what is applied, not what was asked for.
+
+runtime::v1::PodSandbox ToPodSandbox(const PodSnapshot& pod);
+runtime::v1::PodSandboxStatus ToPodSandboxStatus(const PodSnapshot& pod);
+
+runtime::v1::Container ToContainer(const ContainerSnapshot& container);
+runtime::v1::ContainerStatus ToContainerStatus(
+    const ContainerSnapshot& container);
+
+// Of a container that was sampled; without a sample the usage is zero at time
+// zero, and such a container belongs in no reply.
+runtime::v1::ContainerStats ToContainerStats(
+    const ContainerStatsSnapshot& stats);
+
+// The value of the key "info" of a verbose PodSandboxStatus: a JSON object.
+//   sandboxId, state, pid, accelerator, agentVersion, kernelRelease,
+//   bootSeconds, consolePath, cgroupPath, lastError,
+//   vcpus {base, target, plugged, online, max, clamped},
+//   memoryBytes {base, target, plugged, online, max, clamped, shortfall},
+//   memorySlots {used, total}
+// Texts that a guest chose are cleaned.
+std::string PodInfoJson(const PodSnapshot& pod);
+
+// The value of the key "info" of a verbose ContainerStatus: a JSON object with
+// sandboxID, privileged and the applied resources; no secrets, so no
+// environment.
+std::string ContainerInfoJson(const ContainerSnapshot& container);
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_CRI_CONVERT_STATUS_H_

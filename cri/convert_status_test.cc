@@ -1,0 +1,139 @@
+#include "cri/convert_status.h"
+
+#include <string>
+
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+
+namespace podvisor {
+namespace {
+
+PodSnapshot ReadyPod() {
+  PodSnapshot pod;
+  pod.id = PodId(std::string(64, 'a'));
+  pod.spec.metadata = {"web", "uid-1", "default", 3};
+  pod.spec.labels = {{"app", "web"}};
+  pod.spec.annotations = {{"note", "x\ny"}};
+  pod.spec.pid_namespace = NamespaceMode::kContainer;
+  pod.state = SandboxState::kReady;
+  pod.created_at = absl::FromUnixNanos(1'700'000'000'000'000'001);
+  pod.ips = {"10.1.0.4", "fd00::4"};
+  pod.vm.target_vcpus = 4;
+  pod.vm.online_vcpus = 3;
+  pod.vm.shortfall_bytes = 7;
+  return pod;
+}
+
+ContainerSnapshot RunningContainer() {
+  ContainerSnapshot container;
+  container.id = ContainerId(std::string(64, 'b'));
+  container.pod = PodId(std::string(64, 'a'));
+  container.spec.name = "nginx";
+  container.spec.attempt = 1;
+  container.spec.image = "sha256:1";
+  container.spec.user_image = "nginx:1.25";
+  container.spec.mounts = {
+      {"/dev/termination-log", "/host/log", false, false, true}};
+  container.phase = ContainerPhase::kRunning;
+  container.created_at = absl::FromUnixNanos(5);
+  container.started_at = absl::FromUnixNanos(6);
+  container.image_id = "sha256:1";
+  container.image_ref = "sha256:1";
+  container.user = ResolvedUser{1000, 1001, {5}};
+  container.log_path = "/var/log/pods/x/0.log";
+  container.stop_signal = "SIGQUIT";
+  container.applied.cpu_quota = 200'000;
+  return container;
+}
+
+TEST(ConvertStatusTest, OnlyAReadyPodIsReady) {
+  for (const SandboxState state :
+       {SandboxState::kCreating, SandboxState::kReady, SandboxState::kStopping,
+        SandboxState::kStopped}) {
+    PodSnapshot pod = ReadyPod();
+    pod.state = state;
+    const auto expected = state == SandboxState::kReady
+                              ? runtime::v1::SANDBOX_READY
+                              : runtime::v1::SANDBOX_NOTREADY;
+    EXPECT_EQ(ToPodSandbox(pod).state(), expected);
+    EXPECT_EQ(ToPodSandboxStatus(pod).state(), expected);
+  }
+}
+
+TEST(ConvertStatusTest, PodStatusHasWhatKubeletReads) {
+  const runtime::v1::PodSandboxStatus status = ToPodSandboxStatus(ReadyPod());
+
+  EXPECT_EQ(status.id(), std::string(64, 'a'));
+  EXPECT_EQ(status.metadata().name(), "web");
+  EXPECT_EQ(status.metadata().uid(), "uid-1");
+  EXPECT_EQ(status.metadata().namespace_(), "default");
+  EXPECT_EQ(status.metadata().attempt(), 3u);
+  EXPECT_EQ(status.created_at(), 1'700'000'000'000'000'001);
+  EXPECT_EQ(status.network().ip(), "10.1.0.4");
+  ASSERT_EQ(status.network().additional_ips_size(), 1);
+  EXPECT_EQ(status.network().additional_ips(0).ip(), "fd00::4");
+  const auto& options = status.linux().namespaces().options();
+  EXPECT_EQ(options.network(), runtime::v1::POD);
+  EXPECT_EQ(options.ipc(), runtime::v1::POD);
+  EXPECT_EQ(options.pid(), runtime::v1::CONTAINER);
+  EXPECT_EQ(status.annotations().at("note"), "x\ny");
+  EXPECT_EQ(status.labels().at("app"), "web");
+}
+
+TEST(ConvertStatusTest, ContainerStatusHasWhatIsApplied) {
+  const runtime::v1::ContainerStatus status =
+      ToContainerStatus(RunningContainer());
+
+  EXPECT_EQ(status.state(), runtime::v1::CONTAINER_RUNNING);
+  EXPECT_EQ(status.image().image(), "nginx:1.25");
+  EXPECT_EQ(status.image_ref(), "sha256:1");
+  EXPECT_EQ(status.image_id(), "sha256:1");
+  EXPECT_EQ(status.finished_at(), 0);
+  ASSERT_EQ(status.mounts_size(), 1);
+  EXPECT_EQ(status.mounts(0).host_path(), "/host/log");
+  EXPECT_EQ(status.mounts(0).propagation(),
+            runtime::v1::PROPAGATION_HOST_TO_CONTAINER);
+  EXPECT_EQ(status.resources().linux().cpu_quota(), 200'000);
+  EXPECT_EQ(status.user().linux().gid(), 1001);
+  EXPECT_EQ(status.stop_signal(), runtime::v1::SIGNAL_SIGQUIT);
+  EXPECT_EQ(status.log_path(), "/var/log/pods/x/0.log");
+}
+
+TEST(ConvertStatusTest, PodInfoIsJsonWithEverySize) {
+  PodSnapshot pod = ReadyPod();
+  pod.kernel_release = "6.1\n\x1b[31m\xff";
+  pod.cgroup_path = "\xff";
+
+  const auto info = nlohmann::json::parse(PodInfoJson(pod), nullptr, false);
+
+  ASSERT_TRUE(info.is_object());
+  EXPECT_EQ(info["vcpus"]["target"], 4);
+  EXPECT_EQ(info["vcpus"]["online"], 3);
+  EXPECT_EQ(info["memoryBytes"]["shortfall"], 7);
+  EXPECT_EQ(info["state"], "ready");
+  EXPECT_EQ(info["kernelRelease"].get<std::string>().find('\x1b'),
+            std::string::npos);
+}
+
+TEST(ConvertStatusTest, InfoShowsNoEnvironment) {
+  ContainerSnapshot container = RunningContainer();
+  container.spec.env = {"TOKEN=hunter2"};
+
+  EXPECT_EQ(ContainerInfoJson(container).find("hunter2"), std::string::npos);
+}
+
+TEST(ConvertStatusTest, AvailableMemoryNeverUnderflows) {
+  ContainerStatsSnapshot snapshot;
+  snapshot.usage.timestamp = absl::FromUnixNanos(9);
+  snapshot.usage.memory_limit_bytes = 10;
+  snapshot.usage.memory_working_set_bytes = 12;
+
+  const runtime::v1::ContainerStats stats = ToContainerStats(snapshot);
+
+  EXPECT_EQ(stats.memory().available_bytes().value(), 0u);
+  EXPECT_EQ(stats.cpu().timestamp(), 9);
+  EXPECT_EQ(stats.memory().timestamp(), 9);
+}
+
+}  // namespace
+}  // namespace podvisor

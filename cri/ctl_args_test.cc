@@ -1,0 +1,56 @@
+#include "cri/ctl_args.h"
+
+#include "absl/strings/match.h"
+#include "gtest/gtest.h"
+
+namespace podvisor {
+namespace {
+
+TEST(CtlArgsTest, OptionsMayStandAnywhere) {
+  const auto args =
+      ParseCtlArgs({"--socket=/a", "run", "pod.yaml", "--log-dir", "/logs"});
+
+  ASSERT_TRUE(args.ok()) << args.status();
+  EXPECT_EQ(args->command, "run");
+  EXPECT_EQ(args->operands, std::vector<std::string>{"pod.yaml"});
+  EXPECT_EQ(args->socket, "/a");
+  EXPECT_EQ(args->log_directory, "/logs");
+}
+
+TEST(CtlArgsTest, DoubleDashEndsOptions) {
+  const auto args = ParseCtlArgs({"run", "--", "--help"});
+
+  ASSERT_TRUE(args.ok()) << args.status();
+  EXPECT_EQ(args->operands, std::vector<std::string>{"--help"});
+}
+
+TEST(CtlArgsTest, MistakesAreNamed) {
+  struct Case {
+    std::vector<std::string> words;
+    const char* message;
+  };
+  for (const Case& c : {
+           Case{{}, "a command is needed"},
+           Case{{"vm"}, "did you mean vms?"},
+           Case{{"vms", "x"}, "vms takes no operand"},
+           Case{{"run"}, "run takes one operand: POD.yaml"},
+           Case{{"vms", "--sokcet", "x"}, "did you mean --socket?"},
+           Case{{"vms", "--socket"}, "--socket needs a value"},
+           Case{{"console", "x", "--lines", "0"}, "--lines takes a number"},
+       }) {
+    const absl::Status status = ParseCtlArgs(c.words).status();
+    EXPECT_TRUE(absl::StrContains(status.message(), c.message)) << status;
+  }
+}
+
+TEST(CtlArgsTest, HelpNeedsNothingElse) {
+  EXPECT_TRUE(ParseCtlArgs({"--help"})->help);
+  EXPECT_TRUE(ParseCtlArgs({"run", "-h"})->help);
+  for (const CtlCommand& command : CtlCommands()) {
+    EXPECT_TRUE(absl::StrContains(CtlHelp(""), command.name));
+    EXPECT_TRUE(absl::StrContains(CtlHelp(command.name), command.details));
+  }
+}
+
+}  // namespace
+}  // namespace podvisor

@@ -1,0 +1,269 @@
+#include "cri/ctl_check.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "base/clean_text.h"
+#include "base/file.h"
+#include "base/unique_fd.h"
+
+namespace podvisor {
+namespace {
+
+using Lines = std::vector<CheckLine>;
+
+CheckLine Ok(absl::string_view what, absl::string_view found) {
+  return {CheckResult::kOk, std::string(what), std::string(found), ""};
+}
+
+CheckLine Warn(absl::string_view what, absl::string_view found,
+               absl::string_view advice) {
+  return {CheckResult::kWarn, std::string(what), std::string(found),
+          std::string(advice)};
+}
+
+CheckLine Fail(absl::string_view what, absl::string_view found,
+               absl::string_view advice) {
+  return {CheckResult::kFail, std::string(what), std::string(found),
+          std::string(advice)};
+}
+
+bool IsRegularFile(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool IsProgram(const std::string& path) {
+  return IsRegularFile(path) && access(path.c_str(), X_OK) == 0;
+}
+
+CheckLine CheckProgramAt(absl::string_view what, const std::string& path,
+                         absl::string_view package, absl::string_view key) {
+  if (IsProgram(path)) return Ok(what, path);
+  return Fail(what, absl::StrCat(path, " is missing or cannot be run"),
+              absl::StrCat("install the package ", package, " or set ", key));
+}
+
+CheckLine CheckProgram(const HostPaths& paths, absl::string_view name,
+                       absl::string_view package) {
+  for (const std::string& directory : paths.programs) {
+    const std::string path = absl::StrCat(directory, "/", name);
+    if (IsProgram(path)) return Ok(name, path);
+  }
+  return Fail(name, "not found", absl::StrCat("install the package ", package));
+}
+
+CheckLine CheckReadable(absl::string_view what, const std::string& path,
+                        absl::string_view advice) {
+  if (IsRegularFile(path) && access(path.c_str(), R_OK) == 0) {
+    return Ok(what, path);
+  }
+  return Fail(what, absl::StrCat(path, " is missing or cannot be read"),
+              advice);
+}
+
+// KVM that opens is not yet KVM that boots: only a boot shows that, and
+// podvisord makes one.
+CheckLine CheckAccelerator(const HostPaths& paths, const std::string& wanted) {
+  constexpr char kWhat[] = "accelerator";
+  if (wanted == "tcg") return Ok(kWhat, "tcg, as configured");
+  std::string problem;
+  const UniqueFd kvm(open(paths.kvm.c_str(), O_RDWR | O_CLOEXEC));
+  if (!kvm.valid()) {
+    problem = absl::StrCat(paths.kvm, ": ", strerror(errno));
+  } else if (ioctl(kvm.get(), KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
+    problem = absl::StrCat(paths.kvm, " is not the KVM device");
+  } else {
+    const UniqueFd vm(ioctl(kvm.get(), KVM_CREATE_VM, 0));
+    if (!vm.valid()) {
+      problem = absl::StrCat(paths.kvm, " makes no VM: ", strerror(errno));
+    }
+  }
+  if (problem.empty()) {
+    return Ok(kWhat, absl::StrCat(paths.kvm,
+                                  " makes VMs; podvisord tries a boot before "
+                                  "it relies on it"));
+  }
+  if (wanted == "kvm") {
+    return Fail(kWhat, problem,
+                "load the kvm module, or set accelerator = \"auto\"");
+  }
+  return Warn(kWhat, problem,
+              "VMs are emulated (TCG), several times slower; load the kvm "
+              "module");
+}
+
+CheckLine CheckTun(const HostPaths& paths) {
+  const UniqueFd tun(open(paths.tun.c_str(), O_RDWR | O_CLOEXEC));
+  if (tun.valid()) return Ok("tun", paths.tun);
+  return Fail("tun", absl::StrCat(paths.tun, ": ", strerror(errno)),
+              "modprobe tun; podvisord must run as root");
+}
+
+CheckLine CheckCgroups(const HostPaths& paths) {
+  constexpr char kWhat[] = "cgroups";
+  struct statfs info;
+  if (statfs(paths.cgroup.c_str(), &info) != 0) {
+    return Fail(kWhat, absl::StrCat(paths.cgroup, ": ", strerror(errno)),
+                "mount the cgroup file systems");
+  }
+  if (info.f_type == CGROUP2_SUPER_MAGIC) {
+    const auto controllers =
+        ReadFile(absl::StrCat(paths.cgroup, "/cgroup.controllers"), 4096);
+    const std::string text = controllers.value_or("");
+    for (const absl::string_view needed : {"cpu", "memory", "io"}) {
+      const std::vector<absl::string_view> have =
+          absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty());
+      if (std::find(have.begin(), have.end(), needed) == have.end()) {
+        return Warn(kWhat, absl::StrCat("v2 without ", needed),
+                    "limits of that kind are not enforced on the host");
+      }
+    }
+    return Ok(kWhat, "v2 with cpu, memory and io");
+  }
+  std::vector<std::string> missing;
+  for (const char* needed : {"cpu", "memory", "cpuset", "blkio"}) {
+    struct stat controller;
+    if (stat(absl::StrCat(paths.cgroup, "/", needed).c_str(), &controller) !=
+        0) {
+      missing.push_back(needed);
+    }
+  }
+  if (missing.empty()) return Ok(kWhat, "v1 with cpu, memory, cpuset, blkio");
+  if (missing.size() == 4) {
+    return Fail(kWhat, absl::StrCat(paths.cgroup, " has no controllers"),
+                "mount the cgroup file systems");
+  }
+  return Warn(kWhat, absl::StrCat("v1 without ", absl::StrJoin(missing, ", ")),
+              "limits of that kind are not enforced on the host");
+}
+
+CheckLine CheckCniConfig(const std::string& directory) {
+  constexpr char kWhat[] = "CNI configuration";
+  DIR* entries = opendir(directory.c_str());
+  if (entries == nullptr) {
+    return Fail(kWhat, absl::StrCat(directory, ": ", strerror(errno)),
+                "install a network plugin, or put a .conflist there");
+  }
+  const auto close = absl::MakeCleanup([entries] { closedir(entries); });
+  std::string first;
+  while (const dirent* entry = readdir(entries)) {
+    const std::string name = entry->d_name;
+    if ((absl::EndsWith(name, ".conflist") || absl::EndsWith(name, ".conf") ||
+         absl::EndsWith(name, ".json")) &&
+        (first.empty() || name < first)) {
+      first = name;
+    }
+  }
+  if (first.empty()) {
+    return Fail(kWhat, absl::StrCat(directory, " has no configuration"),
+                "install a network plugin, or put a .conflist there");
+  }
+  return Ok(kWhat, CleanText(absl::StrCat(directory, "/", first), 512));
+}
+
+CheckLine CheckCniPlugins(const std::vector<std::string>& directories) {
+  for (const std::string& directory : directories) {
+    const std::string loopback = absl::StrCat(directory, "/loopback");
+    if (IsProgram(loopback)) return Ok("CNI plugins", directory);
+  }
+  return Fail("CNI plugins",
+              absl::StrCat("none in ", absl::StrJoin(directories, ", ")),
+              "install the package containernetworking-plugins");
+}
+
+CheckLine CheckRoot() {
+  if (geteuid() == 0) return Ok("user", "root");
+  return Warn("user", "not root",
+              "podvisord needs root; some lines here may be wrong");
+}
+
+}  // namespace
+
+CheckLine CheckMemory(absl::string_view meminfo, int64_t vm_mib) {
+  constexpr char kWhat[] = "free memory";
+  int64_t available_kib = -1;
+  for (const absl::string_view line : absl::StrSplit(meminfo, '\n')) {
+    const std::vector<absl::string_view> words =
+        absl::StrSplit(line, ' ', absl::SkipEmpty());
+    if (words.size() >= 2 && words[0] == "MemAvailable:" &&
+        !absl::SimpleAtoi(words[1], &available_kib)) {
+      available_kib = -1;
+    }
+  }
+  if (available_kib < 0) {
+    return Warn(kWhat, "not known", "is /proc mounted?");
+  }
+  const int64_t available_mib = available_kib / 1024;
+  const std::string found = absl::StrCat(available_mib, " MiB");
+  if (available_mib < vm_mib) {
+    return Warn(
+        kWhat, found,
+        absl::StrCat("less than one VM of default_memory (", vm_mib, " MiB)"));
+  }
+  return Ok(kWhat, absl::StrCat(found, ", for ", available_mib / vm_mib,
+                                " VMs of default_memory"));
+}
+
+std::vector<CheckLine> CheckHost(const Config& config, const HostPaths& paths) {
+  const QemuConfig& qemu = config.qemu;
+  constexpr char kGuest[] =
+      "install the guest image (package podvisor), or set hypervisor.qemu";
+  Lines lines = {
+      CheckRoot(),
+      CheckProgramAt("qemu", qemu.path, "qemu-system-x86",
+                     "hypervisor.qemu.path"),
+      CheckProgramAt("virtiofsd", qemu.virtiofsd, "qemu-system-common",
+                     "hypervisor.qemu.virtiofsd"),
+      CheckReadable("guest kernel", qemu.kernel,
+                    absl::StrCat(kGuest, ".kernel")),
+      CheckReadable("guest initrd", qemu.initrd,
+                    absl::StrCat(kGuest, ".initrd")),
+      CheckAccelerator(paths, qemu.accelerator),
+      CheckTun(paths),
+      CheckCgroups(paths),
+      CheckProgram(paths, "skopeo", "skopeo"),
+      CheckProgram(paths, "tar2sqfs", "squashfs-tools-ng"),
+      CheckProgram(paths, "mkfs.ext4", "e2fsprogs"),
+      CheckReadable("image policy", config.image.policy,
+                    "install the package golang-github-containers-common"),
+      CheckCniConfig(config.network.cni_conf_dir),
+      CheckCniPlugins(config.network.cni_bin_dirs),
+      CheckMemory(ReadFile(paths.meminfo, 64 << 10).value_or(""),
+                  qemu.default_memory),
+  };
+  return lines;
+}
+
+bool PrintChecks(const std::vector<CheckLine>& lines, std::ostream& out) {
+  bool able = true;
+  for (const CheckLine& line : lines) {
+    const char* result = line.result == CheckResult::kOk     ? "ok"
+                         : line.result == CheckResult::kWarn ? "warn"
+                                                             : "FAIL";
+    out << absl::StreamFormat("%-5s %-18s %s%s%s\n", result, line.what,
+                              line.found, line.advice.empty() ? "" : ": ",
+                              line.advice);
+    able = able && line.result != CheckResult::kFail;
+  }
+  return able;
+}
+
+}  // namespace podvisor

@@ -1,0 +1,69 @@
+#include "cri/host_settings.h"
+
+#include "gtest/gtest.h"
+
+namespace podvisor {
+namespace {
+
+constexpr int64_t kMiB = int64_t{1} << 20;
+constexpr HostSize kHost = {16, 65536 * kMiB};
+constexpr QemuVersion kOldQemu = {7, 2, 22};
+
+PodSettings Settings(const Config& config,
+                     Accelerator accelerator = Accelerator::kTcg) {
+  return PodSettingsFrom(config, kHost, accelerator, kOldQemu).value();
+}
+
+TEST(HostSettingsTest, ZeroMaximaAreTheHosts) {
+  const PodSettings settings = Settings(Config());
+
+  EXPECT_EQ(settings.limits.max_vcpus, 16);
+  EXPECT_EQ(settings.limits.max_memory_bytes, kHost.memory_bytes);
+  EXPECT_EQ(settings.limits.boot_memory_bytes, 1024 * kMiB);
+}
+
+TEST(HostSettingsTest, AMaximumBelowTheBaseIsTheBase) {
+  Config config;
+  config.qemu.default_vcpus = 4;
+  config.qemu.default_maxvcpus = 2;
+
+  EXPECT_EQ(Settings(config).limits.max_vcpus, 4);
+}
+
+TEST(HostSettingsTest, WithoutHotPlugAVmStaysAsItBooted) {
+  Config config;
+  config.qemu.enable_cpu_memory_hotplug = false;
+
+  const VmLimits limits = Settings(config).limits;
+
+  EXPECT_EQ(limits.max_vcpus, limits.boot_vcpus);
+  EXPECT_EQ(limits.max_memory_bytes, limits.boot_memory_bytes);
+}
+
+TEST(HostSettingsTest, AnOldQemuParksVcpusUnderTcgOnly) {
+  EXPECT_EQ(Settings(Config(), Accelerator::kTcg).limits.vcpu_unplug,
+            VcpuUnplug::kPark);
+  EXPECT_EQ(Settings(Config(), Accelerator::kKvm).limits.vcpu_unplug,
+            VcpuUnplug::kDevice);
+}
+
+TEST(QemuVersionTest, ReadsWhatTheProgramPrints) {
+  EXPECT_EQ(ParseQemuVersion("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCo")
+                .value(),
+            (QemuVersion{7, 2, 22}));
+  EXPECT_EQ(ParseQemuVersion("QEMU emulator version 11.0").value(),
+            (QemuVersion{11, 0, 0}));
+  for (const char* text : {"", "QEMU emulator version x", "bash 5.2.15"}) {
+    EXPECT_TRUE(absl::IsDataLoss(ParseQemuVersion(text).status())) << text;
+  }
+}
+
+TEST(HostSettingsTest, MeasuresThisHost) {
+  const HostSize host = MeasureHost().value();
+
+  EXPECT_GE(host.cpus, 1);
+  EXPECT_GT(host.memory_bytes, 64 * kMiB);
+}
+
+}  // namespace
+}  // namespace podvisor

@@ -1,0 +1,48 @@
+#ifndef PODVISOR_CRI_IMAGE_SERVICE_H_
+#define PODVISOR_CRI_IMAGE_SERVICE_H_
+
+#include "base/clock.h"
+#include "image/image_store.h"
+#include "third_party/cri_api/api.grpc.pb.h"
+
+namespace podvisor {
+
+// CRI's ImageService on top of an ImageStore: convert, call, convert back.
+// StreamImages is Unimplemented, upon which clients use ListImages.
+//
+// Thread-safe. `store` and `clock` outlive it.
+class ImageService final : public runtime::v1::ImageService::Service {
+ public:
+  ImageService(ImageStore& store, Clock& clock)
+      : store_(store), clock_(clock) {}
+
+  grpc::Status ListImages(grpc::ServerContext* context,
+                          const runtime::v1::ListImagesRequest* request,
+                          runtime::v1::ListImagesResponse* response) override;
+
+  // An image that is not there is no error: the response has none.
+  grpc::Status ImageStatus(grpc::ServerContext* context,
+                           const runtime::v1::ImageStatusRequest* request,
+                           runtime::v1::ImageStatusResponse* response) override;
+
+  // Blocks; ends soon after the client went away or its deadline passed.
+  grpc::Status PullImage(grpc::ServerContext* context,
+                         const runtime::v1::PullImageRequest* request,
+                         runtime::v1::PullImageResponse* response) override;
+
+  grpc::Status RemoveImage(grpc::ServerContext* context,
+                           const runtime::v1::RemoveImageRequest* request,
+                           runtime::v1::RemoveImageResponse* response) override;
+
+  grpc::Status ImageFsInfo(grpc::ServerContext* context,
+                           const runtime::v1::ImageFsInfoRequest* request,
+                           runtime::v1::ImageFsInfoResponse* response) override;
+
+ private:
+  ImageStore& store_;
+  Clock& clock_;
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_CRI_IMAGE_SERVICE_H_

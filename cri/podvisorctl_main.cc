@@ -1,0 +1,101 @@
+// podvisorctl: the operator's tool. Each command is a ctl_*.h; this file picks
+// one, and turns its status into an exit code: 0 done, 1 failed, 2 misused.
+
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/ids.h"
+#include "base/status_macros.h"
+#include "cri/config.h"
+#include "cri/cri_client.h"
+#include "cri/ctl_args.h"
+#include "cri/ctl_check.h"
+#include "cri/ctl_run.h"
+#include "cri/ctl_vms.h"
+#include "cri/pod_manifest.h"
+
+namespace podvisor {
+namespace {
+
+constexpr size_t kMaxManifestBytes = 1 << 20;
+
+// Only a default file may be missing.
+absl::StatusOr<Config> ReadConfig(const CtlArgs& args) {
+  if (!args.config.empty()) return LoadConfig(args.config);
+  absl::StatusOr<Config> config = LoadConfig(kDefaultConfigPath);
+  if (absl::IsNotFound(config.status())) return Config();
+  return config;
+}
+
+absl::Status Run(const CtlArgs& args, const std::string& socket) {
+  const std::string& path = args.operands[0];
+  ASSIGN_OR_RETURN(const std::string yaml, ReadFile(path, kMaxManifestBytes));
+  ASSIGN_OR_RETURN(const PodManifest manifest, ParsePodManifest(yaml, path));
+  for (const std::string& warning : manifest.warnings) {
+    std::cerr << path << ": " << warning << "\n";
+  }
+  PodRequestOptions options;
+  options.uid = RandomHexId().substr(0, 32);
+  options.log_directory = args.log_directory.empty()
+                              ? absl::StrCat("/var/log/podvisor/", options.uid)
+                              : args.log_directory;
+  options.resolv_conf =
+      ReadFile("/etc/resolv.conf", 64 << 10).value_or(std::string());
+  return RunPodManifest(*ConnectCri(socket), manifest, options, std::cout);
+}
+
+absl::Status Dispatch(const CtlArgs& args) {
+  if (args.command == "config" && args.print_default) {
+    std::cout << DefaultConfigFile();
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const Config config, ReadConfig(args));
+  const std::string socket =
+      args.socket.empty() ? config.server.socket : args.socket;
+  if (args.command == "config") {
+    std::cout << EffectiveConfigToml(config);
+    return absl::OkStatus();
+  }
+  if (args.command == "check") {
+    if (PrintChecks(CheckHost(config, HostPaths()), std::cout)) {
+      return absl::OkStatus();
+    }
+    return absl::FailedPreconditionError("this host is not able yet");
+  }
+  if (args.command == "vms") return PrintVms(*ConnectCri(socket), std::cout);
+  if (args.command == "console") {
+    return PrintConsole(*ConnectCri(socket), args.operands[0], args.lines,
+                        std::cout);
+  }
+  return Run(args, socket);
+}
+
+int Main(const std::vector<std::string>& words) {
+  const absl::StatusOr<CtlArgs> args = ParseCtlArgs(words);
+  if (!args.ok()) {
+    std::cerr << "podvisorctl: " << args.status().message() << "\n";
+    return 2;
+  }
+  if (args->help) {
+    std::cout << CtlHelp(args->command);
+    return 0;
+  }
+  const absl::Status status = Dispatch(*args);
+  std::cout.flush();
+  if (!status.ok()) {
+    std::cerr << "podvisorctl: " << status.message() << "\n";
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace podvisor
+
+int main(int argc, char** argv) {
+  return podvisor::Main(std::vector<std::string>(argv + 1, argv + argc));
+}

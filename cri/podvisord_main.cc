@@ -1,0 +1,241 @@
+// podvisord: the wiring diagram. Everything is built here, in the order in
+// which it depends on one another, and handed over by constructor.
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/timer_queue.h"
+#include "cri/config.h"
+#include "cri/host_settings.h"
+#include "cri/image_service.h"
+#include "cri/runtime_service.h"
+#include "cri/version.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server_builder.h"
+#include "image/local_image_store.h"
+#include "metrics/metrics_server.h"
+#include "sandbox/accelerator_probe.h"
+#include "sandbox/boot_gate.h"
+#include "sandbox/pod_manager.h"
+#include "sandbox/process_watcher.h"
+#include "sandbox/qemu_launcher.h"
+#include "sandbox/root_lock.h"
+#include "volume/scratch_disk.h"
+
+namespace podvisor {
+namespace {
+
+constexpr char kUsage[] =
+    "podvisord: a Kubernetes CRI server that runs every pod as a QEMU virtual "
+    "machine\n\n"
+    "  podvisord [--config FILE]\n\n"
+    "  --config FILE   configuration (default /etc/podvisor/podvisor.toml)\n"
+    "  --version       print the version\n"
+    "  --help          this text\n";
+
+// How long pods of an earlier daemon may take to answer.
+constexpr absl::Duration kRecoveryTime = absl::Seconds(30);
+// How long calls that are under way may take at the end.
+constexpr absl::Duration kShutdownTime = absl::Seconds(5);
+// Larger than any request or reply of kubelet, whose own limit this is.
+constexpr int kMaxMessageBytes = 16 << 20;
+// Threads for settling, sampling and clean-up of all pods.
+constexpr int kTimerThreads = 4;
+
+LogLevel LevelFrom(const std::string& name) {
+  if (name == "debug") return LogLevel::kDebug;
+  if (name == "warning") return LogLevel::kWarning;
+  if (name == "error") return LogLevel::kError;
+  return LogLevel::kInfo;
+}
+
+// The signals that end the daemon, blocked in this and all later threads.
+sigset_t BlockEndSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // A client or a helper that goes away is an error of a write, not our end.
+  signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(const std::string& socket,
+                                                     RuntimeService* runtime,
+                                                     ImageService* images) {
+  // Of an earlier daemon: RootLock says that none is running.
+  unlink(socket.c_str());
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(absl::StrCat("unix:", socket),
+                           grpc::InsecureServerCredentials());
+  builder.RegisterService(runtime);
+  builder.RegisterService(images);
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  // Whoever may use the socket is root on this node: never others, not even
+  // for the moment until a chmod.
+  const mode_t before = umask(0117);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  umask(before);
+  if (server == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot listen on ", socket));
+  }
+  return server;
+}
+
+// A machine that can boot the guest with KVM does; the probe boots one.
+absl::StatusOr<AcceleratorChoice> ChooseAccelerator(const Config& config,
+                                                    Clock* clock,
+                                                    BootGate* gate,
+                                                    ProcessWatcher* watcher) {
+  QemuLauncherOptions once;
+  once.max_attempts = 1;
+  QemuLauncher launcher(clock, gate, watcher, once);
+  VmSpec base;
+  base.qemu = config.qemu.path;
+  base.kernel = config.qemu.kernel;
+  base.initrd = config.qemu.initrd;
+  base.kernel_params = config.qemu.kernel_params;
+  AcceleratorProbe probe(&launcher, clock, config.server.run_dir);
+  return probe.Choose(config.qemu.accelerator, base);
+}
+
+absl::Status Serve(const Config& config) {
+  const sigset_t end_signals = BlockEndSignals();
+  SystemClock clock;
+  RETURN_IF_ERROR(MakeDirectories(config.server.run_dir, 0711));
+  ASSIGN_OR_RETURN(const RootLock lock,
+                   RootLock::Acquire(config.server.root_dir));
+  ASSIGN_OR_RETURN(const std::unique_ptr<StateStore> store,
+                   StateStore::Open(config.server.root_dir));
+
+  Log(LogLevel::kInfo, "looking for the best accelerator");
+  ASSIGN_OR_RETURN(const QemuVersion qemu_version,
+                   ProbeQemuVersion(config.qemu.path));
+  BootGate gate(static_cast<int>(config.qemu.max_parallel_boots));
+  ASSIGN_OR_RETURN(const std::unique_ptr<ProcessWatcher> watcher,
+                   ProcessWatcher::Create());
+  ASSIGN_OR_RETURN(const AcceleratorChoice accelerator,
+                   ChooseAccelerator(config, &clock, &gate, watcher.get()));
+  ASSIGN_OR_RETURN(const HostSize host, MeasureHost());
+  ASSIGN_OR_RETURN(
+      const PodSettings settings,
+      PodSettingsFrom(config, host, accelerator.accelerator, qemu_version));
+
+  LocalImageStoreOptions image_options;
+  image_options.root_directory = config.server.root_dir + "/images";
+  image_options.skopeo.registries_conf = config.image.registries_conf;
+  image_options.skopeo.policy = config.image.policy;
+  ASSIGN_OR_RETURN(const std::unique_ptr<LocalImageStore> images,
+                   LocalImageStore::Create(image_options, &clock));
+
+  PodMetrics metrics;
+  metrics.SetDaemonInfo(
+      {kVersion, accelerator.accelerator == Accelerator::kKvm ? "kvm" : "tcg",
+       absl::StrCat(qemu_version.major, ".", qemu_version.minor, ".",
+                    qemu_version.micro)});
+  ScratchDisks scratch_disks(config.server.root_dir, settings.scratch_bytes);
+  QemuLauncher launcher(&clock, &gate, watcher.get());
+  TimerQueue timers(clock, kTimerThreads);
+
+  PodServices services;
+  services.vm = {&clock, &launcher, &scratch_disks, &metrics, &settings};
+  services.store = store.get();
+  services.images = images.get();
+  services.timers = &timers;
+  PodManager pods(services);
+  RETURN_IF_ERROR(pods.Recover(clock.Now() + kRecoveryTime));
+
+  MetricsServerOptions metrics_options;
+  metrics_options.address = config.server.metrics_address;
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<HttpServer> metrics_server,
+      StartMetricsServer(
+          metrics_options, &metrics, [] { return absl::OkStatus(); }, &clock));
+
+  RuntimeFacts facts;
+  facts.version = kVersion;
+  facts.systemd_cgroups = config.server.cgroup_driver == "systemd";
+  facts.config_toml = EffectiveConfigToml(config);
+  facts.accelerator =
+      accelerator.accelerator == Accelerator::kKvm ? "kvm" : "tcg";
+  facts.accelerator_reason = accelerator.reason;
+  RuntimeService runtime(
+      &pods, &clock, facts,
+      [&metrics](absl::string_view method, absl::string_view code,
+                 absl::Duration took) {
+        metrics.CountCriRequest(method, code, took);
+      });
+  ImageService image_service(*images, clock);
+  ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server,
+                   Listen(config.server.socket, &runtime, &image_service));
+  Log(LogLevel::kInfo, "podvisord is ready",
+      {{"socket", config.server.socket},
+       {"metrics_address", metrics_server->address()},
+       {"accelerator", facts.accelerator},
+       {"accelerator_reason", facts.accelerator_reason},
+       {"version", kVersion}});
+
+  int received = 0;
+  sigwait(&end_signals, &received);
+  Log(LogLevel::kInfo, "podvisord ends; its pods go on",
+      {{"signal", received == SIGINT ? "SIGINT" : "SIGTERM"}});
+  server->Shutdown(absl::ToChronoTime(clock.Now() + kShutdownTime));
+  server->Wait();
+  unlink(config.server.socket.c_str());
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  std::string path = kDefaultConfigPath;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--help" || argument == "-h") {
+      fputs(kUsage, stdout);
+      return 0;
+    }
+    if (argument == "--version") {
+      printf("podvisord %s\n", kVersion);
+      return 0;
+    }
+    if (argument == "--config" && i + 1 < argc) {
+      path = argv[++i];
+      continue;
+    }
+    fprintf(stderr, "podvisord: unknown argument \"%s\"\n\n%s",
+            argument.c_str(), kUsage);
+    return 2;
+  }
+  const absl::StatusOr<Config> config = LoadConfig(path);
+  if (!config.ok()) {
+    fprintf(stderr, "podvisord: %s\n",
+            std::string(config.status().message()).c_str());
+    return 2;
+  }
+  SetLogLevel(LevelFrom(config->server.log_level));
+  const absl::Status served = Serve(*config);
+  if (!served.ok()) {
+    Log(LogLevel::kError, "podvisord cannot go on",
+        {{"error", served.message()}});
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace podvisor
+
+int main(int argc, char** argv) { return podvisor::Main(argc, argv); }

@@ -1,0 +1,363 @@
+#include "cri/runtime_service.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "cri/convert_container.h"
+#include "cri/convert_pod.h"
+#include "cri/convert_resources.h"
+#include "cri/convert_status.h"
+#include "cri/filters.h"
+#include "cri/grpc_status.h"
+#include "cri/seccomp_profile.h"
+#include "nlohmann/json.hpp"
+#include "sandbox/container_lifecycle.h"
+
+namespace podvisor {
+namespace {
+
+using runtime::v1::RuntimeCondition;
+
+// The first sample of a container that has just been started is taken when it
+// is asked for; later ones come from the sampler.
+constexpr absl::Duration kFirstSampleTimeout = absl::Seconds(1);
+// For a client that sets no deadline of its own.
+constexpr absl::Duration kNoDeadline = absl::Minutes(2);
+
+void AddCondition(absl::string_view type, bool status, absl::string_view reason,
+                  absl::string_view message, runtime::v1::RuntimeStatus* into) {
+  RuntimeCondition* condition = into->add_conditions();
+  condition->set_type(std::string(type));
+  condition->set_status(status);
+  condition->set_reason(std::string(reason));
+  condition->set_message(std::string(message));
+}
+
+// Stop and Remove of what is not there is what the caller wanted.
+absl::Status GoneIsFine(const absl::Status& status) {
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
+}  // namespace
+
+RuntimeService::RuntimeService(PodManager* pods, Clock* clock,
+                               RuntimeFacts facts, RequestObserver observer)
+    : pods_(pods),
+      clock_(clock),
+      facts_(std::move(facts)),
+      observer_(std::move(observer)) {}
+
+grpc::Status RuntimeService::Answer(absl::string_view method,
+                                    const std::function<absl::Status()>& call) {
+  const absl::Time start = clock_->Now();
+  const absl::Status status = call();
+  observer_(method, absl::StatusCodeToString(status.code()),
+            clock_->Now() - start);
+  return ToGrpcStatus(status);
+}
+
+absl::Time RuntimeService::Deadline(const grpc::ServerContext& context) const {
+  const auto deadline = context.deadline();
+  if (deadline == std::chrono::system_clock::time_point::max()) {
+    return clock_->Now() + kNoDeadline;
+  }
+  return absl::FromChrono(deadline);
+}
+
+std::vector<PodId> RuntimeService::PodIds() const {
+  std::vector<PodId> ids;
+  for (const auto& pod : pods_->ListPods()) ids.push_back(pod->id());
+  return ids;
+}
+
+grpc::Status RuntimeService::Version(grpc::ServerContext*,
+                                     const runtime::v1::VersionRequest*,
+                                     runtime::v1::VersionResponse* response) {
+  return Answer("Version", [&] {
+    response->set_version("0.1.0");
+    response->set_runtime_name("podvisor");
+    response->set_runtime_version(facts_.version);
+    response->set_runtime_api_version("v1");
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RuntimeService::Status(grpc::ServerContext*,
+                                    const runtime::v1::StatusRequest* request,
+                                    runtime::v1::StatusResponse* response) {
+  return Answer("Status", [&] {
+    AddCondition("RuntimeReady", true, "", "", response->mutable_status());
+    AddCondition("NetworkReady", false, "NetworkNotImplemented",
+                 "this version gives pods a loopback interface only",
+                 response->mutable_status());
+    for (const char* name : {"", kRuntimeHandler}) {
+      response->add_runtime_handlers()->set_name(name);
+    }
+    if (request->verbose()) {
+      const nlohmann::json info = {
+          {"config", facts_.config_toml},
+          {"accelerator", facts_.accelerator},
+          {"acceleratorReason", facts_.accelerator_reason}};
+      (*response->mutable_info())["info"] =
+          info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RuntimeService::RuntimeConfig(
+    grpc::ServerContext*, const runtime::v1::RuntimeConfigRequest*,
+    runtime::v1::RuntimeConfigResponse* response) {
+  return Answer("RuntimeConfig", [&] {
+    response->mutable_linux()->set_cgroup_driver(
+        facts_.systemd_cgroups ? runtime::v1::SYSTEMD : runtime::v1::CGROUPFS);
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RuntimeService::UpdateRuntimeConfig(
+    grpc::ServerContext*, const runtime::v1::UpdateRuntimeConfigRequest*,
+    runtime::v1::UpdateRuntimeConfigResponse*) {
+  // The kubelet sends the node's pod CIDR; the CNI configuration decides here.
+  return Answer("UpdateRuntimeConfig", [] { return absl::OkStatus(); });
+}
+
+grpc::Status RuntimeService::RunPodSandbox(
+    grpc::ServerContext* context,
+    const runtime::v1::RunPodSandboxRequest* request,
+    runtime::v1::RunPodSandboxResponse* response) {
+  return Answer("RunPodSandbox", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const PodSpec spec,
+                     ConvertPod(request->config(), request->runtime_handler()));
+    ASSIGN_OR_RETURN(const PodId id, pods_->RunPod(spec, Deadline(*context)));
+    response->set_pod_sandbox_id(id.value());
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RuntimeService::StopPodSandbox(
+    grpc::ServerContext* context,
+    const runtime::v1::StopPodSandboxRequest* request,
+    runtime::v1::StopPodSandboxResponse*) {
+  return Answer("StopPodSandbox", [&]() -> absl::Status {
+    const auto pod = pods_->FindPod(request->pod_sandbox_id());
+    if (!pod.ok()) return GoneIsFine(pod.status());
+    return (*pod)->Stop(Deadline(*context));
+  });
+}
+
+grpc::Status RuntimeService::RemovePodSandbox(
+    grpc::ServerContext* context,
+    const runtime::v1::RemovePodSandboxRequest* request,
+    runtime::v1::RemovePodSandboxResponse*) {
+  return Answer("RemovePodSandbox", [&]() -> absl::Status {
+    const auto pod = pods_->FindPod(request->pod_sandbox_id());
+    if (!pod.ok()) return GoneIsFine(pod.status());
+    return pods_->RemovePod(*pod, Deadline(*context));
+  });
+}
+
+grpc::Status RuntimeService::PodSandboxStatus(
+    grpc::ServerContext*, const runtime::v1::PodSandboxStatusRequest* request,
+    runtime::v1::PodSandboxStatusResponse* response) {
+  return Answer("PodSandboxStatus", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
+                     pods_->FindPod(request->pod_sandbox_id()));
+    const PodSnapshot snapshot = pod->Snapshot();
+    *response->mutable_status() = ToPodSandboxStatus(snapshot);
+    if (request->verbose()) {
+      (*response->mutable_info())["info"] = PodInfoJson(snapshot);
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RuntimeService::ListPodSandbox(
+    grpc::ServerContext*, const runtime::v1::ListPodSandboxRequest* request,
+    runtime::v1::ListPodSandboxResponse* response) {
+  return Answer("ListPodSandbox", [&] {
+    std::vector<PodSnapshot> all;
+    for (const auto& pod : pods_->ListPods()) all.push_back(pod->Snapshot());
+    for (const PodSnapshot* pod : FilterPods(request->filter(), all)) {
+      *response->add_items() = ToPodSandbox(*pod);
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RuntimeService::CreateContainer(
+    grpc::ServerContext* context,
+    const runtime::v1::CreateContainerRequest* request,
+    runtime::v1::CreateContainerResponse* response) {
+  return Answer("CreateContainer", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
+                     pods_->FindPod(request->pod_sandbox_id()));
+    ASSIGN_OR_RETURN(
+        ConvertedContainer converted,
+        ConvertContainer(request->config(), request->sandbox_config()));
+    ASSIGN_OR_RETURN(converted.spec.security.seccomp_profile,
+                     LoadSeccompProfile(converted.seccomp, ""));
+    ASSIGN_OR_RETURN(
+        const ContainerId id,
+        pods_->CreateContainer(pod, converted.spec, Deadline(*context)));
+    response->set_container_id(id.value());
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RuntimeService::StartContainer(
+    grpc::ServerContext* context,
+    const runtime::v1::StartContainerRequest* request,
+    runtime::v1::StartContainerResponse*) {
+  return Answer("StartContainer", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const FoundContainer found,
+                     pods_->FindContainer(request->container_id()));
+    return podvisor::StartContainer(*found.pod, *found.container,
+                                    Deadline(*context));
+  });
+}
+
+grpc::Status RuntimeService::StopContainer(
+    grpc::ServerContext* context,
+    const runtime::v1::StopContainerRequest* request,
+    runtime::v1::StopContainerResponse*) {
+  return Answer("StopContainer", [&]() -> absl::Status {
+    if (request->timeout() < 0) {
+      return absl::InvalidArgumentError("timeout: is negative");
+    }
+    const auto found = pods_->FindContainer(request->container_id());
+    if (!found.ok()) return GoneIsFine(found.status());
+    return podvisor::StopContainer(*found->pod, *found->container,
+                                   absl::Seconds(request->timeout()),
+                                   Deadline(*context));
+  });
+}
+
+grpc::Status RuntimeService::RemoveContainer(
+    grpc::ServerContext* context,
+    const runtime::v1::RemoveContainerRequest* request,
+    runtime::v1::RemoveContainerResponse*) {
+  return Answer("RemoveContainer", [&]() -> absl::Status {
+    const auto found = pods_->FindContainer(request->container_id());
+    if (!found.ok()) return GoneIsFine(found.status());
+    return pods_->RemoveContainer(*found, Deadline(*context));
+  });
+}
+
+grpc::Status RuntimeService::ListContainers(
+    grpc::ServerContext*, const runtime::v1::ListContainersRequest* request,
+    runtime::v1::ListContainersResponse* response) {
+  return Answer("ListContainers", [&] {
+    std::vector<ContainerSnapshot> all;
+    for (const auto& container : pods_->ListContainers()) {
+      all.push_back(container->Snapshot());
+    }
+    for (const ContainerSnapshot* container :
+         FilterContainers(request->filter(), all, PodIds())) {
+      *response->add_containers() = ToContainer(*container);
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RuntimeService::ContainerStatus(
+    grpc::ServerContext*, const runtime::v1::ContainerStatusRequest* request,
+    runtime::v1::ContainerStatusResponse* response) {
+  return Answer("ContainerStatus", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const FoundContainer found,
+                     pods_->FindContainer(request->container_id()));
+    const ContainerSnapshot snapshot = found.container->Snapshot();
+    *response->mutable_status() = ToContainerStatus(snapshot);
+    if (request->verbose()) {
+      (*response->mutable_info())["info"] = ContainerInfoJson(snapshot);
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RuntimeService::UpdateContainerResources(
+    grpc::ServerContext* context,
+    const runtime::v1::UpdateContainerResourcesRequest* request,
+    runtime::v1::UpdateContainerResourcesResponse*) {
+  return Answer("UpdateContainerResources", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const FoundContainer found,
+                     pods_->FindContainer(request->container_id()));
+    ASSIGN_OR_RETURN(const ContainerResources update,
+                     ConvertResources(request->linux(), "linux"));
+    return UpdateContainer(*found.pod, *found.container, update,
+                           Deadline(*context));
+  });
+}
+
+grpc::Status RuntimeService::ReopenContainerLog(
+    grpc::ServerContext*, const runtime::v1::ReopenContainerLogRequest* request,
+    runtime::v1::ReopenContainerLogResponse*) {
+  return Answer("ReopenContainerLog", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const FoundContainer found,
+                     pods_->FindContainer(request->container_id()));
+    return ReopenLog(*found.container);
+  });
+}
+
+grpc::Status RuntimeService::ExecSync(
+    grpc::ServerContext* context, const runtime::v1::ExecSyncRequest* request,
+    runtime::v1::ExecSyncResponse* response) {
+  return Answer("ExecSync", [&]() -> absl::Status {
+    if (request->timeout() < 0) {
+      return absl::InvalidArgumentError("timeout: is negative");
+    }
+    ASSIGN_OR_RETURN(const FoundContainer found,
+                     pods_->FindContainer(request->container_id()));
+    absl::Time deadline = Deadline(*context);
+    if (request->timeout() > 0) {
+      deadline =
+          std::min(deadline, clock_->Now() + absl::Seconds(request->timeout()));
+    }
+    ASSIGN_OR_RETURN(
+        ExecSyncResult result,
+        podvisor::ExecSync(*found.pod, *found.container,
+                           {request->cmd().begin(), request->cmd().end()},
+                           deadline));
+    response->set_exit_code(result.exit_code);
+    response->set_stdout(std::move(result.stdout_data));
+    response->set_stderr(std::move(result.stderr_data));
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RuntimeService::ContainerStats(
+    grpc::ServerContext*, const runtime::v1::ContainerStatsRequest* request,
+    runtime::v1::ContainerStatsResponse* response) {
+  return Answer("ContainerStats", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const FoundContainer found,
+                     pods_->FindContainer(request->container_id()));
+    ContainerStatsSnapshot snapshot = found.container->StatsSnapshot();
+    if (snapshot.usage.timestamp == absl::InfinitePast()) {
+      RETURN_IF_ERROR(found.pod->Sample(clock_->Now() + kFirstSampleTimeout));
+      snapshot = found.container->StatsSnapshot();
+    }
+    *response->mutable_stats() = ToContainerStats(snapshot);
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RuntimeService::ListContainerStats(
+    grpc::ServerContext*, const runtime::v1::ListContainerStatsRequest* request,
+    runtime::v1::ListContainerStatsResponse* response) {
+  return Answer("ListContainerStats", [&] {
+    std::vector<ContainerStatsSnapshot> all;
+    for (const auto& container : pods_->ListContainers()) {
+      all.push_back(container->StatsSnapshot());
+    }
+    for (const ContainerStatsSnapshot* stats :
+         FilterStats(request->filter(), all, PodIds())) {
+      *response->add_stats() = ToContainerStats(*stats);
+    }
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace podvisor

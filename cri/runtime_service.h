@@ -1,0 +1,134 @@
+#ifndef PODVISOR_CRI_RUNTIME_SERVICE_H_
+#define PODVISOR_CRI_RUNTIME_SERVICE_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "sandbox/pod_manager.h"
+#include "third_party/cri_api/api.grpc.pb.h"
+
+namespace podvisor {
+
+// What Version and Status say about this daemon. Fixed at start.
+struct RuntimeFacts {
+  std::string version;
+  bool systemd_cgroups = false;
+  std::string config_toml;         // the configuration in force
+  std::string accelerator;         // "kvm" or "tcg"
+  std::string accelerator_reason;  // why not the other
+};
+
+// Counts one finished request. `code` is gRPC's name of it.
+using RequestObserver = std::function<void(
+    absl::string_view method, absl::string_view code, absl::Duration took)>;
+
+// CRI's RuntimeService: each call converts, calls the pods, converts back.
+// Calls that are not overridden here answer UNIMPLEMENTED.
+//
+// Lists, status and stats are answered from the daemon's own memory.
+// Thread-safe. Borrows `pods` and `clock`.
+class RuntimeService final : public runtime::v1::RuntimeService::Service {
+ public:
+  RuntimeService(PodManager* pods, Clock* clock, RuntimeFacts facts,
+                 RequestObserver observer);
+
+  grpc::Status Version(grpc::ServerContext* context,
+                       const runtime::v1::VersionRequest* request,
+                       runtime::v1::VersionResponse* response) override;
+  grpc::Status Status(grpc::ServerContext* context,
+                      const runtime::v1::StatusRequest* request,
+                      runtime::v1::StatusResponse* response) override;
+  grpc::Status RuntimeConfig(
+      grpc::ServerContext* context,
+      const runtime::v1::RuntimeConfigRequest* request,
+      runtime::v1::RuntimeConfigResponse* response) override;
+  grpc::Status UpdateRuntimeConfig(
+      grpc::ServerContext* context,
+      const runtime::v1::UpdateRuntimeConfigRequest* request,
+      runtime::v1::UpdateRuntimeConfigResponse* response) override;
+
+  grpc::Status RunPodSandbox(
+      grpc::ServerContext* context,
+      const runtime::v1::RunPodSandboxRequest* request,
+      runtime::v1::RunPodSandboxResponse* response) override;
+  grpc::Status StopPodSandbox(
+      grpc::ServerContext* context,
+      const runtime::v1::StopPodSandboxRequest* request,
+      runtime::v1::StopPodSandboxResponse* response) override;
+  grpc::Status RemovePodSandbox(
+      grpc::ServerContext* context,
+      const runtime::v1::RemovePodSandboxRequest* request,
+      runtime::v1::RemovePodSandboxResponse* response) override;
+  grpc::Status PodSandboxStatus(
+      grpc::ServerContext* context,
+      const runtime::v1::PodSandboxStatusRequest* request,
+      runtime::v1::PodSandboxStatusResponse* response) override;
+  grpc::Status ListPodSandbox(
+      grpc::ServerContext* context,
+      const runtime::v1::ListPodSandboxRequest* request,
+      runtime::v1::ListPodSandboxResponse* response) override;
+
+  grpc::Status CreateContainer(
+      grpc::ServerContext* context,
+      const runtime::v1::CreateContainerRequest* request,
+      runtime::v1::CreateContainerResponse* response) override;
+  grpc::Status StartContainer(
+      grpc::ServerContext* context,
+      const runtime::v1::StartContainerRequest* request,
+      runtime::v1::StartContainerResponse* response) override;
+  grpc::Status StopContainer(
+      grpc::ServerContext* context,
+      const runtime::v1::StopContainerRequest* request,
+      runtime::v1::StopContainerResponse* response) override;
+  grpc::Status RemoveContainer(
+      grpc::ServerContext* context,
+      const runtime::v1::RemoveContainerRequest* request,
+      runtime::v1::RemoveContainerResponse* response) override;
+  grpc::Status ListContainers(
+      grpc::ServerContext* context,
+      const runtime::v1::ListContainersRequest* request,
+      runtime::v1::ListContainersResponse* response) override;
+  grpc::Status ContainerStatus(
+      grpc::ServerContext* context,
+      const runtime::v1::ContainerStatusRequest* request,
+      runtime::v1::ContainerStatusResponse* response) override;
+  grpc::Status UpdateContainerResources(
+      grpc::ServerContext* context,
+      const runtime::v1::UpdateContainerResourcesRequest* request,
+      runtime::v1::UpdateContainerResourcesResponse* response) override;
+  grpc::Status ReopenContainerLog(
+      grpc::ServerContext* context,
+      const runtime::v1::ReopenContainerLogRequest* request,
+      runtime::v1::ReopenContainerLogResponse* response) override;
+  grpc::Status ExecSync(grpc::ServerContext* context,
+                        const runtime::v1::ExecSyncRequest* request,
+                        runtime::v1::ExecSyncResponse* response) override;
+  grpc::Status ContainerStats(
+      grpc::ServerContext* context,
+      const runtime::v1::ContainerStatsRequest* request,
+      runtime::v1::ContainerStatsResponse* response) override;
+  grpc::Status ListContainerStats(
+      grpc::ServerContext* context,
+      const runtime::v1::ListContainerStatsRequest* request,
+      runtime::v1::ListContainerStatsResponse* response) override;
+
+ private:
+  // Runs `call`, counts it, and turns its status into gRPC's.
+  grpc::Status Answer(absl::string_view method,
+                      const std::function<absl::Status()>& call);
+  // Of the call; two minutes where the client set none.
+  absl::Time Deadline(const grpc::ServerContext& context) const;
+  std::vector<PodId> PodIds() const;
+
+  PodManager* const pods_;
+  Clock* const clock_;
+  const RuntimeFacts facts_;
+  const RequestObserver observer_;
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_CRI_RUNTIME_SERVICE_H_

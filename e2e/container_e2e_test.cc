@@ -1,0 +1,255 @@
+// Containers through the socket, in one pod.
+
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "e2e/test_node.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace podvisor::e2e {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr char kForever[] = "trap 'exit 7' TERM; while :; do sleep 0.1; done";
+
+class ContainerE2eTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    node_ = new TestNode();
+    node_->PullImage();
+    config_ = new cri::PodSandboxConfig(node_->PodConfig("containers"));
+    pod_ = new std::string(node_->RunPod(*config_));
+  }
+  static void TearDownTestSuite() {
+    delete node_;
+    delete config_;
+    delete pod_;
+  }
+
+  static std::string Create(const cri::ContainerConfig& config) {
+    return node_->CreateContainer(*pod_, config, *config_);
+  }
+  static std::string Start(const std::string& name, const std::string& script) {
+    const std::string id = Create(node_->ContainerConfig(name, script));
+    node_->StartContainer(id);
+    return id;
+  }
+  static grpc::Status Stop(const std::string& id, int64_t timeout) {
+    cri::StopContainerRequest request;
+    request.set_container_id(id);
+    request.set_timeout(timeout);
+    cri::StopContainerResponse response;
+    Call call;
+    return node_->runtime().StopContainer(&call, request, &response);
+  }
+  static grpc::Status Remove(const std::string& id) {
+    cri::RemoveContainerRequest request;
+    request.set_container_id(id);
+    cri::RemoveContainerResponse response;
+    Call call;
+    return node_->runtime().RemoveContainer(&call, request, &response);
+  }
+  static std::string Log(const std::string& name) {
+    return ReadFile(absl::StrCat(node_->directory(), "/logs/", name, ".log"))
+        .value_or("no log");
+  }
+
+  static TestNode* node_;
+  static cri::PodSandboxConfig* config_;
+  static std::string* pod_;
+};
+
+TestNode* ContainerE2eTest::node_ = nullptr;
+cri::PodSandboxConfig* ContainerE2eTest::config_ = nullptr;
+std::string* ContainerE2eTest::pod_ = nullptr;
+
+TEST_F(ContainerE2eTest, RunsToItsEndWithCodeReasonAndCompleteLog) {
+  const std::string id =
+      Start("end", "echo out; echo err >&2; printf unfinished; exit 3");
+
+  const cri::ContainerStatus status =
+      node_->AwaitState(id, cri::CONTAINER_EXITED);
+
+  EXPECT_EQ(status.exit_code(), 3);
+  EXPECT_EQ(status.reason(), "Error");
+  EXPECT_GE(status.finished_at(), status.started_at());
+  EXPECT_GE(status.started_at(), status.created_at());
+  EXPECT_THAT(Log("end"), HasSubstr(" stdout F out\n"));
+  EXPECT_THAT(Log("end"), HasSubstr(" stderr F err\n"));
+  EXPECT_THAT(Log("end"), HasSubstr("unfinished"));
+  EXPECT_TRUE(Remove(id).ok());
+}
+
+TEST_F(ContainerE2eTest, TheStopSignalComesBeforeTheKill) {
+  const std::string gentle = Start("gentle", kForever);
+  EXPECT_EQ(node_->Exec(gentle, {"echo", "ready"}), "ready\n");
+  EXPECT_TRUE(Stop(gentle, 20).ok());
+  EXPECT_EQ(node_->Status(gentle).exit_code(), 7);
+
+  const std::string deaf =
+      Start("deaf", "trap '' TERM; while :; do sleep 1; done");
+  EXPECT_EQ(node_->Exec(deaf, {"echo", "ready"}), "ready\n");
+  EXPECT_TRUE(Stop(deaf, 1).ok());
+  EXPECT_EQ(node_->Status(deaf).exit_code(), 137);
+  EXPECT_TRUE(Stop(deaf, 1).ok());  // again
+
+  EXPECT_TRUE(Remove(gentle).ok());
+  EXPECT_TRUE(Remove(deaf).ok());
+  EXPECT_TRUE(Remove(deaf).ok());  // again
+}
+
+TEST_F(ContainerE2eTest, ExecSyncGivesOutputsAndCodeAndKillsAtItsTimeout) {
+  const std::string id = Start("exec", kForever);
+  cri::ExecSyncRequest request;
+  request.set_container_id(id);
+  for (const char* word : {"sh", "-c", "echo a; echo b >&2; exit 5"}) {
+    request.add_cmd(word);
+  }
+  cri::ExecSyncResponse response;
+  Call call;
+  ASSERT_TRUE(node_->runtime().ExecSync(&call, request, &response).ok());
+  EXPECT_EQ(response.exit_code(), 5);
+  EXPECT_EQ(response.stdout(), "a\n");
+  EXPECT_EQ(response.stderr(), "b\n");
+
+  request.clear_cmd();
+  for (const char* word : {"sleep", "4711"}) request.add_cmd(word);
+  request.set_timeout(1);
+  Call slow;
+  EXPECT_EQ(node_->runtime().ExecSync(&slow, request, &response).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(node_->Exec(id, {"ps"}), testing::Not(HasSubstr("sleep 4711")));
+  EXPECT_TRUE(Remove(id).ok());
+}
+
+TEST_F(ContainerE2eTest, MountsOfFilesAndDirectoriesAreWrittenThrough) {
+  const std::string host = node_->directory() + "/volume";
+  ASSERT_TRUE(MakeDirectories(host, 0755).ok());
+  ASSERT_TRUE(WriteFileAtomically(host + "/in", "from the host", 0644).ok());
+  const std::string file = node_->directory() + "/termination-log";
+  ASSERT_TRUE(WriteFileAtomically(file, "", 0666).ok());
+  cri::ContainerConfig config = node_->ContainerConfig("mounts", kForever);
+  cri::Mount* directory = config.add_mounts();
+  directory->set_container_path("/data");
+  directory->set_host_path(host);
+  cri::Mount* single = config.add_mounts();
+  single->set_container_path("/dev/termination-log");
+  single->set_host_path(file);
+  cri::Mount* read_only = config.add_mounts();
+  read_only->set_container_path("/ro");
+  read_only->set_host_path(host);
+  read_only->set_readonly(true);
+  const std::string id = Create(config);
+  node_->StartContainer(id);
+
+  EXPECT_EQ(node_->Exec(id, {"cat", "/data/in"}), "from the host");
+  node_->Exec(id, {"sh", "-c",
+                   "echo back > /data/out; echo bye > /dev/termination-log"});
+  EXPECT_EQ(ReadFile(host + "/out").value_or("nothing"), "back\n");
+  EXPECT_EQ(ReadFile(file).value_or("nothing"), "bye\n");
+  EXPECT_THAT(node_->Exec(id, {"sh", "-c", "touch /ro/x 2>&1 || true"}),
+              HasSubstr("Read-only file system"));
+  const cri::ContainerStatus status = node_->Status(id);
+  ASSERT_EQ(status.mounts_size(), 3);
+  EXPECT_EQ(status.mounts(1).host_path(), file);
+  EXPECT_TRUE(Remove(id).ok());
+}
+
+TEST_F(ContainerE2eTest, OutputAfterAReopenGoesToTheNewFile) {
+  const std::string id = Start("reopen",
+                               "while :; do if [ -e /go ]; then echo second; "
+                               "rm /go; fi; sleep 0.1; done");
+  const std::string log = node_->directory() + "/logs/reopen.log";
+  ASSERT_EQ(rename(log.c_str(), (log + ".1").c_str()), 0);
+  cri::ReopenContainerLogRequest request;
+  request.set_container_id(id);
+  cri::ReopenContainerLogResponse response;
+  Call call;
+  ASSERT_TRUE(
+      node_->runtime().ReopenContainerLog(&call, request, &response).ok());
+
+  node_->Exec(id, {"touch", "/go"});
+  EXPECT_TRUE(Stop(id, 1).ok());
+
+  EXPECT_THAT(Log("reopen"), HasSubstr("second"));
+  EXPECT_THAT(ReadFile(log + ".1").value_or(""),
+              testing::Not(HasSubstr("second")));
+  EXPECT_TRUE(Remove(id).ok());
+}
+
+TEST_F(ContainerE2eTest, StatsGrowAndCountTheWritableLayer) {
+  const std::string id = Start("stats", kForever);
+  node_->Exec(id, {"dd", "if=/dev/zero", "of=/big", "bs=1048576", "count=4"});
+  cri::ContainerStatsRequest request;
+  request.set_container_id(id);
+  cri::ContainerStatsResponse response;
+  Call call;
+  ASSERT_TRUE(node_->runtime().ContainerStats(&call, request, &response).ok());
+
+  EXPECT_GT(response.stats().cpu().timestamp(), 0);
+  EXPECT_GT(response.stats().cpu().usage_core_nano_seconds().value(), 0u);
+  EXPECT_GT(response.stats().memory().working_set_bytes().value(), 0u);
+  EXPECT_GE(response.stats().writable_layer().used_bytes().value(), 4u << 20);
+  EXPECT_TRUE(Remove(id).ok());
+}
+
+TEST_F(ContainerE2eTest,
+       AContainerThatFillsItsMemoryIsOomKilledAndTheGuestLives) {
+  cri::ContainerConfig config = node_->ContainerConfig(
+      "oom", "dd if=/dev/zero of=/dev/null bs=64M; echo survived");
+  *config.mutable_linux()->mutable_resources() = Resources(0, 16);
+  const std::string id = Create(config);
+  node_->StartContainer(id);
+
+  const cri::ContainerStatus status =
+      node_->AwaitState(id, cri::CONTAINER_EXITED);
+
+  EXPECT_EQ(status.reason(), "OOMKilled") << status.DebugString();
+  EXPECT_TRUE(Remove(id).ok());
+}
+
+TEST_F(ContainerE2eTest,
+       AMissingProgramIsAnErrorAndTheContainerIsGoneOrExited) {
+  cri::ContainerConfig config = node_->ContainerConfig("missing", "");
+  config.clear_command();
+  config.add_command("/no/such/program");
+  cri::CreateContainerRequest request;
+  request.set_pod_sandbox_id(*pod_);
+  *request.mutable_config() = config;
+  *request.mutable_sandbox_config() = *config_;
+  cri::CreateContainerResponse created;
+  Call create;
+  if (!node_->runtime().CreateContainer(&create, request, &created).ok()) {
+    return;  // crun looks for the program when it creates
+  }
+  cri::StartContainerRequest start;
+  start.set_container_id(created.container_id());
+  cri::StartContainerResponse response;
+  Call call;
+  EXPECT_FALSE(node_->runtime().StartContainer(&call, start, &response).ok());
+  const cri::ContainerStatus status = node_->Status(created.container_id());
+  EXPECT_EQ(status.state(), cri::CONTAINER_EXITED);
+  EXPECT_EQ(status.exit_code(), 128);
+  EXPECT_TRUE(Remove(created.container_id()).ok());
+}
+
+TEST_F(ContainerE2eTest, ANameAndAttemptAreUniqueInThePod) {
+  const cri::ContainerConfig config = node_->ContainerConfig("twin", kForever);
+  const std::string first = Create(config);
+  cri::CreateContainerRequest request;
+  request.set_pod_sandbox_id(*pod_);
+  *request.mutable_config() = config;
+  cri::CreateContainerResponse response;
+  Call call;
+
+  EXPECT_EQ(
+      node_->runtime().CreateContainer(&call, request, &response).error_code(),
+      grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_TRUE(Remove(first).ok());
+}
+
+}  // namespace
+}  // namespace podvisor::e2e

@@ -1,0 +1,265 @@
+// Bad input and broken surroundings: a clear error with the right code in time,
+// nothing left behind, and a bystander pod that does not notice.
+
+#include <signal.h>
+
+#include <functional>
+#include <set>
+#include <thread>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "base/process.h"
+#include "e2e/test_node.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace podvisor::e2e {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr char kForever[] = "while :; do sleep 0.1; done";
+
+grpc::Status TryRun(TestNode& node, const cri::PodSandboxConfig& config) {
+  cri::RunPodSandboxRequest request;
+  *request.mutable_config() = config;
+  cri::RunPodSandboxResponse response;
+  Call call(absl::Seconds(20));
+  return node.runtime().RunPodSandbox(&call, request, &response);
+}
+
+// Processes that were started from QEMU's binary, whoever started them.
+std::set<pid_t> QemuProcesses() {
+  CommandOptions command;
+  command.argv = {"pgrep", "qemu-system"};
+  command.deadline = absl::Now() + absl::Seconds(10);
+  std::set<pid_t> pids;
+  for (const absl::string_view line : absl::StrSplit(
+           RunCommand(command).value().stdout_data, '\n', absl::SkipEmpty())) {
+    int pid = 0;
+    EXPECT_TRUE(absl::SimpleAtoi(line, &pid)) << line;
+    pids.insert(pid);
+  }
+  return pids;
+}
+
+class FaultE2eTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    node_ = new TestNode();
+    node_->PullImage();
+    config_ = new cri::PodSandboxConfig(node_->PodConfig("bystander"));
+    bystander_ = new std::string(node_->RunPod(*config_));
+    witness_ = new std::string(node_->CreateContainer(
+        *bystander_, node_->ContainerConfig("witness", kForever), *config_));
+    node_->StartContainer(*witness_);
+  }
+  static void TearDownTestSuite() {
+    delete node_;
+    delete config_;
+    delete bystander_;
+    delete witness_;
+  }
+  void TearDown() override {
+    EXPECT_EQ(node_->Exec(*witness_, {"echo", "undisturbed"}), "undisturbed\n");
+  }
+
+  grpc::Status TryCreate(
+      const std::function<void(cri::ContainerConfig&)>& spoil) {
+    cri::CreateContainerRequest request;
+    request.set_pod_sandbox_id(*bystander_);
+    *request.mutable_config() = node_->ContainerConfig("bad", kForever);
+    *request.mutable_sandbox_config() = *config_;
+    spoil(*request.mutable_config());
+    cri::CreateContainerResponse response;
+    Call call(absl::Seconds(20));
+    const grpc::Status status =
+        node_->runtime().CreateContainer(&call, request, &response);
+    cri::ListContainersResponse all;
+    Call list;
+    EXPECT_TRUE(node_->runtime().ListContainers(&list, {}, &all).ok());
+    EXPECT_EQ(all.containers_size(), 1);  // the witness
+    return status;
+  }
+
+  static TestNode* node_;
+  static cri::PodSandboxConfig* config_;
+  static std::string* bystander_;
+  static std::string* witness_;
+};
+
+TestNode* FaultE2eTest::node_ = nullptr;
+cri::PodSandboxConfig* FaultE2eTest::config_ = nullptr;
+std::string* FaultE2eTest::bystander_ = nullptr;
+std::string* FaultE2eTest::witness_ = nullptr;
+
+TEST_F(FaultE2eTest, NamesThatCannotBeAreRefused) {
+  const std::string kBad[] = {"", "../../etc", std::string("a\0b", 3),
+                              "two\nlines", std::string(65536, 'x')};
+  for (const std::string& name : kBad) {
+    cri::PodSandboxConfig config = node_->PodConfig("name");
+    config.mutable_metadata()->set_name(name);
+    EXPECT_EQ(TryRun(*node_, config).error_code(),
+              grpc::StatusCode::INVALID_ARGUMENT)
+        << name.substr(0, 20);
+  }
+}
+
+TEST_F(FaultE2eTest, OddButLegalNamesWork) {
+  cri::PodSandboxConfig config = node_->PodConfig("odd");
+  config.mutable_metadata()->set_name("a,b=c,,path=x");
+  const std::string pod = node_->RunPod(config);
+  node_->RemovePod(pod);
+}
+
+TEST_F(FaultE2eTest, ResourcesThatCannotBeAreRefused) {
+  const std::function<void(cri::LinuxContainerResources&)> kBad[] = {
+      [](auto& r) { r.set_memory_limit_in_bytes(-2); },
+      [](auto& r) { r.set_memory_limit_in_bytes(INT64_MAX); },
+      [](auto& r) { r.set_cpu_quota(-2); },
+      [](auto& r) { r.set_cpu_quota(INT64_MAX); },
+      [](auto& r) { r.set_cpu_period(-1); },
+      [](auto& r) { r.set_cpu_shares(-1); },
+      [](auto& r) { r.set_cpuset_mems("1"); },
+  };
+  for (const auto& spoil : kBad) {
+    const grpc::Status status = TryCreate([&](cri::ContainerConfig& config) {
+      spoil(*config.mutable_linux()->mutable_resources());
+    });
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT)
+        << status.error_message();
+  }
+}
+
+TEST_F(FaultE2eTest, HostNamespacesAreRefusedWithTheReason) {
+  cri::PodSandboxConfig config = node_->PodConfig("host");
+  config.mutable_linux()
+      ->mutable_security_context()
+      ->mutable_namespace_options()
+      ->set_network(cri::NODE);
+
+  const grpc::Status status = TryRun(*node_, config);
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("host"));
+}
+
+TEST_F(FaultE2eTest, AMissingImageOrHostPathIsNotFound) {
+  EXPECT_EQ(TryCreate([](auto& c) {
+              c.mutable_image()->set_image("none:1");
+            }).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  const grpc::Status status = TryCreate([](cri::ContainerConfig& config) {
+    cri::Mount* mount = config.add_mounts();
+    mount->set_host_path("/no/such/path");
+    mount->set_container_path("/x");
+  });
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND)
+      << status.error_message();
+}
+
+TEST_F(FaultE2eTest, OurOwnDirectoriesCannotBeMounted) {
+  for (const char* path : {"", "/root", "/run"}) {
+    const grpc::Status status = TryCreate([&](cri::ContainerConfig& config) {
+      cri::Mount* mount = config.add_mounts();
+      mount->set_host_path(node_->directory() + path);
+      mount->set_container_path("/x");
+    });
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << path;
+  }
+}
+
+TEST_F(FaultE2eTest, UnknownIdsAndWrongStatesHaveTheirCodes) {
+  cri::StartContainerRequest start;
+  start.set_container_id("nothing");
+  cri::StartContainerResponse started;
+  Call unknown;
+  EXPECT_EQ(
+      node_->runtime().StartContainer(&unknown, start, &started).error_code(),
+      grpc::StatusCode::NOT_FOUND);
+  start.set_container_id(*witness_);
+  Call twice;
+  EXPECT_EQ(
+      node_->runtime().StartContainer(&twice, start, &started).error_code(),
+      grpc::StatusCode::FAILED_PRECONDITION);
+}
+
+TEST_F(FaultE2eTest, AKilledQemuMakesItsPodNotReadyAndItsContainersExited) {
+  const cri::PodSandboxConfig config = node_->PodConfig("victim");
+  const std::string pod = node_->RunPod(config);
+  const std::string id = node_->CreateContainer(
+      pod, node_->ContainerConfig("main", kForever), config);
+  node_->StartContainer(id);
+
+  kill(static_cast<pid_t>(node_->PodInfo(pod, "/pid")), SIGKILL);
+
+  const cri::ContainerStatus status =
+      node_->AwaitState(id, cri::CONTAINER_EXITED);
+  EXPECT_EQ(status.exit_code(), 137);
+  EXPECT_THAT(status.message(), HasSubstr("VM"));
+  node_->RemovePod(pod);
+}
+
+TEST_F(FaultE2eTest,
+       AQemuThatDiesWhileItBootsIsRetriedOrAnErrorAndLeavesNothing) {
+  const std::set<pid_t> before = QemuProcesses();
+  grpc::Status status;
+  std::thread boot([&] { status = TryRun(*node_, node_->PodConfig("dying")); });
+  pid_t victim = 0;
+  for (int i = 0; i < 400 && victim == 0; ++i) {
+    for (const pid_t pid : QemuProcesses()) {
+      if (before.count(pid) == 0) victim = pid;
+    }
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  ASSERT_NE(victim, 0);
+  kill(victim, SIGKILL);
+  boot.join();
+
+  if (status.ok()) {
+    cri::PodSandboxFilter filter;
+    (*filter.mutable_label_selector())["app"] = "dying";
+    cri::ListPodSandboxRequest request;
+    *request.mutable_filter() = filter;
+    cri::ListPodSandboxResponse pods;
+    Call call;
+    ASSERT_TRUE(node_->runtime().ListPodSandbox(&call, request, &pods).ok());
+    ASSERT_EQ(pods.items_size(), 1);
+    node_->RemovePod(pods.items(0).id());
+  }
+  EXPECT_EQ(QemuProcesses(), before);
+}
+
+TEST(BrokenNodeE2eTest,
+     AGuestThatNeverSaysHelloIsAnErrorInTimeAndLeavesNothing) {
+  // A kernel without its initramfs panics; QEMU ends by itself.
+  TestNode node({"s|^initrd = .*|initrd = \"/etc/hostname\"|",
+                 "s|^\\[image\\]|accelerator = \"tcg\"\\n[image]|"});
+
+  const grpc::Status status = TryRun(node, node.PodConfig("mute"));
+
+  EXPECT_FALSE(status.ok());
+  EXPECT_NE(status.error_code(), grpc::StatusCode::UNKNOWN);
+  EXPECT_EQ(node.Leftovers(), "");
+}
+
+TEST(BrokenNodeE2eTest, ARegistryThatIsDownIsUnavailableForThePullOnly) {
+  TestNode node;
+  node.StopRegistry();
+  cri::PullImageRequest request;
+  request.mutable_image()->set_image(kImage);
+  cri::PullImageResponse response;
+  Call call;
+
+  const grpc::Status status =
+      node.images().PullImage(&call, request, &response);
+
+  EXPECT_FALSE(status.ok());
+  EXPECT_THAT(status.error_message(), HasSubstr("RegistryUnavailable"));
+  node.RemovePod(node.RunPod(node.PodConfig("still-works")));
+}
+
+}  // namespace
+}  // namespace podvisor::e2e

@@ -1,0 +1,147 @@
+// Pods through the socket: life cycle, idempotency, lists, what a client that
+// has just connected asks for.
+
+#include "e2e/test_node.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace podvisor::e2e {
+namespace {
+
+class PodE2eTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { node_ = new TestNode(); }
+  static void TearDownTestSuite() { delete node_; }
+
+  static std::vector<std::string> ListPods(
+      const cri::PodSandboxFilter& filter) {
+    cri::ListPodSandboxRequest request;
+    *request.mutable_filter() = filter;
+    cri::ListPodSandboxResponse response;
+    Call call;
+    EXPECT_TRUE(
+        node_->runtime().ListPodSandbox(&call, request, &response).ok());
+    std::vector<std::string> ids;
+    for (const cri::PodSandbox& pod : response.items()) ids.push_back(pod.id());
+    return ids;
+  }
+
+  static grpc::StatusCode Stop(const std::string& id) {
+    cri::StopPodSandboxRequest request;
+    request.set_pod_sandbox_id(id);
+    cri::StopPodSandboxResponse response;
+    Call call;
+    return node_->runtime()
+        .StopPodSandbox(&call, request, &response)
+        .error_code();
+  }
+
+  static grpc::StatusCode StatusCode(const std::string& id) {
+    cri::PodSandboxStatusRequest request;
+    request.set_pod_sandbox_id(id);
+    cri::PodSandboxStatusResponse response;
+    Call call;
+    return node_->runtime()
+        .PodSandboxStatus(&call, request, &response)
+        .error_code();
+  }
+
+  static TestNode* node_;
+};
+
+TestNode* PodE2eTest::node_ = nullptr;
+
+TEST_F(PodE2eTest, VersionNamesTheRuntimeAndTheApi) {
+  Call call;
+  cri::VersionResponse version;
+  ASSERT_TRUE(node_->runtime().Version(&call, {}, &version).ok());
+
+  EXPECT_EQ(version.runtime_name(), "podvisor");
+  EXPECT_EQ(version.runtime_api_version(), "v1");
+  EXPECT_NE(version.runtime_version(), "");
+}
+
+TEST_F(PodE2eTest, StatusIsReadyButForTheNetworkAndSaysWhy) {
+  cri::StatusRequest request;
+  request.set_verbose(true);
+  cri::StatusResponse response;
+  Call call;
+  ASSERT_TRUE(node_->runtime().Status(&call, request, &response).ok());
+
+  ASSERT_EQ(response.status().conditions_size(), 2);
+  EXPECT_TRUE(response.status().conditions(0).status());
+  EXPECT_FALSE(response.status().conditions(1).status());
+  EXPECT_NE(response.status().conditions(1).message(), "");
+  EXPECT_THAT(response.info().at("info"), testing::HasSubstr("accelerator"));
+}
+
+TEST_F(PodE2eTest, CallsThatAreNotBuiltYetAreUnimplemented) {
+  Call call;
+  cri::ExecResponse response;
+  EXPECT_EQ(node_->runtime().Exec(&call, {}, &response).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST_F(PodE2eTest, APodIsReadyThenStoppedThenGone) {
+  const cri::PodSandboxConfig config = node_->PodConfig("life");
+  const std::string pod = node_->RunPod(config);
+  cri::PodSandboxStatusRequest request;
+  request.set_pod_sandbox_id(pod);
+  cri::PodSandboxStatusResponse response;
+  Call call;
+  ASSERT_TRUE(
+      node_->runtime().PodSandboxStatus(&call, request, &response).ok());
+  EXPECT_EQ(response.status().state(), cri::SANDBOX_READY);
+  EXPECT_EQ(response.status().metadata().name(), "life");
+  EXPECT_EQ(response.status().labels().at("app"), "life");
+  EXPECT_GT(response.status().created_at(), 0);
+
+  EXPECT_EQ(Stop(pod), grpc::StatusCode::OK);
+  EXPECT_EQ(Stop(pod), grpc::StatusCode::OK);  // again
+  cri::PodSandboxFilter not_ready;
+  not_ready.mutable_state()->set_state(cri::SANDBOX_NOTREADY);
+  EXPECT_THAT(ListPods(not_ready), testing::Contains(pod));
+
+  node_->RemovePod(pod);
+  node_->RemovePod(pod);  // again
+  EXPECT_EQ(StatusCode(pod), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(PodE2eTest, TheSameRequestGivesTheSamePod) {
+  const cri::PodSandboxConfig config = node_->PodConfig("same");
+  const std::string pod = node_->RunPod(config);
+
+  EXPECT_EQ(node_->RunPod(config), pod);
+
+  cri::PodSandboxConfig other = config;
+  (*other.mutable_labels())["app"] = "changed";
+  cri::RunPodSandboxRequest request;
+  *request.mutable_config() = other;
+  cri::RunPodSandboxResponse response;
+  Call call;
+  EXPECT_EQ(
+      node_->runtime().RunPodSandbox(&call, request, &response).error_code(),
+      grpc::StatusCode::ALREADY_EXISTS);
+  node_->RemovePod(pod);
+}
+
+TEST_F(PodE2eTest, UniquePrefixesOfIdsAreEnough) {
+  const std::string pod = node_->RunPod(node_->PodConfig("prefix"));
+
+  EXPECT_EQ(StatusCode(pod.substr(0, 13)), grpc::StatusCode::OK);
+  cri::PodSandboxFilter filter;
+  filter.set_id(pod.substr(0, 13));
+  EXPECT_THAT(ListPods(filter), testing::ElementsAre(pod));
+  filter.set_id("no such pod");
+  EXPECT_THAT(ListPods(filter), testing::IsEmpty());
+  node_->RemovePod(pod);
+}
+
+TEST_F(PodE2eTest, StopAndRemoveOfUnknownIdsAreFineAndStatusIsNot) {
+  EXPECT_EQ(Stop("2b0f6a3e-0000-4000-8000-000000000000"), grpc::StatusCode::OK);
+  node_->RemovePod("2b0f6a3e-0000-4000-8000-000000000000");
+  EXPECT_EQ(StatusCode("2b0f6a3e"), grpc::StatusCode::NOT_FOUND);
+}
+
+}  // namespace
+}  // namespace podvisor::e2e

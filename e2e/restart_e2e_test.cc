@@ -1,0 +1,113 @@
+// The daemon dies; pods, containers and log lines do not.
+
+#include <signal.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "e2e/test_node.h"
+#include "gtest/gtest.h"
+
+namespace podvisor::e2e {
+namespace {
+
+class RestartE2eTest : public testing::Test {
+ protected:
+  RestartE2eTest() { node_.PullImage(); }
+
+  // The numbers 1, 2, 3, ... as the container printed them, each exactly once;
+  // returns the last one, or fails.
+  int64_t CheckNumbers(const std::string& name) {
+    const std::string log =
+        ReadFile(absl::StrCat(node_.directory(), "/logs/", name, ".log"))
+            .value_or("");
+    int64_t expected = 1;
+    for (const absl::string_view line :
+         absl::StrSplit(log, '\n', absl::SkipEmpty())) {
+      const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
+      int64_t number = 0;
+      EXPECT_EQ(words.size(), 4u) << line;
+      EXPECT_TRUE(absl::SimpleAtoi(words.back(), &number)) << line;
+      EXPECT_EQ(number, expected) << line;
+      if (number != expected) return -1;
+      ++expected;
+    }
+    return expected - 1;
+  }
+
+  TestNode node_;
+};
+
+TEST_F(RestartE2eTest, PodsContainersAndEveryLineSurviveKilledDaemons) {
+  const cri::PodSandboxConfig config = node_.PodConfig("survivor");
+  const std::string pod = node_.RunPod(config);
+  cri::ContainerConfig counter =
+      node_.ContainerConfig("counter",
+                            "i=0; while :; do i=$((i + 1)); echo $i; "
+                            "if [ -e /end ]; then exit 0; fi; done");
+  *counter.mutable_linux()->mutable_resources() = Resources(2000, 64);
+  const std::string id = node_.CreateContainer(pod, counter, config);
+  node_.StartContainer(id);
+  const cri::ContainerStatus before = node_.Status(id);
+
+  for (int kills = 0; kills < 3; ++kills) {
+    node_.Exec(id, {"true"});
+    node_.EndDaemon(SIGKILL);
+    node_.StartDaemon();
+  }
+
+  const cri::ContainerStatus after = node_.Status(id);
+  EXPECT_EQ(after.state(), cri::CONTAINER_RUNNING);
+  EXPECT_EQ(after.started_at(), before.started_at());
+  EXPECT_EQ(after.metadata().name(), "counter");
+  EXPECT_EQ(node_.PodInfo(pod, "/vcpus/online"), 2);
+  node_.Exec(id, {"touch", "/end"});
+  EXPECT_EQ(node_.AwaitState(id, cri::CONTAINER_EXITED).exit_code(), 0);
+  EXPECT_GT(CheckNumbers("counter"), 10);
+  // And the pod takes new work.
+  const std::string second = node_.CreateContainer(
+      pod, node_.ContainerConfig("second", "echo 1"), config);
+  node_.StartContainer(second);
+  node_.AwaitState(second, cri::CONTAINER_EXITED);
+  EXPECT_EQ(CheckNumbers("second"), 1);
+}
+
+TEST_F(RestartE2eTest, WhatEndedWhileNoDaemonRanIsKnownAfterwards) {
+  const cri::PodSandboxConfig config = node_.PodConfig("ended");
+  const std::string pod = node_.RunPod(config);
+  const std::string id = node_.CreateContainer(
+      pod, node_.ContainerConfig("late", "sleep 1; echo 1; exit 9"), config);
+  node_.StartContainer(id);
+
+  node_.EndDaemon(SIGKILL);
+  absl::SleepFor(absl::Seconds(2));  // the container's own time
+  node_.StartDaemon();
+
+  const cri::ContainerStatus status =
+      node_.AwaitState(id, cri::CONTAINER_EXITED);
+  EXPECT_EQ(status.exit_code(), 9);
+  EXPECT_EQ(CheckNumbers("late"), 1);
+}
+
+TEST_F(RestartE2eTest, APodWhoseVmDiedMeanwhileIsNotReadyAndCanBeRemoved) {
+  const std::string pod = node_.RunPod(node_.PodConfig("lost"));
+  const int64_t qemu = node_.PodInfo(pod, "/pid");
+  ASSERT_GT(qemu, 1);
+
+  node_.EndDaemon(SIGKILL);
+  kill(static_cast<pid_t>(qemu), SIGKILL);
+  node_.StartDaemon();
+
+  cri::PodSandboxStatusRequest request;
+  request.set_pod_sandbox_id(pod);
+  cri::PodSandboxStatusResponse response;
+  Call call;
+  ASSERT_TRUE(node_.runtime().PodSandboxStatus(&call, request, &response).ok());
+  EXPECT_EQ(response.status().state(), cri::SANDBOX_NOTREADY);
+  node_.RemovePod(pod);
+}
+
+}  // namespace
+}  // namespace podvisor::e2e

@@ -1,0 +1,322 @@
+#include "e2e/test_node.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <functional>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+
+namespace podvisor::e2e {
+namespace {
+
+// Where the test's data files are.
+std::string Runfile(const std::string& path) {
+  const char* root = getenv("TEST_SRCDIR");
+  return absl::StrCat(root == nullptr ? "." : root, "/podvisor/", path);
+}
+
+void RunOrDie(const std::vector<std::string>& argv) {
+  CommandOptions options;
+  options.argv = argv;
+  options.deadline = absl::Now() + absl::Seconds(120);
+  const absl::StatusOr<CommandResult> result = RunCommand(options);
+  if (!result.ok() || result->exit_code != 0) {
+    ADD_FAILURE() << argv[0] << ": " << result.status()
+                  << (result.ok() ? result->stderr_data : "");
+    abort();
+  }
+}
+
+// True once `done` is, looking every 50 ms until the time is over.
+bool AwaitTrue(absl::Duration timeout, const std::function<bool()>& done) {
+  const absl::Time deadline = absl::Now() + timeout;
+  while (!done()) {
+    if (absl::Now() > deadline) return false;
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  return true;
+}
+
+void AppendMatchingProcesses(const std::string& text, std::string& into) {
+  std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
+  while (const dirent* entry = readdir(proc.get())) {
+    const std::string command =
+        absl::StrCat("/proc/", entry->d_name, "/cmdline");
+    const absl::StatusOr<std::string> line = ReadFile(command);
+    // podvisord itself is named by its configuration file.
+    if (line.ok() && absl::StrContains(*line, text) &&
+        !absl::StrContains(*line, "podvisor.toml") &&
+        !absl::StrContains(*line, "registry.yml")) {
+      absl::StrAppend(&into, "process ", entry->d_name, ": ", *line, "\n");
+    }
+  }
+}
+
+void AppendEntries(const std::string& directory, std::string& into) {
+  std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(directory.c_str()),
+                                              closedir);
+  if (entries == nullptr) return;
+  while (const dirent* entry = readdir(entries.get())) {
+    // A pod's directory is named by 64 digits.
+    if (absl::string_view(entry->d_name).size() == 64) {
+      absl::StrAppend(&into, "file ", directory, "/", entry->d_name, "\n");
+    }
+  }
+}
+
+}  // namespace
+
+cri::LinuxContainerResources Resources(int64_t milli_cpu, int64_t memory_mib) {
+  cri::LinuxContainerResources resources;
+  if (milli_cpu > 0) {
+    resources.set_cpu_period(100'000);
+    resources.set_cpu_quota(milli_cpu * 100);
+  }
+  resources.set_memory_limit_in_bytes(memory_mib * kMiB);
+  return resources;
+}
+
+TestNode::TestNode(const std::vector<std::string>& config_edits) {
+  // Not TEST_TMPDIR: unix sockets have at most 107 bytes for their path.
+  std::string pattern = "/tmp/podvisor-e2e.XXXXXX";
+  directory_ = mkdtemp(pattern.data());
+  chmod(directory_.c_str(), 0755);
+  RunOrDie({Runfile("e2e/testnode"), "start", directory_,
+            Runfile("guestagent/image/vmlinux"),
+            Runfile("guestagent/image/initrd.img")});
+  for (const std::string& edit : config_edits) {
+    RunOrDie({"sed", "-i", edit, directory_ + "/podvisor.toml"});
+  }
+  StartDaemon();
+}
+
+TestNode::~TestNode() {
+  if (daemon_.has_value()) {
+    cri::ListPodSandboxResponse pods;
+    Call call;
+    if (runtime_->ListPodSandbox(&call, {}, &pods).ok()) {
+      for (const cri::PodSandbox& pod : pods.items()) RemovePod(pod.id());
+    }
+    EndDaemon(SIGTERM);
+  }
+  EXPECT_EQ(Leftovers(), "");
+  StopRegistry();
+  const absl::Status removed = RemoveTree(directory_);
+  EXPECT_TRUE(removed.ok()) << removed;
+}
+
+void TestNode::StartDaemon() {
+  const std::string log = directory_ + "/podvisord.log";
+  UniqueFd log_fd(
+      open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  SpawnOptions spawn;
+  spawn.argv = {Runfile("cri/podvisord"), "--config",
+                directory_ + "/podvisor.toml"};
+  spawn.stderr_fd = log_fd.get();
+  daemon_ = Spawn(spawn).value();
+  const std::string target =
+      absl::StrCat("unix://", directory_, "/run/podvisor.sock");
+  const bool up = AwaitTrue(absl::Seconds(60), [&] {
+    // A new channel each time: a refused connection makes an old one wait.
+    const auto channel =
+        grpc::CreateChannel(target, grpc::InsecureChannelCredentials());
+    runtime_ = cri::RuntimeService::NewStub(channel);
+    images_ = cri::ImageService::NewStub(channel);
+    Call call(absl::Seconds(1));
+    cri::VersionResponse version;
+    return runtime_->Version(&call, {}, &version).ok();
+  });
+  if (!up) {
+    ADD_FAILURE() << "podvisord does not answer:\n"
+                  << ReadFile(log).value_or("no log");
+    abort();
+  }
+}
+
+void TestNode::EndDaemon(int signal) {
+  kill(daemon_->pid, signal);
+  EXPECT_TRUE(WaitProcess(*daemon_, absl::Now() + absl::Seconds(30)).ok());
+  daemon_.reset();
+}
+
+void TestNode::StopRegistry() {
+  RunOrDie({Runfile("e2e/testnode"), "stop", directory_});
+}
+
+std::string TestNode::metrics_address() const {
+  const std::string log = ReadFile(directory_ + "/podvisord.log").value_or("");
+  constexpr absl::string_view kKey = "\"metrics_address\":\"";
+  const size_t at = log.rfind(std::string(kKey));
+  if (at == std::string::npos) return "";
+  const size_t begin = at + kKey.size();
+  return log.substr(begin, log.find('"', begin) - begin);
+}
+
+cri::PodSandboxConfig TestNode::PodConfig(const std::string& name) const {
+  cri::PodSandboxConfig config;
+  config.mutable_metadata()->set_name(name);
+  config.mutable_metadata()->set_namespace_("e2e");
+  config.mutable_metadata()->set_uid(name + "-uid");
+  config.set_hostname(name);
+  config.set_log_directory(directory_ + "/logs");
+  (*config.mutable_labels())["app"] = name;
+  return config;
+}
+
+cri::ContainerConfig TestNode::ContainerConfig(
+    const std::string& name, const std::string& script) const {
+  cri::ContainerConfig config;
+  config.mutable_metadata()->set_name(name);
+  config.mutable_image()->set_image(kImage);
+  for (const char* word : {"sh", "-c"}) config.add_command(word);
+  config.add_command(script);
+  config.set_log_path(name + ".log");
+  return config;
+}
+
+void TestNode::PullImage() {
+  cri::PullImageRequest request;
+  request.mutable_image()->set_image(kImage);
+  cri::PullImageResponse response;
+  Call call;
+  const grpc::Status status = images_->PullImage(&call, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+std::string TestNode::RunPod(const cri::PodSandboxConfig& config) {
+  cri::RunPodSandboxRequest request;
+  *request.mutable_config() = config;
+  cri::RunPodSandboxResponse response;
+  Call call;
+  const grpc::Status status =
+      runtime_->RunPodSandbox(&call, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response.pod_sandbox_id();
+}
+
+std::string TestNode::CreateContainer(const std::string& pod,
+                                      const cri::ContainerConfig& config,
+                                      const cri::PodSandboxConfig& pod_config) {
+  cri::CreateContainerRequest request;
+  request.set_pod_sandbox_id(pod);
+  *request.mutable_config() = config;
+  *request.mutable_sandbox_config() = pod_config;
+  cri::CreateContainerResponse response;
+  Call call;
+  const grpc::Status status =
+      runtime_->CreateContainer(&call, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response.container_id();
+}
+
+void TestNode::StartContainer(const std::string& container) {
+  cri::StartContainerRequest request;
+  request.set_container_id(container);
+  cri::StartContainerResponse response;
+  Call call;
+  const grpc::Status status =
+      runtime_->StartContainer(&call, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+void TestNode::RemovePod(const std::string& pod) {
+  cri::RemovePodSandboxRequest request;
+  request.set_pod_sandbox_id(pod);
+  cri::RemovePodSandboxResponse response;
+  Call call;
+  const grpc::Status status =
+      runtime_->RemovePodSandbox(&call, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+cri::ContainerStatus TestNode::Status(const std::string& container) {
+  cri::ContainerStatusRequest request;
+  request.set_container_id(container);
+  cri::ContainerStatusResponse response;
+  Call call;
+  const grpc::Status status =
+      runtime_->ContainerStatus(&call, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response.status();
+}
+
+cri::ContainerStatus TestNode::AwaitState(const std::string& container,
+                                          cri::ContainerState state) {
+  cri::ContainerStatus last;
+  const bool reached = AwaitTrue(absl::Seconds(20), [&] {
+    last = Status(container);
+    return last.state() == state;
+  });
+  EXPECT_TRUE(reached) << last.DebugString();
+  return last;
+}
+
+std::string TestNode::Exec(const std::string& container,
+                           const std::vector<std::string>& command) {
+  cri::ExecSyncRequest request;
+  request.set_container_id(container);
+  for (const std::string& word : command) request.add_cmd(word);
+  request.set_timeout(30);
+  cri::ExecSyncResponse response;
+  Call call;
+  const grpc::Status status = runtime_->ExecSync(&call, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.exit_code(), 0) << response.stderr();
+  return response.stdout();
+}
+
+int64_t TestNode::PodInfo(const std::string& pod, const std::string& pointer) {
+  cri::PodSandboxStatusRequest request;
+  request.set_pod_sandbox_id(pod);
+  request.set_verbose(true);
+  cri::PodSandboxStatusResponse response;
+  Call call;
+  const grpc::Status status =
+      runtime_->PodSandboxStatus(&call, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  const nlohmann::json info = nlohmann::json::parse(
+      response.info().count("info") ? response.info().at("info") : "{}");
+  return info.value(nlohmann::json::json_pointer(pointer), int64_t{-1});
+}
+
+int64_t TestNode::AwaitPodInfo(const std::string& pod,
+                               const std::string& pointer, int64_t value) {
+  int64_t last = -1;
+  AwaitTrue(absl::Seconds(60), [&] {
+    last = PodInfo(pod, pointer);
+    return last == value;
+  });
+  return last;
+}
+
+std::string TestNode::Leftovers() const {
+  std::string left;
+  AwaitTrue(absl::Seconds(10), [&] {
+    left.clear();
+    AppendMatchingProcesses(directory_, left);
+    const std::string mounts =
+        ReadFile("/proc/self/mountinfo").value_or("no mountinfo");
+    for (const absl::string_view line : absl::StrSplit(mounts, '\n')) {
+      if (absl::StrContains(line, directory_)) {
+        absl::StrAppend(&left, "mount ", line, "\n");
+      }
+    }
+    AppendEntries(directory_ + "/run/pods", left);
+    AppendEntries(directory_ + "/root/pods", left);
+    return left.empty();
+  });
+  return left;
+}
+
+}  // namespace podvisor::e2e

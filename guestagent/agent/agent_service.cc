@@ -1,0 +1,216 @@
+#include "guestagent/agent/agent_service.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/clean_text.h"
+#include "base/status_macros.h"
+#include "guestagent/agent/host_seed.h"
+
+namespace podvisor {
+namespace {
+
+using agent::v1::GuestResources;
+
+constexpr size_t kMaxResolvConf = 64 << 10;
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  // Both sets of codes are the canonical one.
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      CleanText(status.message(), 2048));
+}
+
+std::function<bool()> CancelledBy(grpc::ServerContext* context) {
+  return [context] { return context->IsCancelled(); };
+}
+
+}  // namespace
+
+AgentService::AgentService(AgentParts parts) : parts_(std::move(parts)) {}
+
+grpc::Status AgentService::Hello(grpc::ServerContext*,
+                                 const agent::v1::HelloRequest* request,
+                                 agent::v1::HelloResponse* response) {
+  if (request->protocol_version() != kAgentProtocolVersion) {
+    return ToGrpc(absl::FailedPreconditionError(
+        absl::StrCat("this agent speaks version ", kAgentProtocolVersion)));
+  }
+  absl::Status status = AddHostEntropy(request->entropy());
+  if (status.ok()) {
+    status =
+        AdoptHostTime(absl::FromUnixNanos(request->wall_clock_unix_nanos()));
+  }
+  if (!status.ok()) return ToGrpc(status);
+  response->set_protocol_version(kAgentProtocolVersion);
+  response->set_agent_version(kAgentVersion);
+  response->set_kernel_release(parts_.kernel_release);
+  response->set_runtime_version(parts_.runtime_version);
+  timespec uptime = {};
+  clock_gettime(CLOCK_BOOTTIME, &uptime);
+  response->set_uptime_nanos(
+      absl::ToInt64Nanoseconds(absl::DurationFromTimespec(uptime)));
+  if (parts_.on_hello) parts_.on_hello();
+  return grpc::Status::OK;
+}
+
+grpc::Status AgentService::ConfigureSandbox(
+    grpc::ServerContext* context,
+    const agent::v1::ConfigureSandboxRequest* request,
+    agent::v1::ConfigureSandboxResponse*) {
+  if (request->resolv_conf().size() > kMaxResolvConf) {
+    return ToGrpc(absl::InvalidArgumentError("resolv.conf is too long"));
+  }
+  SandboxSettings settings{
+      .hostname = request->hostname(),
+      .sysctls = {request->sysctls().begin(), request->sysctls().end()},
+      .resolv_conf = request->resolv_conf(),
+      .shm_bytes = request->shm_bytes()};
+  absl::Status status = parts_.namespaces->Configure(settings);
+  if (status.ok() && !request->scratch_serial().empty()) {
+    status = parts_.disks->MountScratch(request->scratch_serial(),
+                                        CancelledBy(context));
+  }
+  return ToGrpc(status);
+}
+
+grpc::Status AgentService::PowerOff(grpc::ServerContext*,
+                                    const agent::v1::PowerOffRequest*,
+                                    agent::v1::PowerOffResponse*) {
+  sync();
+  parts_.on_power_off();
+  return grpc::Status::OK;
+}
+
+absl::Status AgentService::Observe(GuestResources* response) const {
+  ASSIGN_OR_RETURN(const CpuSet cpus, parts_.cpus->Observe());
+  ASSIGN_OR_RETURN(const MemorySize memory, parts_.memory->Observe());
+  response->set_cpus_online(cpus.online.size());
+  response->set_cpus_present(cpus.present.size());
+  response->set_memory_total_bytes(memory.total_bytes);
+  response->set_memory_available_bytes(memory.available_bytes);
+  response->set_memory_total_at_boot_bytes(parts_.memory_total_at_boot_bytes);
+  response->set_memory_block_bytes(parts_.memory->BlockBytes());
+  return absl::OkStatus();
+}
+
+grpc::Status AgentService::ObserveResources(
+    grpc::ServerContext*, const agent::v1::ObserveResourcesRequest*,
+    GuestResources* response) {
+  return ToGrpc(Observe(response));
+}
+
+grpc::Status AgentService::SetOnlineCpus(
+    grpc::ServerContext* context,
+    const agent::v1::SetOnlineCpusRequest* request, GuestResources* response) {
+  if (request->count() > 8192) {
+    return ToGrpc(absl::InvalidArgumentError("too many CPUs"));
+  }
+  absl::Status status = parts_.cpus->SetOnline(
+      static_cast<int>(request->count()),
+      absl::Nanoseconds(request->timeout_nanos()), CancelledBy(context));
+  if (status.ok()) status = Observe(response);
+  return ToGrpc(status);
+}
+
+grpc::Status AgentService::AwaitMemory(
+    grpc::ServerContext* context, const agent::v1::AwaitMemoryRequest* request,
+    GuestResources* response) {
+  const absl::Duration timeout = absl::Nanoseconds(request->timeout_nanos());
+  absl::Status status =
+      request->at_most()
+          ? parts_.memory->AwaitAtMost(request->memory_total_bytes(), timeout,
+                                       CancelledBy(context))
+          : parts_.memory->AwaitAtLeast(request->memory_total_bytes(), timeout,
+                                        CancelledBy(context));
+  if (status.ok()) status = Observe(response);
+  return ToGrpc(status);
+}
+
+grpc::Status AgentService::MountImage(
+    grpc::ServerContext* context, const agent::v1::MountImageRequest* request,
+    agent::v1::MountImageResponse*) {
+  return ToGrpc(parts_.disks->MountImage(request->serial(), request->image(),
+                                         request->fs_type(),
+                                         CancelledBy(context)));
+}
+
+grpc::Status AgentService::UnmountImage(
+    grpc::ServerContext*, const agent::v1::UnmountImageRequest* request,
+    agent::v1::UnmountImageResponse*) {
+  return ToGrpc(parts_.disks->UnmountImage(request->image()));
+}
+
+grpc::Status AgentService::MountShare(
+    grpc::ServerContext* context, const agent::v1::MountShareRequest* request,
+    agent::v1::MountShareResponse*) {
+  return ToGrpc(parts_.share->Mount(request->tag(), CancelledBy(context)));
+}
+
+grpc::Status AgentService::CreateContainer(
+    grpc::ServerContext*, const agent::v1::CreateContainerRequest* request,
+    agent::v1::CreateContainerResponse* response) {
+  return ToGrpc(parts_.containers->Create(*request, response));
+}
+
+grpc::Status AgentService::StartContainer(
+    grpc::ServerContext*, const agent::v1::StartContainerRequest* request,
+    agent::v1::StartContainerResponse* response) {
+  return ToGrpc(parts_.containers->Start(*request, response));
+}
+
+grpc::Status AgentService::SignalContainer(
+    grpc::ServerContext*, const agent::v1::SignalContainerRequest* request,
+    agent::v1::SignalContainerResponse* response) {
+  return ToGrpc(parts_.containers->Signal(*request, response));
+}
+
+grpc::Status AgentService::UpdateContainer(
+    grpc::ServerContext*, const agent::v1::UpdateContainerRequest* request,
+    agent::v1::UpdateContainerResponse* response) {
+  return ToGrpc(parts_.containers->Update(*request, response));
+}
+
+grpc::Status AgentService::DeleteContainer(
+    grpc::ServerContext*, const agent::v1::DeleteContainerRequest* request,
+    agent::v1::DeleteContainerResponse* response) {
+  return ToGrpc(parts_.containers->Delete(*request, response));
+}
+
+grpc::Status AgentService::ListContainers(
+    grpc::ServerContext*, const agent::v1::ListContainersRequest* request,
+    agent::v1::ListContainersResponse* response) {
+  return ToGrpc(parts_.containers->List(*request, response));
+}
+
+grpc::Status AgentService::WatchExits(
+    grpc::ServerContext* context, const agent::v1::WatchExitsRequest*,
+    grpc::ServerWriter<agent::v1::ContainerExit>* writer) {
+  return ToGrpc(parts_.containers->WatchExits(
+      [writer](const agent::v1::ContainerExit& exit) {
+        return writer->Write(exit);
+      },
+      CancelledBy(context)));
+}
+
+grpc::Status AgentService::GetStats(grpc::ServerContext*,
+                                    const agent::v1::GetStatsRequest* request,
+                                    agent::v1::GetStatsResponse* response) {
+  absl::Status status = parts_.containers->GetStats(*request, response);
+  if (status.ok()) status = Observe(response->mutable_resources());
+  return ToGrpc(status);
+}
+
+grpc::Status AgentService::StreamOutput(
+    grpc::ServerContext* context, ContainerRuntime::OutputStream* stream) {
+  return ToGrpc(parts_.containers->StreamOutput(context, stream));
+}
+
+grpc::Status AgentService::Exec(grpc::ServerContext* context,
+                                ContainerRuntime::ExecStream* stream) {
+  return ToGrpc(parts_.containers->Exec(context, stream));
+}
+
+}  // namespace podvisor

@@ -1,0 +1,102 @@
+#include "guestagent/agent/cgroup_directory.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <string>
+
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "gtest/gtest.h"
+
+namespace podvisor {
+namespace {
+
+// A plain directory stands in for the kernel's: what is written stays.
+class CgroupDirectoryTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "/cgroupXXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    path_ = pattern;
+  }
+  void TearDown() override { EXPECT_TRUE(RemoveTree(path_).ok()); }
+
+  void Put(const std::string& file, const std::string& text) {
+    std::ofstream(path_ + "/" + file) << text;
+  }
+  std::string Get(const std::string& file) {
+    return ReadFile(path_ + "/" + file).value_or("");
+  }
+
+  std::string path_;
+};
+
+TEST_F(CgroupDirectoryTest, UpdateWritesTheAskedFilesOnly) {
+  for (const char* file : {"cpu.max", "cpu.weight", "memory.max", "pids.max"}) {
+    Put(file, "");
+  }
+  agent::v1::LinuxResources resources;
+  resources.set_cpu_quota_micros(20000);
+  resources.set_cpu_period_micros(100000);
+  resources.set_memory_limit_bytes(4096);
+  ASSERT_TRUE(CgroupDirectory(path_).Update(resources).ok());
+  EXPECT_EQ(Get("cpu.max"), "20000 100000");
+  EXPECT_EQ(Get("memory.max"), "4096");
+  EXPECT_EQ(Get("cpu.weight"), "");
+  EXPECT_EQ(Get("pids.max"), "");
+}
+
+TEST_F(CgroupDirectoryTest, LimitBelowTheUsageIsNotWritten) {
+  Put("memory.current", "8192\n");
+  Put("memory.max", "x");
+  Put("memory.high", "y");
+  Put("memory.reclaim", "");
+  agent::v1::LinuxResources resources;
+  resources.set_memory_limit_bytes(4096);
+  EXPECT_EQ(CgroupDirectory(path_).Update(resources).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Get("memory.max"), "x");
+  EXPECT_EQ(Get("memory.reclaim")[0], '4');
+}
+
+TEST_F(CgroupDirectoryTest, MissingControllerIsNotAMissingContainer) {
+  agent::v1::LinuxResources resources;
+  resources.set_pids_limit(10);
+  EXPECT_EQ(CgroupDirectory(path_).Update(resources).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(CgroupDirectory(path_ + "/none").Update(resources).code(),
+            absl::StatusCode::kNotFound);
+}
+
+TEST_F(CgroupDirectoryTest, OomKillsAreSeen) {
+  const CgroupDirectory cgroup(path_);
+  EXPECT_FALSE(cgroup.HadOomKill());
+  Put("memory.events", "low 0\noom 4\noom_kill 0\n");
+  EXPECT_FALSE(cgroup.HadOomKill());
+  Put("memory.events", "low 0\noom 4\noom_kill 1\n");
+  EXPECT_TRUE(cgroup.HadOomKill());
+}
+
+TEST_F(CgroupDirectoryTest, RemoveWaitsForTheProcessesUpToTheDeadline) {
+  Put("cgroup.events", "populated 1\nfrozen 0\n");
+  EXPECT_EQ(CgroupDirectory(path_).Remove(absl::Now()).code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(CgroupDirectoryTest, RemoveTakesChildrenToo) {
+  ASSERT_EQ(mkdir((path_ + "/a").c_str(), 0700), 0);
+  ASSERT_EQ(mkdir((path_ + "/a/b").c_str(), 0700), 0);
+  EXPECT_TRUE(CgroupDirectory(path_).Remove(absl::Now()).ok());
+  EXPECT_TRUE(CgroupDirectory(path_).Remove(absl::Now()).ok());
+  EXPECT_TRUE(CgroupDirectory(path_).KillAll().ok());
+}
+
+TEST_F(CgroupDirectoryTest, EndlessFilesAreNotRead) {
+  Put("memory.stat", std::string(1 << 20, 'x'));
+  EXPECT_EQ(CgroupDirectory(path_).Read("memory.stat"), "");
+}
+
+}  // namespace
+}  // namespace podvisor

@@ -1,0 +1,142 @@
+#include "guestagent/agent/cgroup_resources.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/clean_text.h"
+#include "base/status_macros.h"
+
+namespace podvisor {
+namespace {
+
+constexpr int64_t kMinShares = 2;
+constexpr int64_t kMaxShares = 262144;
+// The limits of the kernel's CFS bandwidth control.
+constexpr int64_t kMinPeriodMicros = 1000;
+constexpr int64_t kMaxPeriodMicros = 1'000'000;
+constexpr int64_t kMinQuotaMicros = 1000;
+constexpr size_t kMaxUnifiedKeys = 64;
+constexpr size_t kMaxUnifiedValueBytes = 4096;
+
+constexpr absl::string_view kControllers[] = {
+    "cpu", "cpuset", "memory", "io", "pids", "hugetlb", "misc", "rdma"};
+
+bool IsCpuList(absl::string_view text) {
+  return text.size() <= 1024 &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= '0' && c <= '9') || c == ',' || c == '-';
+         });
+}
+
+bool IsUnifiedKey(absl::string_view key) {
+  const size_t dot = key.find('.');
+  if (dot == absl::string_view::npos || dot + 1 == key.size() ||
+      key.size() > 128) {
+    return false;
+  }
+  if (std::find(std::begin(kControllers), std::end(kControllers),
+                key.substr(0, dot)) == std::end(kControllers)) {
+    return false;
+  }
+  return std::all_of(key.begin(), key.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c >= '0' && c <= '9') || c == '.' || c == '_';
+  });
+}
+
+absl::Status CheckUnified(absl::string_view key, absl::string_view value) {
+  if (!IsUnifiedKey(key)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "not a cgroup file of a container: \"", CleanText(key, 128), "\""));
+  }
+  if (value.size() > kMaxUnifiedValueBytes ||
+      value.find('\0') != absl::string_view::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("impossible value for ", key));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int64_t CpuWeightFromShares(int64_t shares) {
+  shares = std::clamp(shares, kMinShares, kMaxShares);
+  return 1 + ((shares - 2) * 9999) / 262142;
+}
+
+absl::Status CheckResources(const agent::v1::LinuxResources& resources) {
+  const int64_t quota = resources.cpu_quota_micros();
+  if (quota < -1 || (quota > 0 && quota < kMinQuotaMicros)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("impossible CPU quota of ", quota, " us"));
+  }
+  const int64_t period = resources.cpu_period_micros();
+  if (period != 0 && (period < kMinPeriodMicros || period > kMaxPeriodMicros)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("impossible CPU period of ", period, " us"));
+  }
+  if (resources.cpu_shares() < 0) {
+    return absl::InvalidArgumentError("negative CPU shares");
+  }
+  if (resources.memory_limit_bytes() < -1) {
+    return absl::InvalidArgumentError("negative memory limit");
+  }
+  if (resources.pids_limit() < -1) {
+    return absl::InvalidArgumentError("negative process limit");
+  }
+  if (!IsCpuList(resources.cpuset_cpus())) {
+    return absl::InvalidArgumentError("not a list of CPUs");
+  }
+  if (static_cast<size_t>(resources.unified_size()) > kMaxUnifiedKeys) {
+    return absl::InvalidArgumentError("too many cgroup files");
+  }
+  for (const auto& [key, value] : resources.unified()) {
+    RETURN_IF_ERROR(CheckUnified(key, value));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<CgroupWrite>> PlanCgroupUpdate(
+    const agent::v1::LinuxResources& resources,
+    absl::string_view current_cpu_max) {
+  RETURN_IF_ERROR(CheckResources(resources));
+  std::vector<CgroupWrite> writes;
+  if (resources.cpu_shares() > 0) {
+    writes.push_back({"cpu.weight", absl::StrCat(CpuWeightFromShares(
+                                        resources.cpu_shares()))});
+  }
+  const int64_t quota = resources.cpu_quota_micros();
+  const int64_t period = resources.cpu_period_micros();
+  if (quota != 0 || period != 0) {
+    std::string value =
+        quota == 0 ? std::string(*absl::StrSplit(current_cpu_max, ' ').begin())
+        : quota == -1 ? "max"
+                      : absl::StrCat(quota);
+    if (value.empty()) value = "max";
+    // Without a second number the kernel keeps the period.
+    if (period != 0) absl::StrAppend(&value, " ", period);
+    writes.push_back({"cpu.max", value});
+  }
+  if (!resources.cpuset_cpus().empty()) {
+    writes.push_back({"cpuset.cpus", resources.cpuset_cpus()});
+  }
+  if (resources.pids_limit() != 0) {
+    writes.push_back({"pids.max", resources.pids_limit() < 0
+                                      ? "max"
+                                      : absl::StrCat(resources.pids_limit())});
+  }
+  std::vector<CgroupWrite> unified;
+  for (const auto& [key, value] : resources.unified()) {
+    unified.push_back({key, value});
+  }
+  std::sort(unified.begin(), unified.end(),
+            [](const CgroupWrite& a, const CgroupWrite& b) {
+              return a.file < b.file;
+            });
+  writes.insert(writes.end(), unified.begin(), unified.end());
+  return writes;
+}
+
+}  // namespace podvisor

@@ -1,0 +1,95 @@
+#include "guestagent/agent/container_entry.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/errno_status.h"
+
+namespace podvisor {
+namespace {
+
+// A walk costs the guest's own CPU time, and the sampler asks every few
+// seconds.
+constexpr absl::Duration kLayerInterval = absl::Seconds(10);
+constexpr absl::Duration kLayerBudget = absl::Milliseconds(100);
+constexpr uint64_t kLayerEntries = 20'000;
+
+}  // namespace
+
+ContainerEntry::View ContainerEntry::Look() const {
+  absl::MutexLock lock(&mutex_);
+  return view_;
+}
+
+void ContainerEntry::MarkCreated(pid_t pid, UniqueFd pidfd,
+                                 const ContainerFiles& files,
+                                 std::shared_ptr<ContainerOutput> output) {
+  absl::MutexLock lock(&mutex_);
+  view_.state = State::CREATED;
+  view_.pid = pid;
+  view_.bundle_dir = files.bundle_dir();
+  view_.writable_layer = files.writable_layer();
+  view_.output = std::move(output);
+  pidfd_ = std::move(pidfd);
+}
+
+void ContainerEntry::MarkRunning() {
+  absl::MutexLock lock(&mutex_);
+  if (view_.state == State::CREATED) view_.state = State::RUNNING;
+}
+
+void ContainerEntry::MarkExited(const agent::v1::ContainerExit& exit) {
+  absl::MutexLock lock(&mutex_);
+  view_.state = State::EXITED;
+  view_.exit = exit;
+}
+
+void ContainerEntry::MarkGone() {
+  absl::MutexLock lock(&mutex_);
+  gone_ = true;
+}
+
+bool ContainerEntry::IsGone() const {
+  absl::MutexLock lock(&mutex_);
+  return gone_;
+}
+
+absl::Status ContainerEntry::SignalFirstProcess(int signal) const {
+  absl::MutexLock lock(&mutex_);
+  if (view_.state == State::EXITED || !pidfd_.valid()) return absl::OkStatus();
+  if (syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0) == 0 ||
+      errno == ESRCH) {
+    return absl::OkStatus();
+  }
+  return ErrnoStatus(errno, "signal the container");
+}
+
+bool ContainerEntry::AwaitExit(absl::Time deadline) const {
+  absl::MutexLock lock(&mutex_);
+  const auto has_exited = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return view_.state == State::EXITED ||
+           view_.state == State::STATE_UNSPECIFIED;
+  };
+  return mutex_.AwaitWithDeadline(absl::Condition(&has_exited), deadline);
+}
+
+LayerUsage ContainerEntry::MeasuredLayer(absl::Time now) {
+  std::string layer;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (now - layer_measured_ < kLayerInterval ||
+        view_.writable_layer.empty()) {
+      return layer_usage_;
+    }
+    layer_measured_ = now;
+    layer = view_.writable_layer;
+  }
+  const LayerUsage usage =
+      MeasureLayer(layer, kLayerEntries, now + kLayerBudget);
+  absl::MutexLock lock(&mutex_);
+  layer_usage_ = usage;
+  return usage;
+}
+
+}  // namespace podvisor

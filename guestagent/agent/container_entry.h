@@ -1,0 +1,92 @@
+#ifndef PODVISOR_GUESTAGENT_AGENT_CONTAINER_ENTRY_H_
+#define PODVISOR_GUESTAGENT_AGENT_CONTAINER_ENTRY_H_
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/unique_fd.h"
+#include "guestagent/agent.pb.h"
+#include "guestagent/agent/cgroup_directory.h"
+#include "guestagent/agent/container_files.h"
+#include "guestagent/agent/container_layer_usage.h"
+#include "guestagent/agent/container_output.h"
+
+namespace podvisor {
+
+// One container between Create and Delete.
+//
+// Lifecycle: made empty (state unspecified), filled once by Create, then
+// CREATED, RUNNING, EXITED in this order, perhaps without RUNNING; gone at the
+// end. `operation_mutex` is held by whoever takes it from one to the next on
+// request (create, start, update, delete); only the exit comes by itself.
+class ContainerEntry {
+ public:
+  using State = agent::v1::ContainerState;
+
+  ContainerEntry(std::string id, std::string cgroup_path)
+      : id_(std::move(id)), cgroup_(std::move(cgroup_path)) {}
+  ContainerEntry(const ContainerEntry&) = delete;
+  ContainerEntry& operator=(const ContainerEntry&) = delete;
+
+  absl::Mutex operation_mutex ABSL_ACQUIRED_BEFORE(mutex_);
+
+  // Written by Create before MarkCreated(), by Delete after the exit.
+  std::unique_ptr<ContainerFiles> files ABSL_GUARDED_BY(operation_mutex);
+  // Keeps the standard input of a container that asked for one open.
+  UniqueFd stdin_writer ABSL_GUARDED_BY(operation_mutex);
+
+  const std::string& id() const { return id_; }
+  const CgroupDirectory& cgroup() const { return cgroup_; }
+
+  // What is constant once the container is created, with its state.
+  struct View {
+    State::State state = State::STATE_UNSPECIFIED;
+    pid_t pid = 0;
+    std::string bundle_dir;
+    std::string writable_layer;
+    std::shared_ptr<ContainerOutput> output;
+    agent::v1::ContainerExit exit;  // when EXITED
+  };
+  View Look() const;
+
+  // The first process exists; `pidfd` names it for good.
+  void MarkCreated(pid_t pid, UniqueFd pidfd, const ContainerFiles& files,
+                   std::shared_ptr<ContainerOutput> output);
+  // Nothing when the process has exited meanwhile.
+  void MarkRunning();
+  void MarkExited(const agent::v1::ContainerExit& exit);
+  void MarkGone();
+  bool IsGone() const;
+
+  // OK when the process is gone already.
+  absl::Status SignalFirstProcess(int signal) const;
+
+  // False when the container still runs at the deadline. At once for one that
+  // never got a process.
+  bool AwaitExit(absl::Time deadline) const;
+
+  // The writable layer's size, measured at most once in 10 s.
+  LayerUsage MeasuredLayer(absl::Time now);
+
+ private:
+  const std::string id_;
+  const CgroupDirectory cgroup_;
+
+  mutable absl::Mutex mutex_;
+  View view_ ABSL_GUARDED_BY(mutex_);
+  UniqueFd pidfd_ ABSL_GUARDED_BY(mutex_);
+  bool gone_ ABSL_GUARDED_BY(mutex_) = false;
+  LayerUsage layer_usage_ ABSL_GUARDED_BY(mutex_);
+  absl::Time layer_measured_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_GUESTAGENT_AGENT_CONTAINER_ENTRY_H_

@@ -1,0 +1,106 @@
+#include "guestagent/agent/cpu_online.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/errno_status.h"
+#include "base/file.h"
+#include "base/status_macros.h"
+#include "base/unique_fd.h"
+#include "guestagent/agent/poll_until.h"
+
+namespace podvisor {
+namespace {
+
+constexpr int kMaxCpu = 8191;  // CONFIG_NR_CPUS of the largest kernels
+
+}  // namespace
+
+absl::StatusOr<std::set<int>> ParseCpuList(absl::string_view text) {
+  std::set<int> cpus;
+  text = absl::StripAsciiWhitespace(text);
+  if (text.empty()) return cpus;
+  for (absl::string_view range : absl::StrSplit(text, ',')) {
+    const std::vector<absl::string_view> ends = absl::StrSplit(range, '-');
+    int first = 0;
+    int last = 0;
+    if (ends.size() > 2 || !absl::SimpleAtoi(ends.front(), &first) ||
+        !absl::SimpleAtoi(ends.back(), &last) || first < 0 || last < first ||
+        last > kMaxCpu) {
+      return absl::DataLossError(absl::StrCat("not a CPU list: ", text));
+    }
+    for (int cpu = first; cpu <= last; ++cpu) cpus.insert(cpu);
+  }
+  return cpus;
+}
+
+CpuStep NextCpuStep(const CpuSet& cpus, int count) {
+  const int online = static_cast<int>(cpus.online.size());
+  if (online == count) return {CpuStep::Action::kDone};
+  if (online > count) {
+    const int highest = *cpus.online.rbegin();
+    if (highest == 0) return {CpuStep::Action::kDone};
+    return {CpuStep::Action::kOffline, highest};
+  }
+  for (const int cpu : cpus.present) {
+    if (!cpus.online.contains(cpu)) return {CpuStep::Action::kOnline, cpu};
+  }
+  return {CpuStep::Action::kWaitForCpu};
+}
+
+CpuOnline::CpuOnline(std::string sys)
+    : directory_(absl::StrCat(sys, "/devices/system/cpu")) {}
+
+absl::StatusOr<CpuSet> CpuOnline::Observe() const {
+  ASSIGN_OR_RETURN(const std::string online,
+                   ReadFile(absl::StrCat(directory_, "/online"), 64 << 10));
+  ASSIGN_OR_RETURN(const std::string present,
+                   ReadFile(absl::StrCat(directory_, "/present"), 64 << 10));
+  CpuSet cpus;
+  ASSIGN_OR_RETURN(cpus.online, ParseCpuList(online));
+  ASSIGN_OR_RETURN(cpus.present, ParseCpuList(present));
+  return cpus;
+}
+
+absl::Status CpuOnline::Write(int cpu, bool online) const {
+  const std::string path = absl::StrCat(directory_, "/cpu", cpu, "/online");
+  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file.valid()) return ErrnoStatus(errno, path);
+  return Annotate(WriteAll(file.get(), online ? "1" : "0"), path);
+}
+
+absl::Status CpuOnline::SetOnline(int count, absl::Duration timeout,
+                                  const std::function<bool()>& cancelled) {
+  if (count < 1) return absl::InvalidArgumentError("at least one CPU");
+  absl::MutexLock lock(&steps_);
+  absl::Status refused;
+  int online = 0;
+  const absl::Status status =
+      PollUntil(timeout, cancelled, [&]() -> absl::StatusOr<bool> {
+        // Several steps at once, as long as they succeed.
+        while (!cancelled || !cancelled()) {
+          ASSIGN_OR_RETURN(const CpuSet cpus, Observe());
+          online = static_cast<int>(cpus.online.size());
+          const CpuStep step = NextCpuStep(cpus, count);
+          if (step.action == CpuStep::Action::kDone) return true;
+          if (step.action == CpuStep::Action::kWaitForCpu) return false;
+          refused = Write(step.cpu, step.action == CpuStep::Action::kOnline);
+          if (!refused.ok()) return false;
+        }
+        return false;
+      });
+  if (!absl::IsDeadlineExceeded(status)) return status;
+  return absl::DeadlineExceededError(
+      absl::StrCat(online, " CPUs online instead of ", count,
+                   refused.ok() ? "" : ": ", refused.message()));
+}
+
+}  // namespace podvisor

@@ -1,0 +1,82 @@
+#include "guestagent/agent/cpu_online.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "gtest/gtest.h"
+
+namespace podvisor {
+namespace {
+
+using Action = CpuStep::Action;
+
+TEST(CpuOnlineTest, ParsesWhatTheKernelWrites) {
+  EXPECT_EQ(*ParseCpuList("0\n"), (std::set<int>{0}));
+  EXPECT_EQ(*ParseCpuList("0-2,4\n"), (std::set<int>{0, 1, 2, 4}));
+  EXPECT_TRUE(ParseCpuList("\n")->empty());
+}
+
+TEST(CpuOnlineTest, RefusesListsThatNoKernelWrites) {
+  for (const char* text :
+       {"a", "1-", "-1", "3-1", "0-1-2", "0,,1", "9999999"}) {
+    EXPECT_TRUE(absl::IsDataLoss(ParseCpuList(text).status())) << text;
+  }
+}
+
+TEST(CpuOnlineTest, NextStepIsTheLowestUpAndTheHighestDown) {
+  EXPECT_EQ(NextCpuStep({{0, 1}, {0, 1, 2, 3}}, 2),
+            (CpuStep{Action::kDone, 0}));
+  EXPECT_EQ(NextCpuStep({{0, 3}, {0, 1, 2, 3}}, 3),
+            (CpuStep{Action::kOnline, 1}));
+  EXPECT_EQ(NextCpuStep({{0, 1, 3}, {0, 1, 2, 3}}, 1),
+            (CpuStep{Action::kOffline, 3}));
+  EXPECT_EQ(NextCpuStep({{0, 1}, {0, 1}}, 3),
+            (CpuStep{Action::kWaitForCpu, 0}));
+}
+
+TEST(CpuOnlineTest, CpuZeroNeverGoesOffline) {
+  EXPECT_EQ(NextCpuStep({{0}, {0, 1}}, 0), (CpuStep{Action::kDone, 0}));
+}
+
+// Every start and every aim within reach: the steps end at the aim, and never
+// touch CPU 0.
+TEST(CpuOnlineTest, StepsAlwaysReachTheCount) {
+  const std::set<int> present = {0, 1, 2, 3, 4};
+  for (unsigned mask = 0; mask < 16; ++mask) {
+    for (int count = 1; count <= 5; ++count) {
+      CpuSet cpus{{0}, present};
+      for (int cpu = 1; cpu < 5; ++cpu) {
+        if (mask & (1u << (cpu - 1))) cpus.online.insert(cpu);
+      }
+      for (int steps = 0; steps < 6; ++steps) {
+        const CpuStep step = NextCpuStep(cpus, count);
+        if (step.action == Action::kDone) break;
+        ASSERT_NE(step.cpu, 0);
+        if (step.action == Action::kOnline) cpus.online.insert(step.cpu);
+        if (step.action == Action::kOffline) cpus.online.erase(step.cpu);
+      }
+      EXPECT_EQ(cpus.online.size(), static_cast<size_t>(count)) << mask;
+    }
+  }
+}
+
+TEST(CpuOnlineTest, RefusedCpuIsADeadlineExceededThatSaysSo) {
+  const std::string sys = absl::StrCat(testing::TempDir(), "/sys_cpu");
+  const std::string directory = sys + "/devices/system/cpu";
+  ASSERT_TRUE(MakeDirectories(directory).ok());
+  ASSERT_TRUE(WriteFileAtomically(directory + "/online", "0\n").ok());
+  ASSERT_TRUE(WriteFileAtomically(directory + "/present", "0-1\n").ok());
+  CpuOnline cpus(sys);
+
+  const absl::Status status = cpus.SetOnline(2, absl::Milliseconds(1), nullptr);
+
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_NE(status.message().find("cpu1/online"), absl::string_view::npos)
+      << status;
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      cpus.SetOnline(0, absl::ZeroDuration(), nullptr)));
+}
+
+}  // namespace
+}  // namespace podvisor

@@ -1,0 +1,135 @@
+#include "guestagent/agent/memory_view.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+
+#include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "base/errno_status.h"
+#include "base/file.h"
+#include "base/status_macros.h"
+#include "base/unique_fd.h"
+#include "guestagent/agent/poll_until.h"
+
+namespace podvisor {
+namespace {
+
+std::optional<int64_t> MeminfoBytes(absl::string_view line,
+                                    absl::string_view name) {
+  int64_t kibibytes = 0;
+  if (!absl::ConsumePrefix(&line, name) || !absl::ConsumePrefix(&line, ":") ||
+      !absl::ConsumeSuffix(&line, " kB") ||
+      !absl::SimpleAtoi(absl::StripAsciiWhitespace(line), &kibibytes) ||
+      kibibytes < 0 || kibibytes > std::numeric_limits<int64_t>::max() / 1024) {
+    return std::nullopt;
+  }
+  return kibibytes * 1024;
+}
+
+absl::StatusOr<std::vector<std::string>> MemoryBlocks(const std::string& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(opendir(path.c_str()),
+                                                      closedir);
+  if (directory == nullptr) return ErrnoStatus(errno, path);
+  std::vector<std::string> blocks;
+  while (const dirent* entry = readdir(directory.get())) {
+    absl::string_view name = entry->d_name;
+    int number;
+    if (absl::ConsumePrefix(&name, "memory") &&
+        absl::SimpleAtoi(name, &number)) {
+      blocks.push_back(absl::StrCat(path, "/", entry->d_name));
+    }
+  }
+  return blocks;
+}
+
+}  // namespace
+
+absl::StatusOr<MemorySize> ParseMeminfo(absl::string_view text) {
+  std::optional<int64_t> total;
+  std::optional<int64_t> available;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (!total.has_value()) total = MeminfoBytes(line, "MemTotal");
+    if (!available.has_value()) available = MeminfoBytes(line, "MemAvailable");
+    if (total.has_value() && available.has_value()) {
+      return MemorySize{.total_bytes = *total, .available_bytes = *available};
+    }
+  }
+  return absl::DataLossError("meminfo without MemTotal or MemAvailable");
+}
+
+MemoryView::MemoryView(std::string proc, std::string sys)
+    : proc_(std::move(proc)), sys_(std::move(sys)) {}
+
+absl::StatusOr<MemorySize> MemoryView::Observe() const {
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadFile(absl::StrCat(proc_, "/meminfo"), 64 << 10));
+  return ParseMeminfo(text);
+}
+
+int64_t MemoryView::BlockBytes() const {
+  const absl::StatusOr<std::string> text = ReadFile(
+      absl::StrCat(sys_, "/devices/system/memory/block_size_bytes"), 64);
+  int64_t bytes = 0;
+  if (!text.ok() ||
+      !absl::SimpleHexAtoi(absl::StripAsciiWhitespace(*text), &bytes)) {
+    return 0;
+  }
+  return bytes;
+}
+
+absl::StatusOr<int> MemoryView::OnlineNewBlocks() const {
+  ASSIGN_OR_RETURN(const std::vector<std::string> blocks,
+                   MemoryBlocks(absl::StrCat(sys_, "/devices/system/memory")));
+  int onlined = 0;
+  for (const std::string& block : blocks) {
+    const std::string path = absl::StrCat(block, "/state");
+    const absl::StatusOr<std::string> state = ReadFile(path, 64);
+    // A block may have been unplugged in between.
+    if (!state.ok() || absl::StripAsciiWhitespace(*state) != "offline")
+      continue;
+    const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file.valid()) continue;
+    RETURN_IF_ERROR(Annotate(WriteAll(file.get(), "online_movable"), path));
+    ++onlined;
+  }
+  return onlined;
+}
+
+absl::Status MemoryView::AwaitAtLeast(
+    int64_t total_bytes, absl::Duration timeout,
+    const std::function<bool()>& cancelled) const {
+  absl::Status refused;
+  const absl::Status status =
+      PollUntil(timeout, cancelled, [&]() -> absl::StatusOr<bool> {
+        ASSIGN_OR_RETURN(const MemorySize size, Observe());
+        if (size.total_bytes >= total_bytes) return true;
+        // A refusal (no memory for the page structures) may pass.
+        refused = OnlineNewBlocks().status();
+        return false;
+      });
+  return absl::IsDeadlineExceeded(status) && !refused.ok()
+             ? absl::DeadlineExceededError(refused.message())
+             : status;
+}
+
+absl::Status MemoryView::AwaitAtMost(
+    int64_t total_bytes, absl::Duration timeout,
+    const std::function<bool()>& cancelled) const {
+  return PollUntil(timeout, cancelled, [&]() -> absl::StatusOr<bool> {
+    ASSIGN_OR_RETURN(const MemorySize size, Observe());
+    return size.total_bytes <= total_bytes;
+  });
+}
+
+}  // namespace podvisor

@@ -1,0 +1,56 @@
+#ifndef PODVISOR_GUESTAGENT_AGENT_MEMORY_VIEW_H_
+#define PODVISOR_GUESTAGENT_AGENT_MEMORY_VIEW_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace podvisor {
+
+struct MemorySize {
+  int64_t total_bytes = 0;
+  int64_t available_bytes = 0;
+
+  bool operator==(const MemorySize&) const = default;
+};
+
+// From the text of /proc/meminfo. DataLoss when a line is missing. Pure.
+absl::StatusOr<MemorySize> ParseMeminfo(absl::string_view text);
+
+// The guest's memory as its kernel counts it. Thread-safe.
+class MemoryView {
+ public:
+  // `proc` and `sys` are the mount points, others in tests.
+  MemoryView(std::string proc, std::string sys);
+
+  absl::StatusOr<MemorySize> Observe() const;
+
+  // The unit in which the kernel plugs memory; 0 when it cannot.
+  int64_t BlockBytes() const;
+
+  // Brings memory blocks online that have been plugged and that the kernel
+  // did not bring online itself, as movable: they can be taken away again.
+  // Returns how many. The first block that refuses ends it with its error.
+  absl::StatusOr<int> OnlineNewBlocks() const;
+
+  // Waits until MemTotal is at least (at most) `total_bytes`; brings blocks
+  // online meanwhile (never when shrinking: the kernel takes blocks offline
+  // then). DeadlineExceeded, Cancelled.
+  absl::Status AwaitAtLeast(int64_t total_bytes, absl::Duration timeout,
+                            const std::function<bool()>& cancelled) const;
+  absl::Status AwaitAtMost(int64_t total_bytes, absl::Duration timeout,
+                           const std::function<bool()>& cancelled) const;
+
+ private:
+  const std::string proc_;
+  const std::string sys_;
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_GUESTAGENT_AGENT_MEMORY_VIEW_H_

@@ -1,0 +1,88 @@
+#ifndef PODVISOR_GUESTAGENT_AGENT_SANDBOX_NAMESPACES_H_
+#define PODVISOR_GUESTAGENT_AGENT_SANDBOX_NAMESPACES_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+
+namespace podvisor {
+
+// What containers share, once the sandbox is configured.
+struct SandboxView {
+  pid_t pause_pid = 0;        // PID 1 of the pod's PID namespace
+  std::string ipc_namespace;  // paths for an OCI config
+  std::string uts_namespace;
+  std::string pid_namespace;
+  std::string hostname;
+  std::string resolv_conf_file;  // bound to /etc/resolv.conf; may be empty
+  std::string hostname_file;     // bound to /etc/hostname
+  std::string shm_dir;           // a tmpfs, bound to /dev/shm
+};
+
+struct SandboxSettings {
+  std::string hostname;
+  std::map<std::string, std::string> sysctls;
+  std::string resolv_conf;
+  int64_t shm_bytes = 0;
+
+  bool operator==(const SandboxSettings&) const = default;
+};
+
+// True for a sysctl that belongs to the pod's IPC or network namespace, in
+// the form "net.ipv4.ip_forward" or "net/ipv4/ip_forward". Pure.
+bool IsNamespacedSysctl(absl::string_view name);
+
+// Where under /proc/sys the sysctl is. InvalidArgument for a name that is not
+// namespaced or could leave /proc/sys. Pure.
+absl::StatusOr<std::string> SysctlPath(absl::string_view name);
+
+// The pod's IPC, UTS and PID namespaces, held by a pause process, with the
+// files that its containers share. The network namespace is the guest's own.
+//
+// The pause process has an oom_score_adj of -1000, as the agent has: an OCI
+// config must always set its own.
+//
+// Thread-safe. The destructor leaves everything as it is: it lives as long as
+// the VM.
+class SandboxNamespaces {
+ public:
+  // `run_dir` is a directory on a tmpfs, for the files and /dev/shm.
+  explicit SandboxNamespaces(std::string run_dir);
+  SandboxNamespaces(const SandboxNamespaces&) = delete;
+  SandboxNamespaces& operator=(const SandboxNamespaces&) = delete;
+
+  // Starts the pause process in its new namespaces. Once, and before any
+  // other thread exists: it forks without an exec. The copy writes its name
+  // over `process_title` (argv[0], as long as that is) for ps(1) in the pod.
+  absl::Status StartPause(char* process_title);
+
+  // Sets host name, sysctls and the shared files. Again with equal settings
+  // is OK; with others FailedPrecondition. InvalidArgument for a sysctl that
+  // is not namespaced, for a value that the kernel refuses and for an
+  // impossible host name; then the sandbox stays unconfigured.
+  absl::Status Configure(const SandboxSettings& settings);
+
+  // FailedPrecondition before Configure() has succeeded, Unavailable when the
+  // pause process is gone.
+  absl::StatusOr<SandboxView> View() const;
+
+ private:
+  absl::Status Apply(const SandboxSettings& settings);
+
+  const std::string run_dir_;
+  pid_t pause_pid_ = 0;  // set once, before threads
+  mutable absl::Mutex mutex_;
+  std::optional<SandboxSettings> configured_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_GUESTAGENT_AGENT_SANDBOX_NAMESPACES_H_

@@ -1,0 +1,377 @@
+// A table of hostile agents: each call ends by its deadline with the code that
+// tells the caller what to do, and the process stays as it was.
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "base/clock.h"
+#include "gtest/gtest.h"
+#include "guestagent/client/agent_server.h"
+#include "guestagent/client/grpc_agent_client.h"
+
+namespace podvisor {
+namespace {
+
+using agent::v1::ContainerExit;
+using agent::v1::ContainerState;
+using agent::v1::ExecOutput;
+using agent::v1::OutputChunk;
+using Code = absl::StatusCode;
+
+const ContainerId kId(std::string(64, 'a'));
+// Long enough to never end a call that should end by itself.
+constexpr absl::Duration kLong = absl::Seconds(60);
+// Long enough for the handshake before the hanging call.
+constexpr absl::Duration kShort = absl::Seconds(1);
+
+class HostileAgentTest : public testing::Test {
+ protected:
+  using Attempt = std::function<absl::Status(GrpcAgentClient&, absl::Time)>;
+
+  // What `call` returns, made to `agent` with a deadline in `patience`.
+  absl::Status Try(const Attempt& call, ScriptedAgent* agent,
+                   absl::Duration patience = kLong) {
+    AgentServer server(agent);
+    return Try(call, server.peer().path(), patience);
+  }
+
+  absl::Status Try(const Attempt& call, const std::string& path,
+                   absl::Duration patience) {
+    GrpcAgentClient client(path, AgentSecret::Random(), {}, &clock_);
+    const absl::Time start = clock_.Now();
+    const absl::Status status = call(client, start + patience);
+    EXPECT_LT(clock_.Now() - start, patience + absl::Seconds(10));
+    return status;
+  }
+
+  SystemClock clock_;
+};
+
+absl::Status CallConnect(GrpcAgentClient& client, absl::Time deadline) {
+  return client.Connect(deadline);
+}
+absl::Status CallObserve(GrpcAgentClient& client, absl::Time deadline) {
+  return client.Observe(deadline).status();
+}
+absl::Status CallStats(GrpcAgentClient& client, absl::Time deadline) {
+  return client.Stats(deadline).status();
+}
+absl::Status CallList(GrpcAgentClient& client, absl::Time deadline) {
+  return client.List(deadline).status();
+}
+absl::Status CallExec(GrpcAgentClient& client, absl::Time deadline) {
+  return client.ExecSync({.container = kId, .args = {"true"}}, deadline)
+      .status();
+}
+absl::Status CallWatch(GrpcAgentClient& client, absl::Time) {
+  return client.WatchExits([](const ContainerExit&) {});
+}
+absl::Status CallOutput(GrpcAgentClient& client, absl::Time) {
+  OutputOffsets stored;
+  return client.StreamOutput(
+      kId, {}, [&](const OutputChunk& chunk) -> absl::StatusOr<OutputOffsets> {
+        (chunk.stream() == OutputChunk::STDERR ? stored.stderr_bytes
+                                               : stored.stdout_bytes) +=
+            chunk.data().size();
+        return stored;
+      });
+}
+
+// --- Below HTTP/2 and in it.
+
+TEST_F(HostileAgentTest, WhateverFollowsTheAckTheCallEnds) {
+  const std::string settings("\0\0\0\4\0\0\0\0\0", 9);
+  const std::string goaway =
+      settings + std::string("\0\0\x08\7\0\0\0\0\0\0\0\0\0\0\0\0\xb", 17);
+  const struct {
+    const char* name;
+    std::string bytes;
+    bool hang_up;
+    absl::Duration patience;
+    std::vector<Code> codes;
+  } cases[] = {
+      {"hangs up", "", true, kLong, {Code::kUnavailable}},
+      {"hangs up after SETTINGS", settings, true, kLong, {Code::kUnavailable}},
+      {"garbage",
+       std::string(100'000, 'x'),
+       false,
+       kLong,
+       {Code::kUnavailable, Code::kInternal}},
+      {"GOAWAY", goaway, false, kLong, {Code::kUnavailable}},
+      {"GOAWAY storm",
+       goaway + goaway + goaway + goaway,
+       false,
+       kLong,
+       {Code::kUnavailable}},
+      {"silence", "", false, kShort, {Code::kDeadlineExceeded}},
+      {"half a frame",
+       settings + std::string("\0\xff\xff\0", 4),
+       false,
+       kShort,
+       {Code::kDeadlineExceeded}},
+      {"frame of 16 MiB",
+       settings + std::string("\xff\xff\xff\0\0\0\0\0\1", 9),
+       false,
+       kLong,
+       {Code::kUnavailable, Code::kInternal}},
+  };
+  for (const auto& c : cases) {
+    ChannelPeer peer([&](int, UniqueFd fd, const ChannelHello& hello) {
+      if (!SendAck(fd.get(), hello) || !SendBytes(fd.get(), c.bytes)) return;
+      if (!c.hang_up) ReadUntilClosed(fd.get());
+    });
+
+    const absl::Status status = Try(CallConnect, peer.path(), c.patience);
+
+    EXPECT_EQ(std::count(c.codes.begin(), c.codes.end(), status.code()), 1)
+        << c.name << ": " << status;
+  }
+}
+
+TEST_F(HostileAgentTest, AnotherProtocolIsFailedPrecondition) {
+  ScriptedAgent agent;
+  agent.hello = [](auto*, const auto*, agent::v1::HelloResponse* response) {
+    response->set_protocol_version(7);
+    return grpc::Status::OK;
+  };
+
+  EXPECT_EQ(Try(CallObserve, &agent).code(), Code::kFailedPrecondition);
+}
+
+TEST_F(HostileAgentTest, HelloThatHangsEndsByTheDeadline) {
+  ScriptedAgent agent;
+  agent.hello = [](grpc::ServerContext* context, const auto*, auto*) {
+    return ScriptedAgent::Hang(context);
+  };
+
+  EXPECT_EQ(Try(CallObserve, &agent, kShort).code(), Code::kDeadlineExceeded);
+}
+
+// --- Replies.
+
+TEST_F(HostileAgentTest, NeverAnsweringIsDeadlineExceeded) {
+  ScriptedAgent agent;
+  agent.stats = [](grpc::ServerContext* context, const auto*, auto*) {
+    return ScriptedAgent::Hang(context);
+  };
+
+  EXPECT_EQ(Try(CallStats, &agent, kShort).code(), Code::kDeadlineExceeded);
+}
+
+TEST_F(HostileAgentTest, NegativeSizesAreDataLoss) {
+  ScriptedAgent agent;
+  agent.observe = [](auto*, const auto*, agent::v1::GuestResources* response) {
+    *response = ScriptedAgent::GoodResources();
+    response->set_memory_total_bytes(-1);
+    return grpc::Status::OK;
+  };
+
+  EXPECT_EQ(Try(CallObserve, &agent).code(), Code::kDataLoss);
+}
+
+TEST_F(HostileAgentTest, MessageOverTheLimitIsDataLoss) {
+  ScriptedAgent agent;
+  agent.list = [](auto*, const auto*,
+                  agent::v1::ListContainersResponse* response) {
+    // Two bytes each on the wire, much more in memory.
+    for (int i = 0; i < 300'000; ++i) response->add_containers();
+    return grpc::Status::OK;
+  };
+
+  EXPECT_EQ(Try(CallList, &agent).code(), Code::kDataLoss);
+}
+
+TEST_F(HostileAgentTest, TooManyOrWrongContainersAreDataLoss) {
+  ScriptedAgent agent;
+  agent.list = [](auto*, const auto*,
+                  agent::v1::ListContainersResponse* response) {
+    for (int i = 0; i < 5'000; ++i) response->add_containers();
+    return grpc::Status::OK;
+  };
+  EXPECT_EQ(Try(CallList, &agent).code(), Code::kDataLoss);
+
+  agent.list = [](auto*, const auto*,
+                  agent::v1::ListContainersResponse* response) {
+    response->add_containers()->set_container_id("../../../etc/passwd");
+    return grpc::Status::OK;
+  };
+  EXPECT_EQ(Try(CallList, &agent).code(), Code::kDataLoss);
+}
+
+TEST_F(HostileAgentTest, SuccessThatTheReplyContradictsIsDataLoss) {
+  ScriptedAgent agent;  // always has 1 CPU and 256 MiB
+
+  EXPECT_EQ(Try(
+                [](GrpcAgentClient& client, absl::Time deadline) {
+                  return client.SetOnlineCpus(3, deadline).status();
+                },
+                &agent)
+                .code(),
+            Code::kDataLoss);
+  EXPECT_EQ(Try(
+                [](GrpcAgentClient& client, absl::Time deadline) {
+                  return client.AwaitMemoryAtLeast(1 << 30, deadline).status();
+                },
+                &agent)
+                .code(),
+            Code::kDataLoss);
+}
+
+TEST_F(HostileAgentTest, ErrorsKeepTheirCodeAndLoseTheirControlCharacters) {
+  ScriptedAgent agent;
+  agent.observe = [](auto*, const auto*, auto*) {
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, "gone\n\x1b[2Jforged");
+  };
+
+  const absl::Status status = Try(CallObserve, &agent);
+
+  EXPECT_EQ(status.code(), Code::kNotFound);
+  EXPECT_EQ(status.message().find_first_of("\n\x1b"), absl::string_view::npos);
+}
+
+TEST_F(HostileAgentTest, MetadataBombFailsTheCall) {
+  ScriptedAgent agent;
+  agent.observe = [](grpc::ServerContext* context, const auto*, auto*) {
+    context->AddTrailingMetadata("bomb", std::string(1 << 20, 'x'));
+    return grpc::Status::OK;
+  };
+
+  EXPECT_FALSE(Try(CallObserve, &agent).ok());
+}
+
+// --- Streams.
+
+OutputChunk Chunk(OutputChunk::Stream stream, uint64_t offset, size_t size,
+                  bool eof = false) {
+  OutputChunk chunk;
+  chunk.set_stream(stream);
+  chunk.set_offset(offset);
+  chunk.set_data(std::string(size, 'x'));
+  chunk.set_eof(eof);
+  return chunk;
+}
+
+TEST_F(HostileAgentTest, OutputThatDoesNotFitTogetherIsDataLoss) {
+  const struct {
+    const char* name;
+    std::vector<OutputChunk> chunks;
+  } cases[] = {
+      {"gap", {Chunk(OutputChunk::STDOUT, 1, 1)}},
+      {"twice",
+       {Chunk(OutputChunk::STDOUT, 0, 1), Chunk(OutputChunk::STDOUT, 0, 1)}},
+      {"after the end",
+       {Chunk(OutputChunk::STDOUT, 0, 1, true),
+        Chunk(OutputChunk::STDOUT, 1, 1)}},
+      {"no stream", {Chunk(OutputChunk::STREAM_UNSPECIFIED, 0, 1)}},
+      {"too large", {Chunk(OutputChunk::STDERR, 0, 100'000)}},
+      {"over the limit of a message", {Chunk(OutputChunk::STDERR, 0, 1 << 20)}},
+      {"empty", {Chunk(OutputChunk::STDERR, 0, 0)}},
+      {"ends early", {Chunk(OutputChunk::STDERR, 0, 1, true)}},
+      {"nothing", {}},
+  };
+  for (const auto& c : cases) {
+    ScriptedAgent agent;
+    agent.output = [&](auto*, auto* stream) {
+      for (const OutputChunk& chunk : c.chunks) stream->Write(chunk);
+      return grpc::Status::OK;
+    };
+
+    const absl::Status status = Try(CallOutput, &agent);
+
+    EXPECT_EQ(status.code(), Code::kDataLoss) << c.name << ": " << status;
+  }
+}
+
+TEST_F(HostileAgentTest, AgentThatNeverEndsAFinishedOutputIsNotWaitedFor) {
+  ScriptedAgent agent;
+  agent.output = [](grpc::ServerContext* context, auto* stream) {
+    stream->Write(Chunk(OutputChunk::STDOUT, 0, 1, true));
+    stream->Write(Chunk(OutputChunk::STDERR, 0, 0, true));
+    return ScriptedAgent::Hang(context);
+  };
+
+  EXPECT_TRUE(Try(CallOutput, &agent).ok());
+}
+
+TEST_F(HostileAgentTest, ExitsThatCannotBeEndTheWatch) {
+  const auto watch_tells = [this](const std::vector<ContainerExit>& exits) {
+    ScriptedAgent agent;
+    agent.watch = [&](grpc::ServerContext* context, auto*, auto* writer) {
+      for (const ContainerExit& exit : exits) writer->Write(exit);
+      return ScriptedAgent::Hang(context);
+    };
+    return Try(CallWatch, &agent).code();
+  };
+  ContainerExit good;
+  good.set_container_id(kId.value());
+  ContainerExit bad_code = good;
+  bad_code.set_exit_code(-1);
+
+  EXPECT_EQ(watch_tells({ContainerExit()}), Code::kDataLoss);
+  EXPECT_EQ(watch_tells({bad_code}), Code::kDataLoss);
+  EXPECT_EQ(watch_tells({good, good}), Code::kDataLoss);
+}
+
+TEST_F(HostileAgentTest, EndlessExitsEndTheWatch) {
+  ScriptedAgent agent;
+  agent.watch = [](auto*, auto*, auto* writer) {
+    ContainerExit exit;
+    for (uint64_t i = 0;; ++i) {
+      exit.set_container_id(absl::StrFormat("%064x", i));
+      if (!writer->Write(exit)) return grpc::Status::OK;
+    }
+  };
+
+  EXPECT_EQ(Try(CallWatch, &agent).code(), Code::kUnavailable);
+}
+
+TEST_F(HostileAgentTest, EndlessExecOutputIsBoundedAndEndsByTheDeadline) {
+  ScriptedAgent agent;
+  agent.exec = [](auto*, auto* stream) {
+    ExecOutput output;
+    output.set_stdout(std::string(64 << 10, 'x'));
+    while (stream->Write(output)) {
+    }
+    return grpc::Status::OK;
+  };
+
+  EXPECT_EQ(Try(CallExec, &agent, kShort).code(), Code::kDeadlineExceeded);
+}
+
+TEST_F(HostileAgentTest, ExecEndsThatCannotBeAreDataLoss) {
+  const auto exec_ends = [this](const std::vector<ExecOutput>& outputs) {
+    ScriptedAgent agent;
+    agent.exec = [&](auto*, auto* stream) {
+      for (const ExecOutput& output : outputs) stream->Write(output);
+      return grpc::Status::OK;
+    };
+    return Try(CallExec, &agent).code();
+  };
+  ExecOutput bad_code;
+  bad_code.set_exit_code(-9);
+
+  EXPECT_EQ(exec_ends({}), Code::kDataLoss);
+  EXPECT_EQ(exec_ends({ExecOutput()}), Code::kDataLoss);
+  EXPECT_EQ(exec_ends({bad_code}), Code::kDataLoss);
+}
+
+TEST_F(HostileAgentTest, AgentThatNeverEndsAFinishedExecIsNotWaitedFor) {
+  ScriptedAgent agent;
+  agent.exec = [](grpc::ServerContext* context, auto* stream) {
+    ExecOutput output;
+    output.set_exit_code(0);
+    stream->Write(output);
+    return ScriptedAgent::Hang(context);
+  };
+
+  EXPECT_TRUE(Try(CallExec, &agent).ok());
+}
+
+}  // namespace
+}  // namespace podvisor

@@ -1,0 +1,84 @@
+// What the containers of a pod ask for and the VM size that follows: the
+// arithmetic of docs/resizing.md. Pure: no I/O, no clock, no locks.
+
+#ifndef PODVISOR_HOTPLUG_POD_DEMAND_H_
+#define PODVISOR_HOTPLUG_POD_DEMAND_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "hotplug/container_resources.h"
+#include "hotplug/vm_limits.h"
+#include "hotplug/vm_size.h"
+
+namespace podvisor {
+
+// Milli-CPU, never floating point: 0.1 CPU added ten times is one CPU.
+struct PodDemand {
+  int64_t milli_cpu = 0;
+  int64_t memory_bytes = 0;
+
+  bool operator==(const PodDemand&) const = default;
+};
+
+// What one container asks for; or a pod, from its pod-level resources.
+//
+//   CPU     quota / period (a period of 0 means 100000), else shares / 1024,
+//           else 0. Rounded up to a whole milli-CPU: the kubelet rounds down
+//           when it makes quotas and shares, so this gives back its figure.
+//   memory  the limit, else unified["memory.max"], else unified["memory.min"],
+//           else 0; plus all hugepage limits.
+//
+// InvalidArgument, naming the field, for values that are negative (but a quota
+// of -1, "no limit"), not numbers, or too large to compute with.
+absl::StatusOr<PodDemand> DemandOf(const ContainerResources& resources);
+
+// The sum over the containers that count (created or running), capped by the
+// limits of `pod_total` where it has any. Only limits cap: a request
+// (cpu_shares, memory.min) of the pod is what it needs, not what it may have.
+//
+// InvalidArgument as above, or where the sum does not fit into 63 bits.
+absl::StatusOr<PodDemand> DemandOfPod(
+    absl::Span<const ContainerResources> containers,
+    const std::optional<ContainerResources>& pod_total);
+
+// kShared: the base is only held by a placeholder and containers may use it.
+// kAdditive: the containers get theirs on top of the base.
+enum class Sizing { kShared, kAdditive };
+
+struct SizingRules {
+  Sizing sizing = Sizing::kShared;
+  int64_t base_milli_cpu = 1000;
+  int64_t base_memory_bytes = 0;
+  // Added to what containers ask for in kShared, so that a container reaches
+  // its own limit before the guest runs out.
+  int64_t guest_overhead_memory_bytes = 0;
+
+  bool operator==(const SizingRules&) const = default;
+};
+
+// A size that the VM can have, and what was wanted before the limits cut it.
+struct VmTarget {
+  VmSize size;
+  bool vcpus_clamped = false;
+  bool memory_clamped = false;
+  int64_t wanted_vcpus = 0;
+  int64_t wanted_memory_bytes = 0;  // not yet rounded to the block
+
+  bool operator==(const VmTarget&) const = default;
+};
+
+// The size for a demand: never below the boot size, never above the maximum,
+// memory rounded up to the block. A cut by the maximum is reported as clamped.
+//
+// InvalidArgument for negative values, sums beyond 63 bits and impossible
+// limits, naming the field.
+absl::StatusOr<VmTarget> TargetFor(const PodDemand& demand,
+                                   const SizingRules& rules,
+                                   const VmLimits& limits);
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_HOTPLUG_POD_DEMAND_H_

@@ -1,0 +1,92 @@
+#ifndef PODVISOR_HOTPLUG_RESIZE_PLAN_H_
+#define PODVISOR_HOTPLUG_RESIZE_PLAN_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "hotplug/vm_limits.h"
+#include "hotplug/vm_size.h"
+
+namespace podvisor {
+
+// Steps name the state to reach, not the difference, so that doing one again
+// does no harm. Memory is the hot-plugged part, without the boot memory.
+
+// Ask the memory device for this size; the guest follows on its own.
+struct RequestMemory {
+  int64_t hotplug_bytes = 0;
+  bool operator==(const RequestMemory&) const = default;
+};
+// Add vCPU devices until QEMU has this many vCPUs.
+struct PlugVcpus {
+  int vcpus = 0;
+  bool operator==(const PlugVcpus&) const = default;
+};
+// Let the guest bring vCPUs online, parked ones included, until it uses this
+// many, and confirm it.
+struct OnlineVcpus {
+  int vcpus = 0;
+  bool operator==(const OnlineVcpus&) const = default;
+};
+// Wait until the guest has at least this much hot-plugged memory.
+struct AwaitMemoryGrown {
+  int64_t hotplug_bytes = 0;
+  bool operator==(const AwaitMemoryGrown&) const = default;
+};
+// Let the guest take vCPUs offline until it uses this many.
+struct OfflineVcpus {
+  int vcpus = 0;
+  bool operator==(const OfflineVcpus&) const = default;
+};
+// Remove vCPU devices, the last added first, until QEMU has this many vCPUs.
+struct UnplugVcpus {
+  int vcpus = 0;
+  bool operator==(const UnplugVcpus&) const = default;
+};
+// Wait until the guest has given back all hot-plugged memory but this.
+struct AwaitMemoryShrunk {
+  int64_t hotplug_bytes = 0;
+  bool operator==(const AwaitMemoryShrunk&) const = default;
+};
+
+using ResizeStep =
+    std::variant<RequestMemory, PlugVcpus, OnlineVcpus, AwaitMemoryGrown,
+                 OfflineVcpus, UnplugVcpus, AwaitMemoryShrunk>;
+
+struct ResizePlan {
+  std::vector<ResizeStep> steps;
+
+  bool empty() const { return steps.empty(); }
+  bool operator==(const ResizePlan&) const = default;
+};
+
+// Decides how to bring a VM from `state` to `target`.
+//
+// Pure: same inputs, same plan. Growing comes first, and all of it is asked
+// for before any of it is awaited, so that memory and vCPUs arrive at the same
+// time. Shrinking follows: vCPUs offline, their devices removed where
+// `limits.vcpu_unplug` says so, and memory last, the slow part that a guest
+// may refuse. Nothing that changes the memory map follows the removal of a
+// vCPU within one plan (it kills QEMU before 10.2 under TCG).
+//
+// A plan stopped after any step leaves a state from which a new plan reaches
+// the target. A VM that is at its target gets an empty plan.
+//
+// Errors:
+//   InvalidArgument    limits or a state that contradict themselves, a target
+//                      below the boot size or off the block.
+//   ResourceExhausted  a target above the maximum; never cut silently.
+//   Unimplemented      another size of hot-plugged memory with pc-dimm.
+absl::StatusOr<ResizePlan> PlanResize(const VmLimits& limits,
+                                      const VmState& state,
+                                      const VmSize& target);
+
+// For logs and dry runs: "plug vCPUs to 4".
+std::string DescribeStep(const ResizeStep& step);
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_HOTPLUG_RESIZE_PLAN_H_

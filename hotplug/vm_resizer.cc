@@ -1,0 +1,403 @@
+#include "hotplug/vm_resizer.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "hotplug/device_removal.h"
+#include "hotplug/qemu_inventory.h"
+#include "nlohmann/json.hpp"
+
+namespace podvisor {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr char kMemoryDeviceId[] = "virtiomem0";
+constexpr char kMemoryBackendId[] = "virtiomembackend0";
+
+constexpr char kVmStage[] = "VM";
+constexpr char kGuestStage[] = "guest online";
+
+// A grow needs what QEMU rejects; for the caller there is no room.
+absl::Status AsNoRoom(const absl::Status& status) {
+  if (absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
+      absl::IsUnimplemented(status)) {
+    return absl::ResourceExhaustedError(status.message());
+  }
+  return status;
+}
+
+// The guest does not follow: a matter of patience, not of a lost connection.
+bool IsReluctance(const absl::Status& status) {
+  return absl::IsDeadlineExceeded(status) || absl::IsFailedPrecondition(status);
+}
+
+bool IsShrinkStep(const ResizeStep& step, const VmState& before) {
+  if (const auto* request = std::get_if<RequestMemory>(&step)) {
+    return request->hotplug_bytes < before.hotplug_plugged_bytes;
+  }
+  return std::holds_alternative<OfflineVcpus>(step) ||
+         std::holds_alternative<UnplugVcpus>(step) ||
+         std::holds_alternative<AwaitMemoryShrunk>(step);
+}
+
+// Whether anything is still smaller than asked for.
+bool IsTooSmall(const VmState& state, const VmSize& target,
+                const VmLimits& limits) {
+  return state.vcpus_online < target.vcpus ||
+         state.hotplug_online_bytes <
+             target.memory_bytes - limits.boot_memory_bytes;
+}
+
+int CountPlugged(const std::vector<VcpuSlot>& slots) {
+  return static_cast<int>(
+      std::count_if(slots.begin(), slots.end(),
+                    [](const VcpuSlot& slot) { return slot.plugged; }));
+}
+
+// vCPUs that a shrink did not get: in use, or only plugged where devices are
+// to be removed.
+int VcpuShortfall(const VmState& state, const VmSize& target,
+                  const VmLimits& limits) {
+  const int in_use = state.vcpus_online - target.vcpus;
+  const int fixed = state.vcpus_plugged - state.vcpus_removable;
+  const int plugged = limits.vcpu_unplug == VcpuUnplug::kDevice
+                          ? state.vcpus_plugged - std::max(target.vcpus, fixed)
+                          : 0;
+  return std::max({0, in_use, plugged});
+}
+
+VmState MakeState(const std::vector<VcpuSlot>& slots,
+                  const std::optional<MemoryDeviceState>& memory,
+                  const GuestSize& guest) {
+  VmState state;
+  for (const VcpuSlot& slot : slots) {
+    if (!slot.plugged) continue;
+    ++state.vcpus_plugged;
+    if (!slot.device_id.empty()) ++state.vcpus_removable;
+  }
+  // A guest can claim what it likes, but not more than it was given.
+  state.vcpus_online = std::clamp(guest.cpus_online, 0, state.vcpus_plugged);
+  if (memory.has_value()) {
+    state.hotplug_requested_bytes = memory->requested_bytes;
+    state.hotplug_plugged_bytes = memory->plugged_bytes;
+  }
+  state.hotplug_online_bytes = std::clamp<int64_t>(
+      guest.memory_total_bytes - guest.memory_total_at_boot_bytes, 0,
+      state.hotplug_plugged_bytes);
+  return state;
+}
+
+}  // namespace
+
+// The steps of one Resize(), with its deadline.
+class VmResizer::Run {
+ public:
+  Run(VmResizer* resizer, absl::Time deadline)
+      : qmp_(*resizer->qmp_),
+        guest_(*resizer->guest_),
+        clock_(*resizer->clock_),
+        limits_(resizer->limits_),
+        options_(resizer->options_),
+        deadline_(deadline) {}
+
+  absl::StatusOr<VmState> Observe();
+
+  absl::Status operator()(const RequestMemory& step);
+  absl::Status operator()(const PlugVcpus& step);
+  absl::Status operator()(const OnlineVcpus& step);
+  absl::Status operator()(const AwaitMemoryGrown& step);
+  absl::Status operator()(const OfflineVcpus& step);
+  absl::Status operator()(const UnplugVcpus& step);
+  absl::Status operator()(const AwaitMemoryShrunk& step);
+
+ private:
+  absl::Time CommandDeadline() const {
+    return std::min(deadline_, clock_.Now() + options_.command_timeout);
+  }
+  // A vCPU that the guest keeps must not cost the memory its turn.
+  absl::Time HalfTheTimeLeft() const {
+    const absl::Time now = clock_.Now();
+    return now + (deadline_ - now) / 2;
+  }
+  absl::Status Execute(const char* command, const Json& arguments) {
+    return qmp_.Execute(command, arguments.dump(), CommandDeadline()).status();
+  }
+  absl::Status AddMemoryDevice(int64_t requested_bytes);
+  absl::Status EnsureMemoryBackend();
+  // Until QEMU's own figure has come to `hotplug_bytes` as well.
+  absl::Status AwaitPlugged(int64_t hotplug_bytes);
+
+  QmpClient& qmp_;
+  GuestResources& guest_;
+  Clock& clock_;
+  const VmLimits& limits_;
+  const VmResizerOptions& options_;
+  const absl::Time deadline_;
+};
+
+absl::StatusOr<VmState> VmResizer::Run::Observe() {
+  const auto slots = QueryVcpuSlots(qmp_, CommandDeadline());
+  if (!slots.ok()) return Annotate(slots.status(), kVmStage);
+  const auto memory =
+      QueryMemoryDevice(qmp_, kMemoryDeviceId, CommandDeadline());
+  if (!memory.ok()) return Annotate(memory.status(), kVmStage);
+  const auto guest = guest_.Observe(CommandDeadline());
+  if (!guest.ok()) return Annotate(guest.status(), kGuestStage);
+  return MakeState(*slots, *memory, *guest);
+}
+
+absl::Status VmResizer::Run::operator()(const RequestMemory& step) {
+  const auto device =
+      QueryMemoryDevice(qmp_, kMemoryDeviceId, CommandDeadline());
+  if (!device.ok()) return Annotate(device.status(), kVmStage);
+  if (!device->has_value() && step.hotplug_bytes == 0) return absl::OkStatus();
+  const absl::Status requested =
+      device->has_value() ? Execute("qom-set", {{"path", kMemoryDeviceId},
+                                                {"property", "requested-size"},
+                                                {"value", step.hotplug_bytes}})
+                          : AddMemoryDevice(step.hotplug_bytes);
+  return Annotate(AsNoRoom(requested), kVmStage);
+}
+
+// The device cannot be part of a VM that is restored from a template, and it
+// cannot be removed: it comes when memory first grows, with size 0 it is free.
+absl::Status VmResizer::Run::AddMemoryDevice(int64_t requested_bytes) {
+  RETURN_IF_ERROR(EnsureMemoryBackend());
+  Json device = {{"driver", "virtio-mem-pci"},
+                 {"id", kMemoryDeviceId},
+                 {"memdev", kMemoryBackendId},
+                 {"requested-size", requested_bytes}};
+  if (!options_.memory_bus.empty()) device["bus"] = options_.memory_bus;
+  if (!options_.memory_slot.empty()) device["addr"] = options_.memory_slot;
+  const absl::Status added = Execute("device_add", device);
+  if (absl::IsInvalidArgument(added) || absl::IsNotFound(added)) {
+    // Refused for certain: the backend would only be in the way.
+    (void)Execute("object-del", {{"id", kMemoryBackendId}});
+  }
+  return added;
+}
+
+// One of a run that was killed in between is used, if it has the size.
+absl::Status VmResizer::Run::EnsureMemoryBackend() {
+  const int64_t size = MaxHotplugBytes(limits_);
+  ASSIGN_OR_RETURN(
+      const std::optional<int64_t> existing,
+      QueryMemoryBackend(qmp_, kMemoryBackendId, CommandDeadline()));
+  if (existing == size) return absl::OkStatus();
+  if (existing.has_value()) {
+    RETURN_IF_ERROR(Execute("object-del", {{"id", kMemoryBackendId}}));
+  }
+  return Execute("object-add", {{"qom-type", "memory-backend-memfd"},
+                                {"id", kMemoryBackendId},
+                                {"size", size},
+                                {"share", true},
+                                {"reserve", false}});
+}
+
+absl::Status VmResizer::Run::operator()(const PlugVcpus& step) {
+  const auto slots = QueryVcpuSlots(qmp_, CommandDeadline());
+  if (!slots.ok()) return Annotate(slots.status(), kVmStage);
+  int plugged = CountPlugged(*slots);
+  for (size_t i = 0; i < slots->size() && plugged < step.vcpus; ++i) {
+    const VcpuSlot& slot = (*slots)[i];
+    if (slot.plugged) continue;
+    Json device = Json::parse(slot.props_json, nullptr, false);
+    device["driver"] = slot.driver;
+    device["id"] = absl::StrCat("cpu", i);
+    const absl::Status added = Execute("device_add", device);
+    if (!added.ok()) return Annotate(AsNoRoom(added), kVmStage);
+    ++plugged;
+  }
+  if (plugged >= step.vcpus) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      kVmStage, ": QEMU has room for ", plugged, " vCPUs, not ", step.vcpus));
+}
+
+absl::Status VmResizer::Run::operator()(const OnlineVcpus& step) {
+  const auto guest = guest_.SetOnlineCpus(step.vcpus, deadline_);
+  if (!guest.ok()) return Annotate(guest.status(), kGuestStage);
+  if (guest->cpus_online >= step.vcpus) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      absl::StrCat(kGuestStage, ": the guest uses ", guest->cpus_online,
+                   " vCPUs, not ", step.vcpus));
+}
+
+// The guest's word comes later than QEMU's and is the one that counts.
+absl::Status VmResizer::Run::operator()(const AwaitMemoryGrown& step) {
+  const auto before = guest_.Observe(CommandDeadline());
+  if (!before.ok()) return Annotate(before.status(), kGuestStage);
+  const auto after = guest_.AwaitMemoryAtLeast(
+      before->memory_total_at_boot_bytes + step.hotplug_bytes, deadline_);
+  if (!after.ok()) {
+    return Annotate(after.status(), absl::StrCat(kGuestStage, ": memory"));
+  }
+  return AwaitPlugged(step.hotplug_bytes);
+}
+
+absl::Status VmResizer::Run::operator()(const OfflineVcpus& step) {
+  const auto guest = guest_.SetOnlineCpus(step.vcpus, HalfTheTimeLeft());
+  if (!guest.ok()) return Annotate(guest.status(), kGuestStage);
+  if (guest->cpus_online <= step.vcpus) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      absl::StrCat(kGuestStage, ": the guest still uses ", guest->cpus_online,
+                   " vCPUs, not ", step.vcpus));
+}
+
+// Stops at the first vCPU that the guest keeps: no holes, so that the guest's
+// numbers stay those of the slots.
+absl::Status VmResizer::Run::operator()(const UnplugVcpus& step) {
+  const auto slots = QueryVcpuSlots(qmp_, CommandDeadline());
+  if (!slots.ok()) return Annotate(slots.status(), kVmStage);
+  int plugged = CountPlugged(*slots);
+  const absl::Time deadline = HalfTheTimeLeft();
+  for (auto slot = slots->rbegin();
+       slot != slots->rend() && plugged > step.vcpus; ++slot) {
+    if (!slot->plugged || slot->device_id.empty()) continue;
+    const absl::Status removed =
+        RemoveVcpu(qmp_, clock_, slot->device_id, deadline);
+    if (!removed.ok()) return Annotate(removed, kVmStage);
+    --plugged;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VmResizer::Run::operator()(const AwaitMemoryShrunk& step) {
+  const auto before = guest_.Observe(CommandDeadline());
+  if (!before.ok()) return Annotate(before.status(), kGuestStage);
+  const auto after = guest_.AwaitMemoryAtMost(
+      before->memory_total_at_boot_bytes + step.hotplug_bytes, deadline_);
+  if (!after.ok()) {
+    return Annotate(after.status(), absl::StrCat(kGuestStage, ": memory"));
+  }
+  return AwaitPlugged(step.hotplug_bytes);
+}
+
+// QEMU sends its size events at most once a second, hence the looking.
+absl::Status VmResizer::Run::AwaitPlugged(int64_t hotplug_bytes) {
+  const auto events = qmp_.Subscribe({"MEMORY_DEVICE_SIZE_CHANGE"});
+  while (true) {
+    const auto device =
+        QueryMemoryDevice(qmp_, kMemoryDeviceId, CommandDeadline());
+    if (!device.ok()) return Annotate(device.status(), kVmStage);
+    const int64_t plugged =
+        device->has_value() ? (*device)->plugged_bytes : int64_t{0};
+    if (plugged == hotplug_bytes) return absl::OkStatus();
+    if (clock_.Now() >= deadline_) {
+      return absl::DeadlineExceededError(
+          absl::StrCat(kVmStage, ": ", plugged,
+                       " bytes of hot-plugged memory, not ", hotplug_bytes));
+    }
+    const auto event = events->Next(
+        std::min(deadline_, clock_.Now() + options_.poll_interval));
+    if (!event.ok() && !absl::IsDeadlineExceeded(event.status())) {
+      return Annotate(event.status(), kVmStage);
+    }
+  }
+}
+
+VmResizer::VmResizer(QmpClient* qmp, GuestResources* guest, Clock* clock,
+                     const VmLimits& limits, VmResizerOptions options)
+    : qmp_(qmp),
+      guest_(guest),
+      clock_(clock),
+      limits_(limits),
+      options_(std::move(options)) {}
+
+absl::StatusOr<VmState> VmResizer::Observe(absl::Time deadline) {
+  return Run(this, deadline).Observe();
+}
+
+absl::Status VmResizer::Apply(Run& run, const VmState& before,
+                              const VmSize& target,
+                              std::vector<StepTiming>& timings) {
+  const auto plan = PlanResize(limits_, before, target);
+  if (!plan.ok()) return Annotate(plan.status(), kVmStage);
+  bool vcpus_kept = false;
+  for (const ResizeStep& step : plan->steps) {
+    const bool offlines = std::holds_alternative<OfflineVcpus>(step);
+    // Pulling a vCPU that the guest still uses would be rude, and in vain.
+    if (vcpus_kept && std::holds_alternative<UnplugVcpus>(step)) continue;
+    const absl::Time begin = clock_->Now();
+    const absl::Status done = std::visit(run, step);
+    timings.push_back({.step = step, .duration = clock_->Now() - begin});
+    if (done.ok()) continue;
+    if (!IsShrinkStep(step, before) || !IsReluctance(done)) return done;
+    vcpus_kept = vcpus_kept || offlines;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VmResizer::PutBack(const VmState& before) {
+  Run run(this, clock_->Now() + options_.rollback_timeout);
+  const auto now = run.Observe();
+  if (!now.ok()) {
+    // Without the guest there is no plan, but it need not take more memory.
+    (void)run(RequestMemory{before.hotplug_requested_bytes});
+    return now.status();
+  }
+  const int64_t block = limits_.memory_block_bytes;
+  const int64_t hotplug =
+      std::min(MaxHotplugBytes(limits_),
+               (before.hotplug_plugged_bytes + block - 1) / block * block);
+  const VmSize size = {
+      .vcpus = std::clamp(before.vcpus_online, limits_.boot_vcpus,
+                          limits_.max_vcpus),
+      .memory_bytes = limits_.boot_memory_bytes + hotplug};
+  std::vector<StepTiming> timings;
+  RETURN_IF_ERROR(Apply(run, *now, size, timings));
+  ASSIGN_OR_RETURN(const VmState after, run.Observe());
+  const int64_t left = after.hotplug_plugged_bytes - hotplug;
+  const int vcpus_left = after.vcpus_online - size.vcpus;
+  if (left <= 0 && vcpus_left <= 0) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat(
+      "the guest keeps ", left, " bytes and ", vcpus_left, " vCPUs"));
+}
+
+absl::Status VmResizer::Undo(const VmState& before, const absl::Status& cause) {
+  const absl::Status undone = PutBack(before);
+  return absl::Status(
+      cause.code(),
+      undone.ok()
+          ? absl::StrCat(cause.message(), " (what was added was put back)")
+          : absl::StrCat(cause.message(), " (and could not be put back: ",
+                         undone.message(), ")"));
+}
+
+absl::StatusOr<ResizeOutcome> VmResizer::Resize(const VmSize& target,
+                                                absl::Time deadline) {
+  Run run(this, deadline);
+  ASSIGN_OR_RETURN(const VmState before, run.Observe());
+  // Refused before anything is touched.
+  const auto plan = PlanResize(limits_, before, target);
+  if (!plan.ok()) return Annotate(plan.status(), kVmStage);
+
+  ResizeOutcome outcome;
+  outcome.observed = before;
+  // The second time only for a guest whose numbers of vCPUs are not those of
+  // the slots: removing a device may have taken a vCPU that it used.
+  for (int round = 0; round < 2; ++round) {
+    if (round > 0 && !IsTooSmall(outcome.observed, target, limits_)) break;
+    const absl::Status applied =
+        Apply(run, outcome.observed, target, outcome.timings);
+    if (!applied.ok()) return Undo(before, applied);
+    ASSIGN_OR_RETURN(outcome.observed, run.Observe());
+  }
+  if (IsTooSmall(outcome.observed, target, limits_)) {
+    return Undo(before, absl::DeadlineExceededError(
+                            absl::StrCat(kGuestStage,
+                                         ": the guest does not keep what it "
+                                         "was given")));
+  }
+  outcome.shortfall_bytes = std::max<int64_t>(
+      0, outcome.observed.hotplug_plugged_bytes -
+             (target.memory_bytes - limits_.boot_memory_bytes));
+  outcome.shortfall_vcpus = VcpuShortfall(outcome.observed, target, limits_);
+  return outcome;
+}
+
+}  // namespace podvisor

@@ -1,0 +1,432 @@
+#include "hotplug/vm_resizer.h"
+
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "base/clock.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "guestagent/client/fake_guest_agent.h"
+#include "hotplug/fake_qemu.h"
+
+namespace podvisor {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+using ::testing::UnorderedElementsAre;
+
+constexpr int64_t kMiB = int64_t{1} << 20;
+constexpr int64_t kGiB = int64_t{1} << 30;
+constexpr int64_t kBoot = 256 * kMiB;
+
+VmLimits Limits(VcpuUnplug unplug) {
+  VmLimits limits;
+  limits.boot_vcpus = 1;
+  limits.max_vcpus = 8;
+  limits.boot_memory_bytes = kBoot;
+  limits.max_memory_bytes = kBoot + 4 * kGiB;
+  limits.memory_block_bytes = 128 * kMiB;
+  limits.vcpu_unplug = unplug;
+  return limits;
+}
+
+class VmResizerTest : public testing::Test {
+ protected:
+  // As a daemon that has just started: new connection, nothing remembered.
+  absl::StatusOr<ResizeOutcome> Resize(const VmSize& target) {
+    const std::unique_ptr<QmpClient> qmp = qemu_.Connect();
+    VmResizer resizer(qmp.get(), &guest_, &clock_, limits_,
+                      {.memory_bus = "pb1", .memory_slot = ""});
+    return resizer.Resize(target, clock_.Now() + absl::Seconds(30));
+  }
+
+  absl::StatusOr<VmState> Observe() {
+    const std::unique_ptr<QmpClient> qmp = qemu_.Connect();
+    VmResizer resizer(qmp.get(), &guest_, &clock_, limits_, {});
+    return resizer.Observe(clock_.Now() + absl::Seconds(30));
+  }
+
+  void ResizeOrDie(const VmSize& target) {
+    const auto outcome = Resize(target);
+    ASSERT_TRUE(outcome.ok()) << outcome.status();
+    ASSERT_EQ(outcome->shortfall_bytes, 0);
+    ASSERT_EQ(outcome->shortfall_vcpus, 0);
+  }
+
+  void UseDeviceRemoval() { limits_ = Limits(VcpuUnplug::kDevice); }
+
+  // Commands that change anything.
+  std::vector<std::string> Changes() const {
+    std::vector<std::string> commands = qemu_.commands();
+    std::erase_if(commands, [](const std::string& command) {
+      return absl::StartsWith(command, "query-");
+    });
+    return commands;
+  }
+
+  FakeClock clock_;
+  FakeGuestAgent guest_;
+  FakeQemu qemu_{{}, &guest_, &clock_};
+  VmLimits limits_ = Limits(VcpuUnplug::kPark);
+};
+
+TEST_F(VmResizerTest, GrowsAndReportsWhatTheGuestHas) {
+  const auto outcome = Resize({4, kBoot + kGiB});
+
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  const VmState expected = {.vcpus_plugged = 4,
+                            .vcpus_removable = 3,
+                            .vcpus_online = 4,
+                            .hotplug_requested_bytes = kGiB,
+                            .hotplug_plugged_bytes = kGiB,
+                            .hotplug_online_bytes = kGiB};
+  EXPECT_EQ(outcome->observed, expected);
+  EXPECT_EQ(guest_.size().cpus_online, 4);
+  EXPECT_EQ(outcome->timings.size(), 4u);
+  EXPECT_THAT(qemu_.devices(),
+              UnorderedElementsAre("cpu1", "cpu2", "cpu3", "virtiomem0"));
+}
+
+TEST_F(VmResizerTest, AsksForMemoryFirstAndUsesTheLowestSlots) {
+  ResizeOrDie({2, kBoot + kGiB});
+
+  const std::vector<std::string> changes = Changes();
+  ASSERT_EQ(changes.size(), 3u);
+  EXPECT_THAT(changes[0], StartsWith("object-add"));
+  EXPECT_THAT(changes[0], HasSubstr("\"reserve\":false"));
+  EXPECT_THAT(changes[0], HasSubstr("\"size\":4294967296"));
+  EXPECT_THAT(changes[1], HasSubstr("\"bus\":\"pb1\""));
+  EXPECT_THAT(changes[2], HasSubstr("\"socket-id\":1"));
+}
+
+TEST_F(VmResizerTest, LeavesAVmAloneThatHasTheSize) {
+  ResizeOrDie({4, kBoot + kGiB});
+  const std::vector<std::string> before = Changes();
+
+  const auto outcome = Resize({4, kBoot + kGiB});
+
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_THAT(outcome->timings, IsEmpty());
+  EXPECT_EQ(Changes(), before);
+}
+
+TEST_F(VmResizerTest, ParksVcpusAndBringsThemBackWithoutPlugging) {
+  ResizeOrDie({4, kBoot});
+  ResizeOrDie({1, kBoot});
+  EXPECT_EQ(qemu_.vcpus(), 4);
+  EXPECT_EQ(guest_.size().cpus_online, 1);
+  const std::vector<std::string> before = Changes();
+
+  ResizeOrDie({3, kBoot});
+
+  EXPECT_EQ(guest_.size().cpus_online, 3);
+  EXPECT_EQ(Changes(), before);
+}
+
+TEST_F(VmResizerTest, RemovesVcpusHighestSlotFirst) {
+  UseDeviceRemoval();
+  ResizeOrDie({4, kBoot});
+
+  ResizeOrDie({2, kBoot});
+
+  EXPECT_EQ(qemu_.vcpus(), 2);
+  EXPECT_THAT(qemu_.devices(), UnorderedElementsAre("cpu1"));
+}
+
+TEST_F(VmResizerTest, GoesBackToTheBootSize) {
+  UseDeviceRemoval();
+  ResizeOrDie({8, kBoot + 4 * kGiB});
+
+  ResizeOrDie({1, kBoot});
+
+  EXPECT_EQ(qemu_.vcpus(), 1);
+  EXPECT_EQ(qemu_.memory_plugged_bytes(), 0);
+  EXPECT_EQ(guest_.size().memory_total_bytes,
+            guest_.size().memory_total_at_boot_bytes);
+}
+
+TEST_F(VmResizerTest, AShrinkThatGivesBackLessIsAShortfallAndCanBeRetried) {
+  ResizeOrDie({1, kBoot + kGiB});
+  const int64_t boot_total = guest_.size().memory_total_at_boot_bytes;
+  guest_.SetFaults({.keeps_memory_bytes = boot_total + 300 * kMiB});
+
+  const auto outcome = Resize({1, kBoot});
+
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->shortfall_bytes, 300 * kMiB);
+  EXPECT_EQ(outcome->observed.hotplug_plugged_bytes, 300 * kMiB);
+  EXPECT_EQ(outcome->observed.hotplug_requested_bytes, 0);
+
+  guest_.SetFaults({});
+  ResizeOrDie({1, kBoot});
+  EXPECT_EQ(qemu_.memory_plugged_bytes(), 0);
+}
+
+TEST_F(VmResizerTest, AVcpuThatTheGuestKeepsIsReportedAndStaysCounted) {
+  UseDeviceRemoval();
+  ResizeOrDie({4, kBoot + kGiB});
+  for (const QemuFaults& faults : {QemuFaults{.guest_ignores_unplug = true},
+                                   QemuFaults{.guest_refuses_unplug = true}}) {
+    qemu_.SetFaults(faults);
+
+    const auto outcome = Resize({1, kBoot});
+
+    ASSERT_TRUE(outcome.ok()) << outcome.status();
+    EXPECT_EQ(outcome->shortfall_vcpus, 3);
+    EXPECT_EQ(outcome->observed.vcpus_plugged, 4);
+    EXPECT_EQ(outcome->observed.vcpus_online, 1);
+    // It did not cost the memory its turn.
+    EXPECT_EQ(outcome->shortfall_bytes, 0);
+    EXPECT_EQ(outcome->observed.hotplug_plugged_bytes, 0);
+  }
+}
+
+TEST_F(VmResizerTest, NeverPullsAVcpuThatTheGuestStillUses) {
+  UseDeviceRemoval();
+  ResizeOrDie({4, kBoot});
+  guest_.SetFaults({.cpu_never_offlines = true});
+
+  const auto outcome = Resize({1, kBoot});
+
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->shortfall_vcpus, 3);
+  EXPECT_THAT(Changes(), Not(Contains(StartsWith("device_del"))));
+}
+
+TEST_F(VmResizerTest, AFailedGrowIsPutBackAndNamesTheGuest) {
+  UseDeviceRemoval();
+  ResizeOrDie({2, kBoot + kGiB});
+  for (const GuestFaults& faults :
+       {GuestFaults{.cpu_never_onlines = true},
+        GuestFaults{.memory_never_arrives = true}}) {
+    guest_.SetFaults(faults);
+
+    const auto outcome = Resize({4, kBoot + 2 * kGiB});
+
+    EXPECT_TRUE(absl::IsDeadlineExceeded(outcome.status()));
+    EXPECT_THAT(std::string(outcome.status().message()),
+                StartsWith("guest online: "));
+    EXPECT_THAT(std::string(outcome.status().message()),
+                HasSubstr("was put back"));
+    guest_.SetFaults({});
+    EXPECT_EQ(qemu_.vcpus(), 2);
+    EXPECT_EQ(guest_.size().cpus_online, 2);
+    EXPECT_EQ(qemu_.memory_plugged_bytes(), kGiB);
+    EXPECT_EQ(qemu_.memory_requested_bytes(), kGiB);
+  }
+}
+
+TEST_F(VmResizerTest, AFailedGrowLeavesNewVcpusParkedWhereRemovalIsNotSafe) {
+  guest_.SetFaults({.memory_never_arrives = true});
+
+  EXPECT_FALSE(Resize({4, kBoot + kGiB}).ok());
+
+  EXPECT_EQ(qemu_.vcpus(), 4);
+  EXPECT_EQ(guest_.size().cpus_online, 1);
+}
+
+TEST_F(VmResizerTest, WhatQemuRefusesIsResourceExhaustedAndLeavesNothing) {
+  qemu_.SetFaults({.device_add_refused = true});
+  for (const VmSize& target : {VmSize{4, kBoot}, VmSize{1, kBoot + kGiB}}) {
+    const auto outcome = Resize(target);
+
+    EXPECT_TRUE(absl::IsResourceExhausted(outcome.status()));
+    EXPECT_THAT(std::string(outcome.status().message()), StartsWith("VM: "));
+    EXPECT_THAT(qemu_.devices(), IsEmpty());
+    EXPECT_THAT(qemu_.memory_backends(), IsEmpty());
+    EXPECT_EQ(qemu_.vcpus(), 1);
+  }
+}
+
+TEST_F(VmResizerTest, AQemuWithFewerSlotsThanTheLimitsIsResourceExhausted) {
+  limits_.max_vcpus = 16;
+
+  EXPECT_TRUE(absl::IsResourceExhausted(Resize({9, kBoot}).status()));
+}
+
+TEST_F(VmResizerTest, ATargetOutOfBoundsTouchesNothing) {
+  EXPECT_TRUE(absl::IsResourceExhausted(Resize({9, kBoot}).status()));
+  EXPECT_TRUE(
+      absl::IsResourceExhausted(Resize({1, kBoot + 5 * kGiB}).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(Resize({0, kBoot}).status()));
+  EXPECT_THAT(Changes(), IsEmpty());
+}
+
+TEST_F(VmResizerTest, WaitsForASizeThatQemuShowsLate) {
+  qemu_.SetFaults({.looks_until_size_changes = 20});
+  ResizeOrDie({1, kBoot + kGiB});
+
+  EXPECT_EQ(Observe()->hotplug_plugged_bytes, kGiB);
+}
+
+TEST_F(VmResizerTest, LostEventsDoNotMatter) {
+  UseDeviceRemoval();
+  qemu_.SetFaults({.events_lost = true});
+
+  ResizeOrDie({4, kBoot + kGiB});
+  ResizeOrDie({1, kBoot});
+}
+
+TEST_F(VmResizerTest, ABackendOfAnotherSizeIsReplaced) {
+  const auto qmp = qemu_.Connect();
+  ASSERT_TRUE(qmp->Execute("object-add",
+                           R"({"qom-type":"memory-backend-memfd",)"
+                           R"("id":"virtiomembackend0","size":4194304})",
+                           absl::InfiniteFuture())
+                  .ok());
+
+  ResizeOrDie({1, kBoot + kGiB});
+}
+
+TEST_F(VmResizerTest, AnAgentThatIsGoneIsUnavailable) {
+  ResizeOrDie({2, kBoot + kGiB});
+  guest_.SetFaults({.agent_gone = true});
+
+  const auto outcome = Resize({4, kBoot + 2 * kGiB});
+
+  EXPECT_TRUE(absl::IsUnavailable(outcome.status()));
+  EXPECT_THAT(std::string(outcome.status().message()),
+              StartsWith("guest online: "));
+  EXPECT_TRUE(absl::IsUnavailable(Observe().status()));
+}
+
+TEST_F(VmResizerTest, ParkingSparesAQemuThatRemovalsKill) {
+  qemu_.SetFaults({.dies_at_plug_after_vcpu_removal = true});
+  ResizeOrDie({4, kBoot});
+  ResizeOrDie({1, kBoot});
+
+  ResizeOrDie({5, kBoot + kGiB});
+  EXPECT_TRUE(qemu_.alive());
+
+  UseDeviceRemoval();
+  ResizeOrDie({1, kBoot + kGiB});
+  EXPECT_TRUE(absl::IsUnavailable(Resize({2, kBoot + kGiB}).status()));
+  EXPECT_FALSE(qemu_.alive());
+}
+
+TEST_F(VmResizerTest, AGuestCannotClaimMoreThanItWasGiven) {
+  guest_.SetPresentCpus(64);
+  ASSERT_TRUE(guest_.SetOnlineCpus(64, absl::InfiniteFuture()).ok());
+  guest_.SetMemoryTotal(int64_t{1} << 60);
+
+  const auto state = Observe();
+
+  ASSERT_TRUE(state.ok());
+  EXPECT_EQ(state->vcpus_online, 1);
+  EXPECT_EQ(state->hotplug_online_bytes, 0);
+}
+
+// Where a daemon, or a QEMU, can end: at every command, done or not.
+class VmResizerCrashTest : public VmResizerTest,
+                           public testing::WithParamInterface<bool> {};
+
+TEST_P(VmResizerCrashTest, AnotherDaemonFinishesWhatOneBegan) {
+  UseDeviceRemoval();
+  const std::vector<VmSize> walk = {
+      {4, kBoot + kGiB}, {2, kBoot + 2 * kGiB}, {3, kBoot}, {1, kBoot}};
+  bool lost = true;
+  for (int commands = 0; lost; ++commands) {
+    lost = false;
+    for (const VmSize& target : walk) {
+      qemu_.SetFaults({.commands_until_connection_lost = commands,
+                       .last_command_takes_effect = GetParam()});
+      const auto outcome = Resize(target);
+      lost = lost || !outcome.ok();
+      if (!outcome.ok()) {
+        EXPECT_TRUE(absl::IsUnavailable(outcome.status())) << outcome.status();
+        qemu_.SetFaults({});
+        ResizeOrDie(target);
+      }
+      qemu_.SetFaults({});
+      const auto state = Observe();
+      ASSERT_TRUE(state.ok());
+      EXPECT_EQ(state->vcpus_plugged, target.vcpus);
+      EXPECT_EQ(state->vcpus_online, target.vcpus);
+      EXPECT_EQ(state->hotplug_online_bytes, target.memory_bytes - kBoot);
+    }
+    ASSERT_LT(commands, 100);
+  }
+  EXPECT_THAT(qemu_.memory_backends(),
+              UnorderedElementsAre("virtiomembackend0"));
+}
+
+TEST_P(VmResizerCrashTest, AQemuThatDiesInTheMiddleIsUnavailable) {
+  for (int commands = 0; commands < 10; ++commands) {
+    FakeGuestAgent guest;
+    FakeQemu qemu({.faults = {.commands_until_death = commands,
+                              .last_command_takes_effect = GetParam()}},
+                  &guest, &clock_);
+    const auto qmp = qemu.Connect();
+    VmResizer resizer(qmp.get(), &guest, &clock_, limits_, {});
+
+    const auto outcome =
+        resizer.Resize({4, kBoot + kGiB}, clock_.Now() + absl::Seconds(30));
+
+    EXPECT_TRUE(absl::IsUnavailable(outcome.status())) << commands;
+    EXPECT_THAT(std::string(outcome.status().message()), StartsWith("VM: "));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(LastCommandTakesEffect, VmResizerCrashTest,
+                         testing::Bool());
+
+TEST_F(VmResizerTest, AnyWalkThroughFaultsEndsWhereItShould) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937_64 random(seed);
+  const auto chance = [&](int one_in) { return random() % one_in == 0; };
+  const int64_t boot_total = guest_.size().memory_total_at_boot_bytes;
+  for (int i = 0; i < 2000; ++i) {
+    limits_ = Limits(chance(2) ? VcpuUnplug::kPark : VcpuUnplug::kDevice);
+    const VmSize target = {
+        1 + static_cast<int>(random() % 8),
+        kBoot + static_cast<int64_t>(random() % 33) * 128 * kMiB};
+    QemuFaults qemu;
+    qemu.guest_ignores_unplug = chance(8);
+    qemu.guest_refuses_unplug = chance(8);
+    qemu.device_add_refused = chance(8);
+    qemu.events_lost = chance(4);
+    qemu.looks_until_size_changes = static_cast<int>(random() % 4);
+    if (chance(3)) {
+      qemu.commands_until_connection_lost = static_cast<int>(random() % 30);
+      qemu.last_command_takes_effect = chance(2);
+    }
+    GuestFaults guest;
+    guest.cpu_never_onlines = chance(8);
+    guest.cpu_never_offlines = chance(8);
+    guest.memory_never_arrives = chance(8);
+    if (chance(8)) guest.keeps_memory_bytes = boot_total + 512 * kMiB;
+    qemu_.SetFaults(qemu);
+    guest_.SetFaults(guest);
+
+    const auto outcome = Resize(target);
+
+    qemu_.SetFaults({});
+    guest_.SetFaults({});
+    const auto state = Observe();
+    ASSERT_TRUE(state.ok()) << state.status();
+    ASSERT_GE(state->vcpus_plugged, 1);
+    ASSERT_LE(state->vcpus_plugged, 8);
+    ASSERT_LE(qemu_.memory_backends().size(), 1u);
+    if (outcome.ok()) {
+      // A success never has less than was asked for.
+      ASSERT_GE(state->vcpus_online, target.vcpus);
+      ASSERT_GE(state->hotplug_online_bytes, target.memory_bytes - kBoot);
+      if (qemu.looks_until_size_changes == 0) {
+        ASSERT_EQ(outcome->observed, *state);
+      }
+    }
+  }
+  ResizeOrDie({3, kBoot + kGiB});
+}
+
+}  // namespace
+}  // namespace podvisor

@@ -1,0 +1,277 @@
+#include "image/skopeo_puller.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "base/clean_text.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "base/status_macros.h"
+#include "image/oci_manifest.h"
+#include "nlohmann/json.hpp"
+
+namespace podvisor {
+namespace {
+
+constexpr size_t kMaxMessageBytes = 1000;
+
+struct Meaning {
+  absl::string_view text;  // lower case
+  absl::StatusCode code;
+};
+
+// The first that occurs decides. skopeo has one exit code for everything, so
+// its texts (containers/image, Go's net and syscall) are what there is.
+constexpr Meaning kMeanings[] = {
+    {"no space left on device", absl::StatusCode::kResourceExhausted},
+    {"disk quota exceeded", absl::StatusCode::kResourceExhausted},
+    {"toomanyrequests", absl::StatusCode::kResourceExhausted},
+    {"too many requests", absl::StatusCode::kResourceExhausted},
+    {"trust policy", absl::StatusCode::kFailedPrecondition},
+    {"source image rejected", absl::StatusCode::kFailedPrecondition},
+    {"loading registries configuration", absl::StatusCode::kFailedPrecondition},
+    {"is blocked in", absl::StatusCode::kFailedPrecondition},
+    {"unauthorized", absl::StatusCode::kPermissionDenied},
+    {"authentication required", absl::StatusCode::kPermissionDenied},
+    {"invalid username/password", absl::StatusCode::kPermissionDenied},
+    {"denied", absl::StatusCode::kPermissionDenied},
+    {"forbidden", absl::StatusCode::kPermissionDenied},
+    {"digest did not match", absl::StatusCode::kDataLoss},
+    {"does not match provided manifest digest", absl::StatusCode::kDataLoss},
+    {"does not match expected", absl::StatusCode::kDataLoss},
+    {"manifest unknown", absl::StatusCode::kNotFound},
+    {"name unknown", absl::StatusCode::kNotFound},
+    {"name_unknown", absl::StatusCode::kNotFound},
+    {"manifest_unknown", absl::StatusCode::kNotFound},
+    {"error fetching blob: invalid status code from registry 404",
+     absl::StatusCode::kDataLoss},
+    {"404 (not found)", absl::StatusCode::kNotFound},
+    {"connection refused", absl::StatusCode::kUnavailable},
+    {"connection reset", absl::StatusCode::kUnavailable},
+    {"no such host", absl::StatusCode::kUnavailable},
+    {"timeout", absl::StatusCode::kUnavailable},
+    {"no route to host", absl::StatusCode::kUnavailable},
+    {"network is unreachable", absl::StatusCode::kUnavailable},
+    {"x509:", absl::StatusCode::kUnavailable},
+    {"tls:", absl::StatusCode::kUnavailable},
+    {"unsupported schema", absl::StatusCode::kDataLoss},
+    {"invalid character", absl::StatusCode::kDataLoss},
+};
+
+// The text behind msg= of a logrus line with level=fatal, unescaped.
+std::string FatalMessage(absl::string_view text) {
+  const size_t fatal = text.rfind("level=fatal msg=\"");
+  if (fatal == text.npos) return std::string(text);
+  text.remove_prefix(fatal + 17);
+  std::string message;
+  for (size_t i = 0; i < text.size() && text[i] != '"'; ++i) {
+    if (text[i] == '\\' && i + 1 < text.size()) ++i;
+    message += text[i];
+  }
+  return message;
+}
+
+// Of a name with mirrors, what the registry itself said comes last and counts.
+std::string WithoutMirrors(const std::string& message) {
+  const size_t begin = message.find("(Mirrors also failed: [");
+  if (begin == std::string::npos) return message;
+  const size_t end = message.find("]): ", begin);
+  if (end == std::string::npos) return message;
+  return message.substr(0, begin) + message.substr(end + 4);
+}
+
+std::string Redact(std::string message, const RegistryAuth& auth) {
+  const std::string basic = absl::StrCat(auth.username, ":", auth.password);
+  for (const std::string& secret : {absl::Base64Escape(basic), auth.password,
+                                    auth.identity_token, auth.registry_token}) {
+    if (!secret.empty() && secret != absl::Base64Escape(":")) {
+      message = absl::StrReplaceAll(message, {{secret, "[redacted]"}});
+    }
+  }
+  // https://user:password@host
+  for (size_t at = 0; (at = message.find("://", at)) != std::string::npos;) {
+    at += 3;
+    const size_t end = message.find_first_of("@/ \"", at);
+    if (end != std::string::npos && message[end] == '@') {
+      message.replace(at, end - at, "[redacted]");
+    }
+  }
+  return message;
+}
+
+// How much has arrived. Cheap: the directory has one file for each blob.
+int64_t BytesBelow(const std::string& directory) {
+  int64_t bytes = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator i(directory, error), end;
+       !error && i != end; i.increment(error)) {
+    struct stat info;
+    if (lstat(i->path().c_str(), &info) == 0) bytes += info.st_size;
+  }
+  return bytes;
+}
+
+bool HasAuth(const RegistryAuth& auth) {
+  return !auth.username.empty() || !auth.password.empty() ||
+         !auth.identity_token.empty() || !auth.registry_token.empty();
+}
+
+// Removed again as soon as skopeo has ended.
+class SecretFile {
+ public:
+  explicit SecretFile(std::string path) : path_(std::move(path)) {}
+  ~SecretFile() {
+    if (!path_.empty()) unlink(path_.c_str());
+  }
+  SecretFile(const SecretFile&) = delete;
+  SecretFile& operator=(const SecretFile&) = delete;
+
+ private:
+  std::string path_;
+};
+
+}  // namespace
+
+SkopeoPuller::SkopeoPuller(SkopeoOptions options, Clock* clock)
+    : options_(std::move(options)), clock_(clock) {}
+
+absl::StatusOr<std::string> SkopeoPuller::FetchManifest(
+    const ImageReference& reference, const PullContext& context) const {
+  ASSIGN_OR_RETURN(
+      std::string bytes,
+      Run({"inspect", "--raw", absl::StrCat("docker://", reference.Name())},
+          context, ""));
+  if (static_cast<int64_t>(bytes.size()) > kMaxManifestBytes) {
+    return absl::DataLossError("the image manifest is longer than 4 MiB");
+  }
+  if (bytes.empty()) return absl::DataLossError("skopeo gave no manifest");
+  return bytes;
+}
+
+absl::Status SkopeoPuller::FetchImage(const ImageReference& reference,
+                                      const std::string& directory,
+                                      const PullContext& context) const {
+  // "dir:" is the one transport that keeps the registry's manifest, and with
+  // it the digests, as they are.
+  return Run({"copy", "--quiet", absl::StrCat("docker://", reference.Name()),
+              absl::StrCat("dir:", directory)},
+             context, directory)
+      .status();
+}
+
+absl::StatusOr<std::string> SkopeoPuller::Run(
+    std::vector<std::string> arguments, const PullContext& context,
+    const std::string& watched) const {
+  CommandOptions command;
+  if (!options_.setpriv.empty()) {
+    command.argv = {options_.setpriv, "--pdeathsig", "KILL", "--no-new-privs",
+                    "--"};
+  }
+  command.argv.insert(command.argv.end(), {options_.skopeo, "--override-os",
+                                           "linux", "--override-arch", "amd64",
+                                           "--tmpdir", context.work_directory});
+  if (!options_.registries_conf.empty()) {
+    command.argv.push_back("--registries-conf");
+    command.argv.push_back(options_.registries_conf);
+  }
+  if (!options_.policy.empty()) {
+    command.argv.push_back("--policy");
+    command.argv.push_back(options_.policy);
+  }
+  command.argv.push_back(arguments.front());
+  const absl::string_view name = arguments.back();
+  std::string secrets;
+  if (HasAuth(context.auth)) {
+    const std::string registry(absl::StartsWith(name, "dir:")
+                                   ? arguments[arguments.size() - 2]
+                                   : name);
+    const std::string host = registry.substr(9, registry.find('/', 9) - 9);
+    ASSIGN_OR_RETURN(const std::string auth, AuthFile(context.auth, host));
+    secrets = absl::StrCat(context.work_directory, "/auth.json");
+    RETURN_IF_ERROR(WriteFileAtomically(secrets, auth, 0600));
+    command.argv.push_back("--authfile");
+    command.argv.push_back(secrets);
+  }
+  const SecretFile removed(secrets);
+  command.argv.insert(command.argv.end(), arguments.begin() + 1,
+                      arguments.end());
+  command.env.insert(command.env.end(), options_.env.begin(),
+                     options_.env.end());
+  command.max_output_bytes = kMaxManifestBytes + 1;
+  command.deadline = context.deadline;
+
+  bool stalled = false;
+  int64_t arrived = -1;
+  absl::Time last_progress = clock_->Now();
+  command.cancelled = [&] {
+    if (context.cancelled && context.cancelled()) return true;
+    const int64_t now = watched.empty() ? 0 : BytesBelow(watched);
+    if (now != arrived) {
+      arrived = now;
+      last_progress = clock_->Now();
+    }
+    stalled = clock_->Now() - last_progress > options_.progress_timeout;
+    return stalled;
+  };
+  ASSIGN_OR_RETURN(const CommandResult result, [&] {
+    absl::StatusOr<CommandResult> run = RunCommand(command);
+    if (stalled && absl::IsCancelled(run.status())) {
+      run = absl::UnavailableError(
+          absl::StrCat("the registry sent nothing for ",
+                       absl::FormatDuration(options_.progress_timeout)));
+    }
+    return run;
+  }());
+  if (result.exit_code == 0) return result.stdout_data;
+  if (result.exit_code > 128) {
+    return absl::UnavailableError(
+        absl::StrCat("skopeo was killed by signal ", result.exit_code - 128));
+  }
+  return SkopeoError(result.stderr_data, context.auth);
+}
+
+absl::StatusOr<std::string> AuthFile(const RegistryAuth& auth,
+                                     const std::string& registry) {
+  if (!auth.registry_token.empty()) {
+    return absl::InvalidArgumentError(
+        "a registry token is not supported; give a user name and password or "
+        "an identity token");
+  }
+  const std::string user = auth.identity_token.empty() || !auth.username.empty()
+                               ? auth.username
+                               : "<token>";
+  nlohmann::json entry = {
+      {"auth", absl::Base64Escape(absl::StrCat(user, ":", auth.password))}};
+  if (!auth.identity_token.empty()) {
+    entry["identitytoken"] = auth.identity_token;
+  }
+  const nlohmann::json file = {{"auths", {{registry, entry}}}};
+  return file.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+absl::Status SkopeoError(absl::string_view stderr_text,
+                         const RegistryAuth& auth) {
+  const std::string raw = WithoutMirrors(FatalMessage(stderr_text));
+  const std::string lower = absl::AsciiStrToLower(raw);
+  absl::StatusCode code = absl::StatusCode::kUnavailable;
+  for (const Meaning& meaning : kMeanings) {
+    if (!absl::StrContains(lower, meaning.text)) continue;
+    code = meaning.code;
+    break;
+  }
+  const std::string message =
+      CleanText(Redact(FatalMessage(stderr_text), auth), kMaxMessageBytes);
+  return absl::Status(
+      code, message.empty() ? "skopeo failed and said nothing" : message);
+}
+
+}  // namespace podvisor

@@ -1,0 +1,165 @@
+#include "sandbox/container.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+
+namespace podvisor {
+namespace {
+
+absl::string_view Name(ContainerPhase phase) {
+  switch (phase) {
+    case ContainerPhase::kCreating:
+      return "being created";
+    case ContainerPhase::kCreated:
+      return "created";
+    case ContainerPhase::kRunning:
+      return "running";
+    case ContainerPhase::kExited:
+      return "exited";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Container::Container(StateStore* store, ContainerRecord record,
+                     std::string log_path)
+    : store_(store),
+      id_(record.id),
+      pod_id_(record.pod_id),
+      log_path_(std::move(log_path)),
+      record_(std::move(record)),
+      wanted_(record_.resources) {}
+
+ContainerSnapshot Container::Snapshot() const {
+  absl::MutexLock lock(&mutex_);
+  ContainerSnapshot snapshot;
+  snapshot.id = id_;
+  snapshot.pod = pod_id_;
+  snapshot.spec = record_.spec;
+  snapshot.phase = record_.phase;
+  snapshot.created_at = record_.created_at;
+  snapshot.started_at = record_.started_at;
+  snapshot.finished_at = record_.finished_at;
+  snapshot.exit_code = record_.exit_code;
+  snapshot.reason = record_.reason;
+  snapshot.message = record_.message;
+  snapshot.image_id = record_.image_id;
+  snapshot.image_ref = record_.image_ref;
+  snapshot.user = record_.user;
+  snapshot.log_path = log_path_;
+  snapshot.stop_signal = record_.spec.stop_signal;
+  snapshot.applied = record_.resources;
+  return snapshot;
+}
+
+ContainerStatsSnapshot Container::StatsSnapshot() const {
+  absl::MutexLock lock(&mutex_);
+  ContainerStatsSnapshot snapshot;
+  snapshot.id = id_;
+  snapshot.pod = pod_id_;
+  snapshot.phase = record_.phase;
+  snapshot.name = record_.spec.name;
+  snapshot.attempt = record_.spec.attempt;
+  snapshot.labels = record_.spec.labels;
+  snapshot.annotations = record_.spec.annotations;
+  snapshot.usage = usage_;
+  return snapshot;
+}
+
+ContainerPhase Container::phase() const {
+  absl::MutexLock lock(&mutex_);
+  return record_.phase;
+}
+
+absl::Status Container::Transition(
+    ContainerEvent event, const std::function<void(ContainerRecord&)>& change) {
+  absl::MutexLock lock(&mutex_);
+  const std::optional<ContainerPhase> next = NextPhase(record_.phase, event);
+  if (!next.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("container ", id_.value(), " is ", Name(record_.phase)));
+  }
+  if (*next == ContainerPhase::kExited && ExitedLocked()) {
+    return absl::OkStatus();  // the first account of the end counts
+  }
+  ContainerRecord changed = record_;
+  changed.phase = *next;
+  change(changed);
+  const absl::Status stored = store_->PutContainer(changed);
+  if (!stored.ok() && event != ContainerEvent::kExited) return stored;
+  record_ = std::move(changed);
+  return stored;
+}
+
+absl::Status Container::Change(
+    const std::function<void(ContainerRecord&)>& change) {
+  absl::MutexLock lock(&mutex_);
+  ContainerRecord changed = record_;
+  change(changed);
+  RETURN_IF_ERROR(store_->PutContainer(changed));
+  record_ = std::move(changed);
+  return absl::OkStatus();
+}
+
+bool Container::AwaitExit(absl::Time deadline) const {
+  absl::MutexLock lock(&mutex_);
+  return mutex_.AwaitWithDeadline(
+      absl::Condition(this, &Container::ExitedLocked), deadline);
+}
+
+ContainerResources Container::wanted() const {
+  absl::MutexLock lock(&mutex_);
+  return wanted_;
+}
+
+void Container::SetWanted(const ContainerResources& resources) {
+  absl::MutexLock lock(&mutex_);
+  wanted_ = resources;
+}
+
+bool Container::Counts() const {
+  absl::MutexLock lock(&mutex_);
+  return !ExitedLocked();
+}
+
+void Container::SetUsage(const ContainerUsage& usage) {
+  absl::MutexLock lock(&mutex_);
+  usage_ = usage;
+}
+
+std::shared_ptr<LogPump> Container::pump() const {
+  absl::MutexLock lock(&mutex_);
+  return pump_;
+}
+
+void Container::SetPump(std::shared_ptr<LogPump> pump) {
+  absl::MutexLock lock(&mutex_);
+  // The old one ends with the parameter, after the lock is free again.
+  pump_.swap(pump);
+}
+
+std::vector<ShareMount> Container::ShareMounts() const {
+  absl::MutexLock lock(&mutex_);
+  std::vector<ShareMount> mounts;
+  for (const MountSpec& spec : record_.spec.mounts) {
+    ShareMount mount;
+    mount.name = absl::StrCat(id_.value().substr(0, 24), "-", mounts.size());
+    mount.host_path = spec.host_path;
+    mount.read_only = spec.read_only;
+    mount.slave = spec.slave;
+    mounts.push_back(std::move(mount));
+  }
+  return mounts;
+}
+
+std::string Container::image_hex() const {
+  absl::MutexLock lock(&mutex_);
+  return std::string(absl::StripPrefix(record_.image_id, "sha256:"));
+}
+
+}  // namespace podvisor

@@ -1,0 +1,94 @@
+#ifndef PODVISOR_SANDBOX_CONTAINER_H_
+#define PODVISOR_SANDBOX_CONTAINER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/ids.h"
+#include "sandbox/container_record.h"
+#include "sandbox/container_state.h"
+#include "sandbox/log_pump.h"
+#include "sandbox/pod_snapshot.h"
+#include "sandbox/state_store.h"
+#include "volume/pod_share.h"
+
+namespace podvisor {
+
+// One container as the daemon knows it: its record, its phase, its last
+// sample. Acts on nothing but the store; ContainerLifecycle does the rest.
+//
+// Thread-safe. Order of locks: operation_mutex() of a container, that of its
+// pod, then the data locks, which nobody holds across I/O but the store's.
+class Container {
+ public:
+  // `record` is in the store already. Borrows `store`.
+  Container(StateStore* store, ContainerRecord record, std::string log_path);
+
+  const ContainerId& id() const { return id_; }
+  const PodId& pod_id() const { return pod_id_; }
+
+  // One start, stop, update or removal at a time.
+  absl::Mutex& operation_mutex() ABSL_LOCK_RETURNED(operation_mutex_) {
+    return operation_mutex_;
+  }
+
+  ContainerSnapshot Snapshot() const;
+  ContainerStatsSnapshot StatsSnapshot() const;
+  ContainerPhase phase() const;
+
+  // The one way a phase changes. FailedPrecondition, naming the phase, where
+  // `event` is illegal; otherwise `change` edits the record and the result is
+  // stored before anyone sees it. A store that fails leaves all as it was,
+  // except for kExited: what has happened in the guest is true all the same.
+  absl::Status Transition(ContainerEvent event,
+                          const std::function<void(ContainerRecord&)>& change);
+  // The record without another phase.
+  absl::Status Change(const std::function<void(ContainerRecord&)>& change);
+
+  // Waits until the container is kExited; false at the deadline.
+  bool AwaitExit(absl::Time deadline) const;
+
+  // What the container is to have; what it has is in the snapshot.
+  ContainerResources wanted() const;
+  void SetWanted(const ContainerResources& resources);
+  // Whether the pod's VM must have room for it.
+  bool Counts() const;
+
+  void SetUsage(const ContainerUsage& usage);
+
+  // The container's mounts as the pod's share has them. Derived, so that a
+  // later daemon finds the same names.
+  std::vector<ShareMount> ShareMounts() const;
+  std::string image_hex() const;
+
+  // What collects the output; null before the start and after the pod's end.
+  std::shared_ptr<LogPump> pump() const;
+  // The pump that was there stops when nobody else uses it any more.
+  void SetPump(std::shared_ptr<LogPump> pump);
+
+ private:
+  bool ExitedLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return record_.phase == ContainerPhase::kExited;
+  }
+
+  StateStore* const store_;
+  const ContainerId id_;
+  const PodId pod_id_;
+  const std::string log_path_;
+  absl::Mutex operation_mutex_;
+  mutable absl::Mutex mutex_;
+  ContainerRecord record_ ABSL_GUARDED_BY(mutex_);
+  ContainerResources wanted_ ABSL_GUARDED_BY(mutex_);
+  ContainerUsage usage_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<LogPump> pump_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_SANDBOX_CONTAINER_H_

@@ -1,0 +1,339 @@
+#include "sandbox/container_lifecycle.h"
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "base/clean_text.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "sandbox/container_request.h"
+#include "sandbox/stop_signal.h"
+
+namespace podvisor {
+namespace {
+
+constexpr int kStartErrorExitCode = 128;
+// How long a process may take to be gone after SIGKILL before the caller is
+// told that it is not.
+constexpr absl::Duration kKillTime = absl::Seconds(10);
+// How long the last output may take when the process has gone: a child of it
+// may hold the pipe for ever.
+constexpr absl::Duration kDrainTime = absl::Seconds(2);
+
+absl::Time Now(const Pod& pod) { return pod.services().vm.clock->Now(); }
+
+void LogFailure(const Container& container, absl::string_view what,
+                const absl::Status& status) {
+  if (status.ok()) return;
+  Log(LogLevel::kWarning, what,
+      {{"container_id", container.id().value()}, {"error", status.message()}});
+}
+
+// Everything that creating a container does to the pod's VM, undone by the
+// destructor unless Commit() was called.
+class ContainerBuild {
+ public:
+  ContainerBuild(Pod& pod, Container& container, PodVm& vm)
+      : pod_(pod), container_(container), vm_(vm) {}
+
+  ~ContainerBuild() {
+    if (committed_) return;
+    const absl::Time deadline = Now(pod_) + absl::Seconds(10);
+    LogFailure(container_, "undo of a create",
+               vm_.vm().agent().Delete(container_.id(), deadline));
+    vm_.RemoveMounts(container_.ShareMounts());
+    if (has_image_) {
+      LogFailure(container_, "undo of a create: image",
+                 vm_.RemoveImageUser(container_.image_hex(), deadline));
+    }
+  }
+
+  absl::Status Run(const Image& image, ImageRootFs root_fs,
+                   absl::Time deadline) {
+    RETURN_IF_ERROR(vm_.AddImageUser(std::move(root_fs), deadline));
+    has_image_ = true;
+    const std::vector<ShareMount> mounts = container_.ShareMounts();
+    RETURN_IF_ERROR(vm_.AddMounts(mounts, deadline));
+    const ContainerSnapshot snapshot = container_.Snapshot();
+    ContainerRequestInput input = {
+        snapshot.spec, image.config, container_.image_hex(), {}};
+    for (const ShareMount& mount : mounts) {
+      input.share_names.push_back(mount.name);
+    }
+    ASSIGN_OR_RETURN(const agent::v1::ContainerSpec request,
+                     MakeContainerRequest(input));
+    ASSIGN_OR_RETURN(
+        const agent::v1::CreateContainerResponse created,
+        vm_.vm().agent().Create(container_.id(), request, deadline));
+    return container_.Transition(
+        ContainerEvent::kCreated, [&](ContainerRecord& record) {
+          ResolvedUser& user = record.user.emplace();
+          user.uid = created.uid();
+          user.gid = created.gid();
+          user.supplemental_groups.assign(created.supplemental_groups().begin(),
+                                          created.supplemental_groups().end());
+        });
+  }
+
+  void Commit() { committed_ = true; }
+
+ private:
+  Pod& pod_;
+  Container& container_;
+  PodVm& vm_;
+  bool has_image_ = false;
+  bool committed_ = false;
+};
+
+ContainerRecord NewRecord(const Pod& pod, const ContainerSpec& spec,
+                          const Image& image) {
+  ContainerRecord record;
+  record.id = ContainerId(RandomHexId());
+  record.pod_id = pod.id();
+  record.spec = spec;
+  if (record.spec.stop_signal.empty()) {
+    record.spec.stop_signal = image.config.stop_signal;
+  }
+  record.created_at = Now(pod);
+  record.image_id = image.id;
+  record.image_ref = image.id;
+  record.resources = spec.resources;
+  return record;
+}
+
+absl::Status Kill(Pod& pod, Container& container, absl::Time deadline) {
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+  const absl::Time kill_deadline = std::min(deadline, Now(pod) + kKillTime);
+  RETURN_IF_ERROR(agent->Signal(container.id(), SIGKILL,
+                                /*all_processes=*/true, kill_deadline));
+  if (!container.AwaitExit(kill_deadline)) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("container ", container.id().value(),
+                     " was killed and is still there"));
+  }
+  return absl::OkStatus();
+}
+
+// A created container has a process in the guest that waits for its start. It
+// never ran, so it ends without a word.
+absl::Status DiscardCreated(Pod& pod, Container& container,
+                            absl::Time deadline) {
+  if (const absl::StatusOr<GuestAgent*> agent = pod.ReadyAgent(); agent.ok()) {
+    RETURN_IF_ERROR((*agent)->Delete(container.id(), deadline));
+  }
+  return container.Transition(ContainerEvent::kExited,
+                              [&](ContainerRecord& record) {
+                                record.exit_code = 128 + SIGKILL;
+                                record.finished_at = Now(pod);
+                                record.reason = "Error";
+                              });
+}
+
+absl::Status StopLocked(Pod& pod, Container& container, absl::Duration grace,
+                        absl::Time deadline) {
+  switch (container.phase()) {
+    case ContainerPhase::kCreating:
+      return absl::FailedPreconditionError("the container is being created");
+    case ContainerPhase::kExited:
+      return absl::OkStatus();
+    case ContainerPhase::kCreated:
+      return DiscardCreated(pod, container, deadline);
+    case ContainerPhase::kRunning:
+      break;
+  }
+  const absl::StatusOr<GuestAgent*> agent = pod.ReadyAgent();
+  if (!agent.ok()) {
+    // The pod is going down and takes its containers with it.
+    if (container.AwaitExit(deadline)) return absl::OkStatus();
+    return absl::DeadlineExceededError("the pod is still being stopped");
+  }
+  if (grace > absl::ZeroDuration()) {
+    const std::string name = container.Snapshot().stop_signal;
+    ASSIGN_OR_RETURN(const int signal,
+                     name.empty() ? SIGTERM : ParseSignal(name));
+    RETURN_IF_ERROR((*agent)->Signal(container.id(), signal,
+                                     /*all_processes=*/false, deadline));
+    if (!container.AwaitExit(std::min(deadline, Now(pod) + grace))) {
+      RETURN_IF_ERROR(Kill(pod, container, deadline));
+    }
+  } else {
+    RETURN_IF_ERROR(Kill(pod, container, deadline));
+  }
+  if (const std::shared_ptr<LogPump> pump = container.pump()) {
+    LogFailure(container, "the last output is late",
+               pump->WaitDrained(std::min(deadline, Now(pod) + kDrainTime)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
+    Pod& pod, const ContainerSpec& spec, absl::Time deadline) {
+  RETURN_IF_ERROR(pod.ReadyAgent().status());
+  if (!spec.stop_signal.empty()) {
+    RETURN_IF_ERROR(ParseSignal(spec.stop_signal).status());
+  }
+  const PodServices& services = pod.services();
+  ASSIGN_OR_RETURN(const Image image, services.images->Get(spec.image));
+  ASSIGN_OR_RETURN(ImageRootFs root_fs, services.images->RootFs(image.id));
+  // What can never be is refused before anything is touched.
+  RETURN_IF_ERROR(DemandOf(spec.resources).status());
+
+  ContainerRecord record = NewRecord(pod, spec, image);
+  const auto container =
+      std::make_shared<Container>(services.store, record, pod.LogPathOf(spec));
+  RETURN_IF_ERROR(pod.AddContainer(container));
+  absl::Cleanup forget = [&] {
+    pod.DropContainer(container->id());
+    LogFailure(*container, "undo of a create: record",
+               services.store->DeleteContainer(container->id()));
+    pod.SettleAfter(absl::ZeroDuration());
+  };
+  RETURN_IF_ERROR(services.store->PutContainer(record));
+
+  absl::MutexLock operation(&pod.operation_mutex());
+  ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
+  if (const absl::Status grown = pod.Grow(deadline); !grown.ok()) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the VM cannot grow for this container: ", grown.message()));
+  }
+  ContainerBuild build(pod, *container, *vm);
+  RETURN_IF_ERROR(build.Run(image, std::move(root_fs), deadline));
+  build.Commit();
+  std::move(forget).Cancel();
+  return container;
+}
+
+absl::Status StartContainer(Pod& pod, Container& container,
+                            absl::Time deadline) {
+  absl::MutexLock operation(&container.operation_mutex());
+  if (container.phase() != ContainerPhase::kCreated) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "container ", container.id().value(), " was started before"));
+  }
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+  // The reader first, so that no output waits for it.
+  RETURN_IF_ERROR(pod.StartPump(container));
+  const absl::Time started_at = Now(pod);
+  const absl::Status started = agent->Start(container.id(), deadline);
+  if (!started.ok()) {
+    pod.EndPump(container);
+    LogFailure(container, "store a failed start",
+               container.Transition(
+                   ContainerEvent::kStartFailed, [&](ContainerRecord& record) {
+                     record.exit_code = kStartErrorExitCode;
+                     record.finished_at = Now(pod);
+                     record.reason = "StartError";
+                     record.message = CleanText(started.message(), 4096);
+                   }));
+    pod.SettleAfter(pod.services().vm.settings->shrink_delay);
+    return started;
+  }
+  const auto set_started = [&](ContainerRecord& record) {
+    record.started_at = started_at;
+  };
+  const absl::Status running =
+      container.Transition(ContainerEvent::kStarted, set_started);
+  // A process that ended at once has been recorded as exited by now.
+  if (absl::IsFailedPrecondition(running)) return container.Change(set_started);
+  return running;
+}
+
+absl::Status StopContainer(Pod& pod, Container& container, absl::Duration grace,
+                           absl::Time deadline) {
+  absl::MutexLock operation(&container.operation_mutex());
+  const absl::Status stopped = StopLocked(pod, container, grace, deadline);
+  pod.SettleAfter(pod.services().vm.settings->shrink_delay);
+  return stopped;
+}
+
+absl::Status RemoveContainer(Pod& pod, Container& container,
+                             absl::Time deadline) {
+  absl::MutexLock operation(&container.operation_mutex());
+  if (pod.FindContainer(container.id()) == nullptr) return absl::OkStatus();
+  RETURN_IF_ERROR(StopLocked(pod, container, absl::ZeroDuration(), deadline));
+  {
+    absl::MutexLock pod_operation(&pod.operation_mutex());
+    // Of a pod that is stopped, nothing is left in a guest.
+    if (const absl::StatusOr<PodVm*> vm = pod.ReadyVm(); vm.ok()) {
+      RETURN_IF_ERROR((*vm)->vm().agent().Delete(container.id(), deadline));
+      pod.EndPump(container);
+      (*vm)->RemoveMounts(container.ShareMounts());
+      LogFailure(container, "release the image",
+                 (*vm)->RemoveImageUser(container.image_hex(), deadline));
+    }
+  }
+  RETURN_IF_ERROR(pod.services().store->DeleteContainer(container.id()));
+  pod.DropContainer(container.id());
+  pod.SettleAfter(pod.services().vm.settings->shrink_delay);
+  return absl::OkStatus();
+}
+
+absl::Status UpdateContainer(Pod& pod, Container& container,
+                             const ContainerResources& update,
+                             absl::Time deadline) {
+  absl::MutexLock operation(&container.operation_mutex());
+  const ContainerPhase phase = container.phase();
+  if (phase != ContainerPhase::kCreated && phase != ContainerPhase::kRunning) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("container ", container.id().value(), " is not running"));
+  }
+  const ContainerResources before = container.wanted();
+  const ContainerResources after = MergeResources(before, update);
+  RETURN_IF_ERROR(DemandOf(after).status());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+
+  container.SetWanted(after);
+  absl::Cleanup restore = [&] {
+    container.SetWanted(before);
+    pod.SettleAfter(absl::ZeroDuration());
+  };
+  {
+    absl::MutexLock pod_operation(&pod.operation_mutex());
+    RETURN_IF_ERROR(pod.Grow(deadline));
+  }
+  RETURN_IF_ERROR(
+      Annotate(agent->Update(container.id(), GuestResourcesOf(after), deadline),
+               "container cgroup"));
+  const absl::Status stored = container.Change(
+      [&](ContainerRecord& record) { record.resources = after; });
+  if (!stored.ok()) {
+    LogFailure(
+        container, "undo of an update",
+        agent->Update(container.id(), GuestResourcesOf(before), deadline));
+    return stored;
+  }
+  std::move(restore).Cancel();
+  pod.SettleAfter(absl::ZeroDuration());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
+                                        std::vector<std::string> command,
+                                        absl::Time deadline) {
+  if (container.phase() != ContainerPhase::kRunning) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("container ", container.id().value(), " is not running"));
+  }
+  if (command.empty()) return absl::InvalidArgumentError("no command");
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+  ExecSyncRequest request;
+  request.container = container.id();
+  request.args = std::move(command);
+  return agent->ExecSync(request, deadline);
+}
+
+absl::Status ReopenLog(Container& container) {
+  const std::shared_ptr<LogPump> pump = container.pump();
+  if (container.phase() != ContainerPhase::kRunning || pump == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("container ", container.id().value(), " is not running"));
+  }
+  return pump->log()->Reopen();
+}
+
+}  // namespace podvisor

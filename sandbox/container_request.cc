@@ -1,0 +1,147 @@
+#include "sandbox/container_request.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace podvisor {
+namespace {
+
+std::vector<std::string> Arguments(const ContainerSpec& spec,
+                                   const ImageConfig& image) {
+  std::vector<std::string> all =
+      spec.command.empty() ? image.entrypoint : spec.command;
+  const bool image_arguments = spec.command.empty() && spec.args.empty();
+  const std::vector<std::string>& rest =
+      image_arguments ? image.cmd : spec.args;
+  all.insert(all.end(), rest.begin(), rest.end());
+  return all;
+}
+
+agent::v1::ContainerSpec::PidNamespace PidNamespaceOf(NamespaceMode mode) {
+  switch (mode) {
+    case NamespaceMode::kContainer:
+      return agent::v1::ContainerSpec::CONTAINER;
+    case NamespaceMode::kTarget:
+      return agent::v1::ContainerSpec::TARGET;
+    case NamespaceMode::kPod:
+    case NamespaceMode::kNode:  // refused before it comes here
+      break;
+  }
+  return agent::v1::ContainerSpec::POD;
+}
+
+void SetUser(const SecuritySpec& security, const ImageConfig& image,
+             agent::v1::User* user) {
+  if (security.run_as_user.has_value()) {
+    user->set_uid(*security.run_as_user);
+  } else if (!security.run_as_username.empty()) {
+    user->set_username(security.run_as_username);
+  } else {
+    user->set_username(image.user);
+  }
+  if (security.run_as_group.has_value()) user->set_gid(*security.run_as_group);
+  for (const int64_t group : security.supplemental_groups) {
+    user->add_supplemental_groups(group);
+  }
+  user->set_strict_groups(security.strict_supplemental_groups);
+}
+
+void SetSecurity(const SecuritySpec& security,
+                 agent::v1::ContainerSpec* request) {
+  request->set_privileged(security.privileged);
+  request->set_no_new_privileges(security.no_new_privileges);
+  agent::v1::Capabilities* capabilities = request->mutable_capabilities();
+  for (const std::string& name : security.add_capabilities) {
+    capabilities->add_add(name);
+  }
+  for (const std::string& name : security.drop_capabilities) {
+    capabilities->add_drop(name);
+  }
+  for (const std::string& name : security.add_ambient_capabilities) {
+    capabilities->add_add_ambient(name);
+  }
+  for (const std::string& path : security.masked_paths) {
+    request->add_masked_paths(path);
+  }
+  for (const std::string& path : security.readonly_paths) {
+    request->add_readonly_paths(path);
+  }
+  request->set_pid_namespace(PidNamespaceOf(security.pid_namespace));
+  request->set_pid_target(security.pid_target);
+  request->set_seccomp_profile(security.seccomp_profile);
+}
+
+}  // namespace
+
+absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
+    const ContainerRequestInput& input) {
+  const ContainerSpec& spec = input.spec;
+  agent::v1::ContainerSpec request;
+  request.mutable_root()->set_image(input.image_hex);
+  request.mutable_root()->set_read_only(spec.security.read_only_root);
+  for (const std::string& argument : Arguments(spec, input.image)) {
+    request.add_args(argument);
+  }
+  if (request.args().empty()) {
+    return absl::InvalidArgumentError(
+        "no command: neither the container nor its image names one");
+  }
+  for (const std::string& variable : input.image.env) request.add_env(variable);
+  for (const std::string& variable : spec.env) request.add_env(variable);
+  request.set_cwd(!spec.working_dir.empty()          ? spec.working_dir
+                  : !input.image.working_dir.empty() ? input.image.working_dir
+                                                     : "/");
+  SetUser(spec.security, input.image, request.mutable_user());
+  request.set_tty(spec.tty);
+  request.set_stdin(spec.stdin);
+  request.set_stdin_once(spec.stdin_once);
+  SetSecurity(spec.security, &request);
+  for (size_t i = 0; i < spec.mounts.size(); ++i) {
+    const MountSpec& mount = spec.mounts[i];
+    agent::v1::Mount* wanted = request.add_mounts();
+    wanted->set_kind(agent::v1::Mount::SHARE);
+    wanted->set_source(input.share_names[i]);
+    wanted->set_destination(mount.container_path);
+    wanted->set_read_only(mount.read_only);
+    wanted->set_recursive_read_only(mount.recursive_read_only);
+    wanted->set_slave(mount.slave);
+  }
+  *request.mutable_resources() = GuestResourcesOf(spec.resources);
+  request.set_oom_score_adj(static_cast<int32_t>(spec.resources.oom_score_adj));
+  return request;
+}
+
+agent::v1::LinuxResources GuestResourcesOf(
+    const ContainerResources& resources) {
+  agent::v1::LinuxResources guest;
+  guest.set_cpu_quota_micros(resources.cpu_quota);
+  guest.set_cpu_period_micros(resources.cpu_period);
+  guest.set_cpu_shares(resources.cpu_shares);
+  guest.set_memory_limit_bytes(resources.memory_limit_bytes);
+  for (const auto& [file, value] : resources.unified) {
+    (*guest.mutable_unified())[file] = value;
+  }
+  return guest;
+}
+
+ContainerResources MergeResources(const ContainerResources& current,
+                                  const ContainerResources& update) {
+  ContainerResources merged = current;
+  const auto take = [](int64_t& into, int64_t given) {
+    if (given != 0) into = given;
+  };
+  take(merged.cpu_period, update.cpu_period);
+  take(merged.cpu_quota, update.cpu_quota);
+  take(merged.cpu_shares, update.cpu_shares);
+  take(merged.memory_limit_bytes, update.memory_limit_bytes);
+  take(merged.memory_swap_limit_bytes, update.memory_swap_limit_bytes);
+  take(merged.oom_score_adj, update.oom_score_adj);
+  if (!update.cpuset_cpus.empty()) merged.cpuset_cpus = update.cpuset_cpus;
+  if (!update.cpuset_mems.empty()) merged.cpuset_mems = update.cpuset_mems;
+  for (const auto& [size, limit] : update.hugepage_limits) {
+    merged.hugepage_limits[size] = limit;
+  }
+  for (const auto& [file, value] : update.unified) merged.unified[file] = value;
+  return merged;
+}
+
+}  // namespace podvisor

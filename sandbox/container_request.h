@@ -1,0 +1,43 @@
+#ifndef PODVISOR_SANDBOX_CONTAINER_REQUEST_H_
+#define PODVISOR_SANDBOX_CONTAINER_REQUEST_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "guestagent/agent.pb.h"
+#include "hotplug/container_resources.h"
+#include "image/image_store.h"
+#include "sandbox/container_spec.h"
+
+namespace podvisor {
+
+// What the agent is asked to make, from what the client asked for and what the
+// image says. Pure.
+
+struct ContainerRequestInput {
+  const ContainerSpec& spec;
+  const ImageConfig& image;
+  std::string image_hex;  // the image's mount in the guest
+  // The share's name of each of spec.mounts, in the same order.
+  std::vector<std::string> share_names;
+};
+
+// Command and arguments replace the image's entrypoint and command as
+// Kubernetes defines it: a command alone also drops the image's arguments.
+// The container's environment comes after, and wins over, the image's.
+//
+// InvalidArgument where there is nothing to run.
+absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
+    const ContainerRequestInput& input);
+
+// In the agent's units. No cpuset: its numbers name CPUs of the host.
+agent::v1::LinuxResources GuestResourcesOf(const ContainerResources& resources);
+
+// `current` with every field that `update` gives. CRI: zero means unchanged.
+ContainerResources MergeResources(const ContainerResources& current,
+                                  const ContainerResources& update);
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_SANDBOX_CONTAINER_REQUEST_H_

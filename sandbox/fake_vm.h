@@ -1,0 +1,128 @@
+#ifndef PODVISOR_SANDBOX_FAKE_VM_H_
+#define PODVISOR_SANDBOX_FAKE_VM_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "base/clock.h"
+#include "guestagent/client/fake_guest_agent.h"
+#include "hotplug/fake_qemu.h"
+#include "sandbox/vm.h"
+#include "sandbox/vm_devices.h"
+#include "sandbox/vm_launcher.h"
+
+namespace podvisor {
+
+// The host's and the guest's half of one VM that is not there: a fake QEMU with
+// a fake guest. Outlives the Vm objects that look at it, as a QEMU outlives the
+// daemon. Thread-safe.
+class FakeMachine {
+ public:
+  // `clock` outlives it.
+  FakeMachine(const VmSpec& spec, FakeClock* clock, FakeGuestOptions guest,
+              QemuFaults faults);
+
+  const VmRecord& record() const { return record_; }
+  FakeGuestAgent& guest() { return guest_; }
+  FakeQemu& qemu() { return qemu_; }
+  bool alive() const { return qemu_.alive(); }
+
+  // QEMU ends: connections break, the agent is gone, the watcher is told. Call
+  // it without a lock that the watcher needs.
+  void Die(const std::string& reason) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  friend class FakeVm;
+
+  void Watch(std::function<void(const VmExit&)> on_exit)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  VmRecord record_;
+  FakeGuestAgent guest_;
+  FakeQemu qemu_;
+  absl::Mutex mutex_;
+  VmExit exit_ ABSL_GUARDED_BY(mutex_);
+  std::function<void(const VmExit&)> on_exit_ ABSL_GUARDED_BY(mutex_);
+};
+
+// A Vm on a FakeMachine. Unlike the real one it calls the exit watcher from the
+// thread that ends the machine, or from WatchExit() itself. PowerOff() and
+// Kill() always end the machine, unless the guest's faults say otherwise.
+class FakeVm final : public Vm {
+ public:
+  FakeVm(std::shared_ptr<FakeMachine> machine, FakeClock* clock, int bridges);
+  ~FakeVm() override;
+
+  const VmRecord& record() const override { return machine_->record(); }
+  BootTimings boot_timings() const override;
+  QmpClient& qmp() override { return *qmp_; }
+  GuestAgent& agent() override { return machine_->guest(); }
+  absl::Status AttachDisk(const DiskAttachment& disk,
+                          absl::Time deadline) override;
+  absl::Status DetachDisk(absl::string_view serial,
+                          absl::Time deadline) override;
+  absl::Status AttachShare(UniqueFd virtiofsd, absl::string_view tag,
+                           absl::Time deadline) override;
+  absl::Status DetachShare(absl::Time deadline) override;
+  absl::Status AttachNic(const NicAttachment& nic,
+                         absl::Time deadline) override;
+  absl::Status DetachNic(absl::Time deadline) override;
+  void WatchExit(std::function<void(const VmExit&)> on_exit) override;
+  bool Exited() const override { return !machine_->alive(); }
+  absl::Status PowerOff(absl::Time deadline) override;
+  absl::Status Kill(absl::Time deadline) override;
+  absl::StatusOr<std::string> ConsoleTail() const override;
+
+ private:
+  const std::shared_ptr<FakeMachine> machine_;
+  const std::unique_ptr<QmpClient> qmp_;
+  VmDevices devices_;
+};
+
+// Misbehaviour that real launches show.
+struct LaunchFaults {
+  absl::Status launch;     // not OK: Launch() fails after the record
+  absl::Status adopt;      // not OK: Adopt() fails with it
+  FakeGuestOptions guest;  // of the VMs launched from now on
+  QemuFaults qemu;
+};
+
+// Thread-safe. The machines stay when their Vm is gone, so that Adopt() finds
+// them; a machine's agent can be adopted unless Disconnect() was called on it,
+// which is final for a FakeGuestAgent.
+class FakeVmLauncher final : public VmLauncher {
+ public:
+  explicit FakeVmLauncher(FakeClock* clock) : clock_(clock) {}
+
+  absl::StatusOr<std::unique_ptr<Vm>> Launch(const VmSpec& spec,
+                                             const VmRecorder& recorder,
+                                             absl::Time deadline) override;
+  absl::StatusOr<std::unique_ptr<Vm>> Adopt(const VmSpec& spec,
+                                            const VmRecord& record,
+                                            absl::Time deadline) override;
+  absl::Status Sweep(const PodId& id, absl::Time deadline) override;
+
+  void SetFaults(const LaunchFaults& faults) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Null when there was never one.
+  std::shared_ptr<FakeMachine> machine(const PodId& id)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<VmSpec> launched() ABSL_LOCKS_EXCLUDED(mutex_);
+  int running() ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  FakeClock* const clock_;
+  absl::Mutex mutex_;
+  LaunchFaults faults_ ABSL_GUARDED_BY(mutex_);
+  std::map<PodId, std::shared_ptr<FakeMachine>> machines_
+      ABSL_GUARDED_BY(mutex_);
+  std::vector<VmSpec> launched_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_SANDBOX_FAKE_VM_H_

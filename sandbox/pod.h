@@ -1,0 +1,167 @@
+#ifndef PODVISOR_SANDBOX_POD_H_
+#define PODVISOR_SANDBOX_POD_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/ids.h"
+#include "base/timer_queue.h"
+#include "metrics/vm_snapshot.h"
+#include "sandbox/container.h"
+#include "sandbox/pod_record.h"
+#include "sandbox/pod_snapshot.h"
+#include "sandbox/pod_vm.h"
+#include "sandbox/state_store.h"
+
+namespace podvisor {
+
+// All borrowed; all outlive the pods.
+struct PodServices {
+  PodVmServices vm;
+  StateStore* store = nullptr;
+  ImageStore* images = nullptr;
+  TimerQueue* timers = nullptr;
+};
+
+// One pod: its state, its VM while it has one, its containers.
+//
+// The record is written before each effect and after it. The destructor lets
+// go: the VM runs on for the next daemon.
+//
+// Held by shared_ptr because a call that still works on a pod may overlap its
+// removal, and because timers hold it weakly.
+//
+// Thread-safe. Two locks: the operation lock, held while the VM changes, and
+// the data lock, which every reader takes and nobody holds across I/O (but the
+// store's). Order: a container's operation lock, the pod's, the data locks.
+class Pod : public std::enable_shared_from_this<Pod> {
+ public:
+  // `record` is in the store already.
+  Pod(const PodServices& services, PodRecord record);
+  ~Pod();
+
+  const PodId& id() const { return id_; }
+  const PodServices& services() const { return services_; }
+
+  PodSnapshot Snapshot() const ABSL_LOCKS_EXCLUDED(mutex_);
+  SandboxState state() const ABSL_LOCKS_EXCLUDED(mutex_);
+  const PodSpec& spec() const { return spec_; }
+
+  // Boots the VM: kCreating to kReady. After an error the pod is kStopped,
+  // nothing of it is left on the host, and it is to be forgotten.
+  absl::Status Boot(uid_t uid, absl::Time deadline);
+
+  // For a pod that an earlier daemon left: takes over what is alive and ends
+  // what is not, so that the state is a true one afterwards. False for a pod
+  // that never was ready: nothing of it is left and it is to be forgotten.
+  bool Recover(absl::Time deadline);
+
+  // Ends the containers and the VM. OK when they are gone already. After an
+  // error the pod is kStopping and a later call goes on.
+  absl::Status Stop(absl::Time deadline);
+
+  // Removes the pod's records after a Stop().
+  absl::Status Forget();
+
+  // --- Containers.
+
+  absl::Status AddContainer(std::shared_ptr<Container> container)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void DropContainer(const ContainerId& id) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::shared_ptr<Container> FindContainer(const ContainerId& id) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<std::shared_ptr<Container>> containers() const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // --- The VM, for ContainerLifecycle.
+
+  absl::Mutex& operation_mutex() ABSL_LOCK_RETURNED(operation_mutex_) {
+    return operation_mutex_;
+  }
+  // FailedPrecondition, naming the state, unless the pod is kReady.
+  absl::StatusOr<PodVm*> ReadyVm()
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+  // The agent of a ready pod, without waiting for operations. Valid as long
+  // as the pod object lives.
+  absl::StatusOr<GuestAgent*> ReadyAgent() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Makes the VM at least as large as its containers want it now.
+  absl::Status Grow(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+  // Has the VM brought to the size that its containers want then, after
+  // `delay`; a later call, or a Grow(), replaces an earlier one.
+  void SettleAfter(absl::Duration delay) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Takes a sample of the guest now. Errors: the agent's.
+  absl::Status Sample(absl::Time deadline);
+
+  // Where `container`'s output goes; empty for none.
+  std::string LogPathOf(const ContainerSpec& container) const;
+  // Begins to collect the container's output, or goes on where an earlier
+  // daemon was. Errors: the log file's. Needs the VM, so not before Boot().
+  absl::Status StartPump(Container& container);
+  // For a container that is gone: drops the pump and what it kept beside the
+  // log.
+  void EndPump(Container& container);
+
+ private:
+  absl::Status Transition(SandboxEvent event,
+                          const std::function<void(PodRecord&)>& change)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  VmRecorder Recorder();
+  absl::StatusOr<VmTarget> Target() const ABSL_LOCKS_EXCLUDED(mutex_);
+  void Settle(uint64_t generation);
+  void StartWatching() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+  void StopWatching();
+  void OnExit(const agent::v1::ContainerExit& exit);
+  void OnVmExit(const VmExit& exit);
+  void EndContainers(absl::string_view reason, absl::string_view message);
+  absl::Status AdoptVm(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+  void RecoverContainers(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+  void RecoverContainer(
+      Container& container,
+      std::optional<agent::v1::ContainerState::State> in_guest)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+  absl::Status TearDown(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+  std::string CursorPath(const Container& container) const;
+  void SampleAgain();
+  // Shows the sizes as they are now, and the last sample, to the metrics.
+  void PublishMetrics() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const PodServices services_;
+  const PodId id_;
+  const PodSpec spec_;
+
+  absl::Mutex operation_mutex_;
+  std::thread exit_watcher_ ABSL_GUARDED_BY(operation_mutex_);
+
+  mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_mutex_);
+  PodRecord record_ ABSL_GUARDED_BY(mutex_);
+  std::map<ContainerId, std::shared_ptr<Container>> containers_
+      ABSL_GUARDED_BY(mutex_);
+  // Changes under both locks, so that either is enough to read it. It stays
+  // after the VM has ended, until the pod object goes: callers may be in it.
+  std::unique_ptr<PodVm> vm_;
+  agent::v1::HelloResponse hello_ ABSL_GUARDED_BY(mutex_);
+  VmSnapshot sample_ ABSL_GUARDED_BY(mutex_);
+  uint64_t settle_generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Duration settle_backoff_ ABSL_GUARDED_BY(operation_mutex_);
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_SANDBOX_POD_H_

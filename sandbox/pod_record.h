@@ -1,0 +1,33 @@
+#ifndef PODVISOR_SANDBOX_POD_RECORD_H_
+#define PODVISOR_SANDBOX_POD_RECORD_H_
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "base/ids.h"
+#include "sandbox/pod_spec.h"
+#include "sandbox/sandbox_state.h"
+
+namespace podvisor {
+
+// What the store keeps of one pod. A value.
+//
+// Times are kept to the nanosecond; absl::InfinitePast() means "not yet".
+struct PodRecord {
+  PodId id;
+  PodSpec spec;
+  SandboxState state = SandboxState::kCreating;
+  absl::Time created_at = absl::InfinitePast();
+  absl::Time finished_at = absl::InfinitePast();
+  std::string reason;   // one CamelCase word
+  std::string message;  // for people; cleaned before it came here
+  // The VM's own record as its JSON text; empty while there is no VM. Opaque
+  // here: it is stored and returned byte for byte.
+  std::string vm_json;
+
+  bool operator==(const PodRecord&) const = default;
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_SANDBOX_POD_RECORD_H_

@@ -1,0 +1,25 @@
+#ifndef PODVISOR_SANDBOX_POD_SAMPLE_H_
+#define PODVISOR_SANDBOX_POD_SAMPLE_H_
+
+#include "guestagent/agent.pb.h"
+#include "metrics/vm_snapshot.h"
+#include "sandbox/pod_snapshot.h"
+#include "sandbox/vm_spec.h"
+
+namespace podvisor {
+
+// The parts of a sample of one pod, each from its own source, put into the
+// values that lists, stats and metrics are made of.
+
+// What the agent says of one container. Pure.
+ContainerUsage UsageOf(const agent::v1::ContainerStats& stats);
+// What the agent says of the guest. Pure.
+void AddGuestStats(const agent::v1::GetStatsResponse& stats, VmSnapshot* into);
+// The sizes as the sizer knows them. Pure.
+void AddSizes(const VmSizes& sizes, VmSnapshot* into);
+// What the VM's processes cost the host now; nothing where they are gone.
+void AddHostUsage(const VmRecord& vm, VmSnapshot* into);
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_SANDBOX_POD_SAMPLE_H_

@@ -1,0 +1,34 @@
+#ifndef PODVISOR_SANDBOX_POD_SETTINGS_H_
+#define PODVISOR_SANDBOX_POD_SETTINGS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+#include "hotplug/pod_demand.h"
+#include "hotplug/vm_limits.h"
+#include "sandbox/vm_spec.h"
+
+namespace podvisor {
+
+// What the configuration says about every pod. A value, fixed at start.
+struct PodSettings {
+  std::string root_dir;
+  std::string run_dir;
+
+  // Everything of a VM but what differs from pod to pod: id, directory, uid
+  // and sizes.
+  VmSpec vm;
+  // What hot plug can do; the boot sizes are those of a pod's base.
+  VmLimits limits;
+  SizingRules sizing;
+  absl::Duration shrink_delay = absl::Seconds(5);
+
+  std::string virtiofsd;
+  int64_t scratch_bytes = int64_t{10} << 30;
+  absl::Duration sample_interval = absl::Seconds(10);
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_SANDBOX_POD_SETTINGS_H_

@@ -1,0 +1,57 @@
+#ifndef PODVISOR_SANDBOX_POD_SPEC_H_
+#define PODVISOR_SANDBOX_POD_SPEC_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hotplug/container_resources.h"
+
+namespace podvisor {
+
+// Values: what a client asked for, as the CRI layer converted it. Strings come
+// from the kubelet and are returned to it verbatim; none of them is ever used
+// as a path, an id or an option of another program.
+
+struct PodMetadata {
+  std::string name;
+  std::string uid;
+  std::string name_space;
+  uint32_t attempt = 0;
+
+  auto operator<=>(const PodMetadata&) const = default;
+};
+
+struct DnsConfig {
+  std::vector<std::string> servers;
+  std::vector<std::string> searches;
+  std::vector<std::string> options;
+
+  bool operator==(const DnsConfig&) const = default;
+};
+
+// Which processes see which. Values are those of CRI's NamespaceMode.
+enum class NamespaceMode { kPod = 0, kContainer = 1, kNode = 2, kTarget = 3 };
+
+struct PodSpec {
+  PodMetadata metadata;
+  std::string hostname;
+  std::string log_directory;
+  std::string runtime_handler;
+  std::string cgroup_parent;
+  DnsConfig dns;
+  NamespaceMode pid_namespace = NamespaceMode::kPod;
+  std::map<std::string, std::string> labels;
+  std::map<std::string, std::string> annotations;
+  std::map<std::string, std::string> sysctls;
+  std::optional<ContainerResources> resources;  // of the whole pod
+  std::optional<ContainerResources> overhead;
+
+  bool operator==(const PodSpec&) const = default;
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_SANDBOX_POD_SPEC_H_

@@ -1,0 +1,274 @@
+#include "sandbox/pod_vm.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/errno_status.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/unique_fd.h"
+
+namespace podvisor {
+namespace {
+
+constexpr char kScratchSerial[] = "scratch";
+constexpr char kShareTag[] = "podvisor";
+
+void LogFailure(const PodId& id, absl::string_view what,
+                const absl::Status& status) {
+  if (status.ok()) return;
+  Log(LogLevel::kWarning, what,
+      {{"sandbox_id", id.value()}, {"error", status.message()}});
+}
+
+}  // namespace
+
+std::string ResolvConf(const DnsConfig& dns) {
+  std::string text;
+  for (const std::string& server : dns.servers) {
+    absl::StrAppend(&text, "nameserver ", server, "\n");
+  }
+  if (!dns.searches.empty()) {
+    absl::StrAppend(&text, "search ", absl::StrJoin(dns.searches, " "), "\n");
+  }
+  if (!dns.options.empty()) {
+    absl::StrAppend(&text, "options ", absl::StrJoin(dns.options, " "), "\n");
+  }
+  return text;
+}
+
+PodVm::PodVm(const PodVmServices& services, PodId id, PodDirectory directory,
+             VmRecorder recorder)
+    : services_(services),
+      id_(std::move(id)),
+      directory_(std::move(directory)),
+      recorder_(std::move(recorder)) {}
+
+VmSpec PodVm::SpecFor(const PodVmServices& services, const PodId& id,
+                      const std::string& directory, uid_t uid) {
+  const PodSettings& settings = *services.settings;
+  VmSpec spec = settings.vm;
+  spec.id = id;
+  spec.directory = directory;
+  spec.uid = uid;
+  spec.boot_vcpus = settings.limits.boot_vcpus;
+  spec.max_vcpus = settings.limits.max_vcpus;
+  spec.boot_memory_bytes = settings.limits.boot_memory_bytes;
+  spec.max_memory_bytes = settings.limits.max_memory_bytes;
+  spec.memory_slots = settings.limits.memory_slots;
+  return spec;
+}
+
+// What this VM was booted with counts, not what the configuration says now.
+VmLimits PodVm::LimitsFor(const VmRecord& record) const {
+  VmLimits limits = services_.settings->limits;
+  limits.boot_vcpus = record.boot_vcpus;
+  limits.max_vcpus = record.max_vcpus;
+  limits.boot_memory_bytes = record.boot_memory_bytes;
+  limits.max_memory_bytes = record.max_memory_bytes;
+  return limits;
+}
+
+absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Boot(
+    const PodVmServices& services, const PodId& id, const PodSpec& spec,
+    uid_t uid, VmRecorder recorder, absl::Time deadline) {
+  ASSIGN_OR_RETURN(PodDirectory directory,
+                   PodDirectory::Create(services.settings->run_dir, id));
+  // From here on everything has the pod's id in its name, and Sweep() undoes
+  // whatever there is.
+  std::unique_ptr<PodVm> pod_vm(
+      new PodVm(services, id, std::move(directory), std::move(recorder)));
+  const absl::Status booted = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const UniqueFd scratch,
+                     services.scratch_disks->Create(id, deadline));
+    ASSIGN_OR_RETURN(pod_vm->vm_,
+                     services.launcher->Launch(
+                         SpecFor(services, id, pod_vm->directory(), uid),
+                         pod_vm->recorder_, deadline));
+    pod_vm->record_ = pod_vm->vm_->record();
+    pod_vm->sizer_ = std::make_unique<PodSizer>(
+        id, pod_vm->vm_.get(), services.clock, services.metrics,
+        pod_vm->LimitsFor(pod_vm->record_));
+    return pod_vm->ConfigureGuest(spec, scratch.get(), deadline);
+  }();
+  if (!booted.ok()) {
+    const absl::Time later = services.clock->Now() + absl::Seconds(10);
+    LogFailure(id, "clean-up after a failed boot",
+               pod_vm->TearDown(absl::ZeroDuration(), later));
+    return booted;
+  }
+  pod_vm->directory_.Release();
+  return pod_vm;
+}
+
+absl::Status PodVm::ConfigureGuest(const PodSpec& spec, int scratch_fd,
+                                   absl::Time deadline) {
+  RETURN_IF_ERROR(vm_->AttachDisk(
+      {kScratchSerial, scratch_fd, /*read_only=*/false}, deadline));
+  agent::v1::ConfigureSandboxRequest request;
+  request.set_hostname(spec.hostname);
+  for (const auto& [name, value] : spec.sysctls) {
+    (*request.mutable_sysctls())[name] = value;
+  }
+  request.set_resolv_conf(ResolvConf(spec.dns));
+  request.set_scratch_serial(kScratchSerial);
+  RETURN_IF_ERROR(vm_->agent().ConfigureSandbox(request, deadline));
+  return sizer_->Observe(deadline);
+}
+
+absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
+    const PodVmServices& services, const PodId& id, const VmRecord& record,
+    VmRecorder recorder, absl::Time deadline) {
+  ASSIGN_OR_RETURN(PodDirectory directory,
+                   PodDirectory::Open(services.settings->run_dir, id));
+  std::unique_ptr<PodVm> pod_vm(
+      new PodVm(services, id, std::move(directory), std::move(recorder)));
+  VmSpec spec = SpecFor(services, id, pod_vm->directory(), record.uid);
+  spec.boot_vcpus = record.boot_vcpus;
+  spec.max_vcpus = record.max_vcpus;
+  spec.boot_memory_bytes = record.boot_memory_bytes;
+  spec.max_memory_bytes = record.max_memory_bytes;
+  spec.accelerator = record.accelerator;
+  ASSIGN_OR_RETURN(pod_vm->vm_,
+                   services.launcher->Adopt(spec, record, deadline));
+  pod_vm->record_ = record;
+  pod_vm->sizer_ = std::make_unique<PodSizer>(
+      id, pod_vm->vm_.get(), services.clock, services.metrics,
+      pod_vm->LimitsFor(record));
+  if (record.virtiofsd.has_value()) {
+    ASSIGN_OR_RETURN(
+        pod_vm->share_,
+        PodShare::Open(pod_vm->directory(), {{services.settings->root_dir,
+                                              services.settings->run_dir}}));
+  }
+  RETURN_IF_ERROR(pod_vm->sizer_->Observe(deadline));
+  return pod_vm;
+}
+
+absl::Status PodVm::Sweep(const PodVmServices& services, const PodId& id,
+                          absl::Time deadline) {
+  absl::Status first = services.launcher->Sweep(id, deadline);
+  first.Update(RemovePodDirectory(services.settings->run_dir, id));
+  first.Update(services.scratch_disks->Remove(id));
+  return first;
+}
+
+// A disk's serial has at most 20 characters; 76 bits of the image's digest
+// cannot clash by chance within one VM.
+std::string PodVm::SerialOf(const std::string& image_hex) {
+  return absl::StrCat("i", image_hex.substr(0, 19));
+}
+
+absl::Status PodVm::AddImageUser(ImageRootFs root_fs, absl::Time deadline) {
+  const std::string hex = root_fs.image_hex;
+  if (const auto known = images_.find(hex); known != images_.end()) {
+    ++known->second.users;
+    return absl::OkStatus();
+  }
+  // Opened for reading only, which no QEMU can turn into more.
+  const UniqueFd fd(open(root_fs.path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, "the image's file");
+  RETURN_IF_ERROR(
+      vm_->AttachDisk({SerialOf(hex), fd.get(), /*read_only=*/true}, deadline));
+  const absl::Status mounted =
+      vm_->agent().MountImage(SerialOf(hex), hex, root_fs.fs_type, deadline);
+  if (!mounted.ok()) {
+    LogFailure(id_, "detach an image that could not be mounted",
+               vm_->DetachDisk(SerialOf(hex),
+                               services_.clock->Now() + absl::Seconds(5)));
+    return Annotate(mounted, "mount the image in the guest");
+  }
+  images_[hex] = {1, std::move(root_fs)};
+  return absl::OkStatus();
+}
+
+void PodVm::AdoptImageUser(ImageRootFs root_fs) {
+  ImageUse& use = images_[root_fs.image_hex];
+  ++use.users;
+  use.root_fs = std::move(root_fs);
+}
+
+absl::Status PodVm::RemoveImageUser(const std::string& image_hex,
+                                    absl::Time deadline) {
+  const auto known = images_.find(image_hex);
+  if (known == images_.end()) return absl::OkStatus();
+  if (known->second.users > 1) {
+    --known->second.users;
+    return absl::OkStatus();
+  }
+  // The use stays counted while the guest holds on to it.
+  RETURN_IF_ERROR(vm_->agent().UnmountImage(image_hex, deadline));
+  RETURN_IF_ERROR(vm_->DetachDisk(SerialOf(image_hex), deadline));
+  images_.erase(image_hex);
+  return absl::OkStatus();
+}
+
+absl::Status PodVm::StartShare(absl::Time deadline) {
+  if (!share_.has_value()) {
+    ASSIGN_OR_RETURN(
+        share_, PodShare::Open(directory(), {{services_.settings->root_dir,
+                                              services_.settings->run_dir}}));
+  }
+  if (record_.virtiofsd.has_value()) return absl::OkStatus();
+  VirtiofsdOptions options;
+  options.program = services_.settings->virtiofsd;
+  ASSIGN_OR_RETURN(VirtiofsdHandle virtiofsd, share_->StartDaemon(options));
+  // It ends by itself when our end of the socket is closed, so an error below
+  // leaves no process behind.
+  VmRecord with_share = record_;
+  with_share.virtiofsd = virtiofsd.process;
+  RETURN_IF_ERROR(recorder_(with_share));
+  RETURN_IF_ERROR(
+      vm_->AttachShare(std::move(virtiofsd.socket), kShareTag, deadline));
+  record_ = with_share;
+  return Annotate(vm_->agent().MountShare(kShareTag, deadline),
+                  "mount the share in the guest");
+}
+
+absl::Status PodVm::AddMounts(const std::vector<ShareMount>& mounts,
+                              absl::Time deadline) {
+  if (mounts.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(StartShare(deadline));
+  for (const ShareMount& mount : mounts) {
+    const absl::Status added = share_->AddMount(mount);
+    if (!added.ok()) {
+      RemoveMounts(mounts);
+      return added;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void PodVm::RemoveMounts(const std::vector<ShareMount>& mounts) {
+  if (!share_.has_value()) return;
+  for (const ShareMount& mount : mounts) {
+    LogFailure(id_, "remove a mount from the share",
+               share_->RemoveMount(mount.name));
+  }
+}
+
+absl::Status PodVm::TearDown(absl::Duration grace, absl::Time deadline) {
+  if (vm_ != nullptr) {
+    if (grace > absl::ZeroDuration() && !vm_->Exited()) {
+      const absl::Status off =
+          vm_->PowerOff(std::min(deadline, services_.clock->Now() + grace));
+      if (!off.ok()) {
+        Log(LogLevel::kInfo, "the guest did not power off; it is killed",
+            {{"sandbox_id", id_.value()}, {"reason", off.message()}});
+      }
+    }
+    RETURN_IF_ERROR(vm_->Kill(deadline));
+  }
+  if (record_.virtiofsd.has_value()) {
+    RETURN_IF_ERROR(KillGroup(*record_.virtiofsd, deadline));
+  }
+  images_.clear();
+  return Sweep(services_, id_, deadline);
+}
+
+}  // namespace podvisor

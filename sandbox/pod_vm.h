@@ -1,0 +1,121 @@
+#ifndef PODVISOR_SANDBOX_POD_VM_H_
+#define PODVISOR_SANDBOX_POD_VM_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/ids.h"
+#include "image/image_store.h"
+#include "sandbox/pod_settings.h"
+#include "sandbox/pod_sizer.h"
+#include "sandbox/pod_spec.h"
+#include "sandbox/vm.h"
+#include "sandbox/vm_launcher.h"
+#include "volume/pod_directory.h"
+#include "volume/pod_share.h"
+#include "volume/scratch_disk.h"
+
+namespace podvisor {
+
+// What PodVm needs of its surroundings; all borrowed, all outlive it.
+struct PodVmServices {
+  Clock* clock = nullptr;
+  VmLauncher* launcher = nullptr;
+  ScratchDisks* scratch_disks = nullptr;
+  PodMetrics* metrics = nullptr;
+  const PodSettings* settings = nullptr;
+};
+
+// A pod's VM with everything that exists only while it runs: the run
+// directory, the scratch disk, the image disks, the share with its virtiofsd,
+// and the size.
+//
+// The destructor lets go and leaves the VM running: a daemon that ends keeps
+// its pods. TearDown() ends it; Boot() undoes itself when it fails.
+//
+// Not thread-safe but for vm() and sizer(): the pod's operation lock.
+class PodVm {
+ public:
+  // Boots a VM for the pod and configures its guest. `recorder` stores the
+  // record each time that a process was started. Errors: those of
+  // VmLauncher::Launch(), of the agent, or of the disk (ResourceExhausted).
+  static absl::StatusOr<std::unique_ptr<PodVm>> Boot(
+      const PodVmServices& services, const PodId& id, const PodSpec& spec,
+      uid_t uid, VmRecorder recorder, absl::Time deadline);
+
+  // Takes over the VM of an earlier daemon. Errors: VmLauncher::Adopt().
+  static absl::StatusOr<std::unique_ptr<PodVm>> Adopt(
+      const PodVmServices& services, const PodId& id, const VmRecord& record,
+      VmRecorder recorder, absl::Time deadline);
+
+  // Removes all that a pod may have left on this host, whether or not it got
+  // far. OK when there is nothing.
+  static absl::Status Sweep(const PodVmServices& services, const PodId& id,
+                            absl::Time deadline);
+
+  Vm& vm() { return *vm_; }
+  PodSizer& sizer() { return *sizer_; }
+  const VmRecord& record() const { return record_; }
+  const std::string& directory() const { return directory_.path(); }
+
+  // Makes the image's root file system usable in the guest: attaches its disk
+  // with the first user and detaches it with the last.
+  absl::Status AddImageUser(ImageRootFs root_fs, absl::Time deadline);
+  absl::Status RemoveImageUser(const std::string& image_hex,
+                               absl::Time deadline);
+  // For Adopt(): the image's disk is attached already.
+  void AdoptImageUser(ImageRootFs root_fs);
+
+  // Adds host files and directories to the share; the first ones start
+  // virtiofsd. After an error none of them is there.
+  absl::Status AddMounts(const std::vector<ShareMount>& mounts,
+                         absl::Time deadline);
+  void RemoveMounts(const std::vector<ShareMount>& mounts);
+
+  // Ends the VM: asks the guest to power off within `grace`, then kills, and
+  // removes everything of the pod from the host.
+  absl::Status TearDown(absl::Duration grace, absl::Time deadline);
+
+ private:
+  struct ImageUse {
+    int users = 0;
+    ImageRootFs root_fs;
+  };
+
+  PodVm(const PodVmServices& services, PodId id, PodDirectory directory,
+        VmRecorder recorder);
+
+  static VmSpec SpecFor(const PodVmServices& services, const PodId& id,
+                        const std::string& directory, uid_t uid);
+  VmLimits LimitsFor(const VmRecord& record) const;
+  absl::Status ConfigureGuest(const PodSpec& spec, int scratch_fd,
+                              absl::Time deadline);
+  absl::Status StartShare(absl::Time deadline);
+  static std::string SerialOf(const std::string& image_hex);
+
+  const PodVmServices services_;
+  const PodId id_;
+  PodDirectory directory_;
+  const VmRecorder recorder_;
+  std::unique_ptr<Vm> vm_;
+  VmRecord record_;
+  std::unique_ptr<PodSizer> sizer_;
+  std::optional<PodShare> share_;  // once a mount was asked for
+  std::map<std::string, ImageUse> images_;
+};
+
+// The text of a container's /etc/resolv.conf, see resolv.conf(5). Empty
+// where `dns` names nothing.
+std::string ResolvConf(const DnsConfig& dns);
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_SANDBOX_POD_VM_H_

@@ -1,0 +1,222 @@
+#include "sandbox/spec_json.h"
+
+#include <optional>
+
+namespace podvisor {
+namespace {
+
+using nlohmann::json;
+
+template <typename T>
+void PutOptional(const char* name, const std::optional<T>& value,
+                 json* object) {
+  if (value.has_value()) (*object)[name] = *value;
+}
+
+json MetadataToJson(const PodMetadata& metadata) {
+  return {{"name", metadata.name},
+          {"uid", metadata.uid},
+          {"namespace", metadata.name_space},
+          {"attempt", metadata.attempt}};
+}
+
+void ReadMetadata(JsonFields* fields, PodMetadata* metadata) {
+  fields->Read("name", &metadata->name);
+  fields->Read("uid", &metadata->uid);
+  fields->Read("namespace", &metadata->name_space);
+  fields->Read("attempt", &metadata->attempt);
+}
+
+json DnsToJson(const DnsConfig& dns) {
+  return {{"servers", dns.servers},
+          {"searches", dns.searches},
+          {"options", dns.options}};
+}
+
+void ReadDns(JsonFields* fields, DnsConfig* dns) {
+  fields->Read("servers", &dns->servers);
+  fields->Read("searches", &dns->searches);
+  fields->Read("options", &dns->options);
+}
+
+json MountToJson(const MountSpec& mount) {
+  return {{"container_path", mount.container_path},
+          {"host_path", mount.host_path},
+          {"read_only", mount.read_only},
+          {"recursive_read_only", mount.recursive_read_only},
+          {"slave", mount.slave}};
+}
+
+void ReadMount(JsonFields* fields, MountSpec* mount) {
+  fields->Read("container_path", &mount->container_path);
+  fields->Read("host_path", &mount->host_path);
+  fields->Read("read_only", &mount->read_only);
+  fields->Read("recursive_read_only", &mount->recursive_read_only);
+  fields->Read("slave", &mount->slave);
+}
+
+json SecurityToJson(const SecuritySpec& security) {
+  json object = {
+      {"run_as_username", security.run_as_username},
+      {"supplemental_groups", security.supplemental_groups},
+      {"strict_supplemental_groups", security.strict_supplemental_groups},
+      {"privileged", security.privileged},
+      {"read_only_root", security.read_only_root},
+      {"no_new_privileges", security.no_new_privileges},
+      {"add_capabilities", security.add_capabilities},
+      {"drop_capabilities", security.drop_capabilities},
+      {"add_ambient_capabilities", security.add_ambient_capabilities},
+      {"masked_paths", security.masked_paths},
+      {"readonly_paths", security.readonly_paths},
+      {"pid_namespace", static_cast<int>(security.pid_namespace)},
+      {"pid_target", security.pid_target},
+      {"seccomp_profile", security.seccomp_profile}};
+  PutOptional("run_as_user", security.run_as_user, &object);
+  PutOptional("run_as_group", security.run_as_group, &object);
+  return object;
+}
+
+void ReadSecurity(JsonFields* fields, SecuritySpec* security) {
+  fields->Read("run_as_user", &security->run_as_user);
+  fields->Read("run_as_group", &security->run_as_group);
+  fields->Read("run_as_username", &security->run_as_username);
+  fields->Read("supplemental_groups", &security->supplemental_groups);
+  fields->Read("strict_supplemental_groups",
+               &security->strict_supplemental_groups);
+  fields->Read("privileged", &security->privileged);
+  fields->Read("read_only_root", &security->read_only_root);
+  fields->Read("no_new_privileges", &security->no_new_privileges);
+  fields->Read("add_capabilities", &security->add_capabilities);
+  fields->Read("drop_capabilities", &security->drop_capabilities);
+  fields->Read("add_ambient_capabilities", &security->add_ambient_capabilities);
+  fields->Read("masked_paths", &security->masked_paths);
+  fields->Read("readonly_paths", &security->readonly_paths);
+  fields->ReadEnum("pid_namespace", NamespaceMode::kPod, NamespaceMode::kTarget,
+                   &security->pid_namespace);
+  fields->Read("pid_target", &security->pid_target);
+  fields->Read("seccomp_profile", &security->seccomp_profile);
+}
+
+void ReadOptionalResources(JsonFields* fields, const char* name,
+                           std::optional<ContainerResources>* resources) {
+  fields->ReadObject(name, [resources](JsonFields* members) {
+    ReadResources(members, &resources->emplace());
+  });
+}
+
+}  // namespace
+
+json ResourcesToJson(const ContainerResources& resources) {
+  return {{"cpu_period", resources.cpu_period},
+          {"cpu_quota", resources.cpu_quota},
+          {"cpu_shares", resources.cpu_shares},
+          {"memory_limit_bytes", resources.memory_limit_bytes},
+          {"memory_swap_limit_bytes", resources.memory_swap_limit_bytes},
+          {"oom_score_adj", resources.oom_score_adj},
+          {"cpuset_cpus", resources.cpuset_cpus},
+          {"cpuset_mems", resources.cpuset_mems},
+          {"hugepage_limits", resources.hugepage_limits},
+          {"unified", resources.unified}};
+}
+
+void ReadResources(JsonFields* fields, ContainerResources* resources) {
+  fields->Read("cpu_period", &resources->cpu_period);
+  fields->Read("cpu_quota", &resources->cpu_quota);
+  fields->Read("cpu_shares", &resources->cpu_shares);
+  fields->Read("memory_limit_bytes", &resources->memory_limit_bytes);
+  fields->Read("memory_swap_limit_bytes", &resources->memory_swap_limit_bytes);
+  fields->Read("oom_score_adj", &resources->oom_score_adj);
+  fields->Read("cpuset_cpus", &resources->cpuset_cpus);
+  fields->Read("cpuset_mems", &resources->cpuset_mems);
+  fields->Read("hugepage_limits", &resources->hugepage_limits);
+  fields->Read("unified", &resources->unified);
+}
+
+json PodSpecToJson(const PodSpec& spec) {
+  json object = {{"metadata", MetadataToJson(spec.metadata)},
+                 {"hostname", spec.hostname},
+                 {"log_directory", spec.log_directory},
+                 {"runtime_handler", spec.runtime_handler},
+                 {"cgroup_parent", spec.cgroup_parent},
+                 {"dns", DnsToJson(spec.dns)},
+                 {"pid_namespace", static_cast<int>(spec.pid_namespace)},
+                 {"labels", spec.labels},
+                 {"annotations", spec.annotations},
+                 {"sysctls", spec.sysctls}};
+  if (spec.resources) object["resources"] = ResourcesToJson(*spec.resources);
+  if (spec.overhead) object["overhead"] = ResourcesToJson(*spec.overhead);
+  return object;
+}
+
+void ReadPodSpec(JsonFields* fields, PodSpec* spec) {
+  fields->ReadObject("metadata", [spec](JsonFields* members) {
+    ReadMetadata(members, &spec->metadata);
+  });
+  fields->Read("hostname", &spec->hostname);
+  fields->Read("log_directory", &spec->log_directory);
+  fields->Read("runtime_handler", &spec->runtime_handler);
+  fields->Read("cgroup_parent", &spec->cgroup_parent);
+  fields->ReadObject(
+      "dns", [spec](JsonFields* members) { ReadDns(members, &spec->dns); });
+  fields->ReadEnum("pid_namespace", NamespaceMode::kPod, NamespaceMode::kTarget,
+                   &spec->pid_namespace);
+  fields->Read("labels", &spec->labels);
+  fields->Read("annotations", &spec->annotations);
+  fields->Read("sysctls", &spec->sysctls);
+  ReadOptionalResources(fields, "resources", &spec->resources);
+  ReadOptionalResources(fields, "overhead", &spec->overhead);
+}
+
+json ContainerSpecToJson(const ContainerSpec& spec) {
+  json mounts = json::array();
+  for (const MountSpec& mount : spec.mounts) {
+    mounts.push_back(MountToJson(mount));
+  }
+  return {{"name", spec.name},
+          {"attempt", spec.attempt},
+          {"image", spec.image},
+          {"user_image", spec.user_image},
+          {"command", spec.command},
+          {"args", spec.args},
+          {"working_dir", spec.working_dir},
+          {"env", spec.env},
+          {"mounts", std::move(mounts)},
+          {"labels", spec.labels},
+          {"annotations", spec.annotations},
+          {"log_path", spec.log_path},
+          {"stdin", spec.stdin},
+          {"stdin_once", spec.stdin_once},
+          {"tty", spec.tty},
+          {"stop_signal", spec.stop_signal},
+          {"resources", ResourcesToJson(spec.resources)},
+          {"security", SecurityToJson(spec.security)}};
+}
+
+void ReadContainerSpec(JsonFields* fields, ContainerSpec* spec) {
+  fields->Read("name", &spec->name);
+  fields->Read("attempt", &spec->attempt);
+  fields->Read("image", &spec->image);
+  fields->Read("user_image", &spec->user_image);
+  fields->Read("command", &spec->command);
+  fields->Read("args", &spec->args);
+  fields->Read("working_dir", &spec->working_dir);
+  fields->Read("env", &spec->env);
+  fields->ReadObjects("mounts", [spec](JsonFields* members) {
+    ReadMount(members, &spec->mounts.emplace_back());
+  });
+  fields->Read("labels", &spec->labels);
+  fields->Read("annotations", &spec->annotations);
+  fields->Read("log_path", &spec->log_path);
+  fields->Read("stdin", &spec->stdin);
+  fields->Read("stdin_once", &spec->stdin_once);
+  fields->Read("tty", &spec->tty);
+  fields->Read("stop_signal", &spec->stop_signal);
+  fields->ReadObject("resources", [spec](JsonFields* members) {
+    ReadResources(members, &spec->resources);
+  });
+  fields->ReadObject("security", [spec](JsonFields* members) {
+    ReadSecurity(members, &spec->security);
+  });
+}
+
+}  // namespace podvisor

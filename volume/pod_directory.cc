@@ -1,0 +1,135 @@
+#include "volume/pod_directory.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+
+namespace podvisor {
+namespace {
+
+// Room for the console's text; sockets and mount points need none. A full one
+// costs the guest its further console text and nothing else.
+constexpr char kMountOptions[] = "size=4m,nr_inodes=65536,mode=0700";
+
+std::string PodsPath(const std::string& run_dir) {
+  return absl::StrCat(run_dir, "/pods");
+}
+
+bool IsMountPoint(const std::string& path) {
+  struct statx info = {};
+  return statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+               STATX_TYPE, &info) == 0 &&
+         (info.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0 &&
+         (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+absl::Status RemovePath(const std::string& path) {
+  // One detaching unmount takes the mounts inside along. More than one may be
+  // stacked here if a daemon was killed between two calls.
+  while (IsMountPoint(path)) {
+    if (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
+      return ErrnoStatus(errno, absl::StrCat("unmount ", path));
+    }
+  }
+  return RemoveTree(path);
+}
+
+}  // namespace
+
+PodDirectory::PodDirectory(std::string path, bool owned)
+    : path_(std::move(path)), owned_(owned) {}
+
+PodDirectory::PodDirectory(PodDirectory&& other) noexcept
+    : path_(std::move(other.path_)),
+      owned_(std::exchange(other.owned_, false)) {}
+
+PodDirectory& PodDirectory::operator=(PodDirectory&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(owned_, other.owned_);
+  return *this;
+}
+
+PodDirectory::~PodDirectory() {
+  if (!owned_) return;
+  const absl::Status removed = Remove();
+  if (!removed.ok()) {
+    Log(LogLevel::kError, "a pod's directory stays behind",
+        {{"error", removed.message()}});
+  }
+}
+
+absl::StatusOr<PodDirectory> PodDirectory::Create(const std::string& run_dir,
+                                                  const PodId& id) {
+  if (!IsHexId(id.value())) return absl::InvalidArgumentError("not a pod's id");
+  RETURN_IF_ERROR(MakeDirectories(PodsPath(run_dir), 0700));
+  const std::string path = absl::StrCat(PodsPath(run_dir), "/", id.value());
+  RETURN_IF_ERROR(RemovePath(path));
+  if (mkdir(path.c_str(), 0700) != 0) return ErrnoStatus(errno, path);
+  PodDirectory directory(path, /*owned=*/true);
+  if (mount("podvisor", path.c_str(), "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC,
+            kMountOptions) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("mount a tmpfs on ", path));
+  }
+  // Unbindable, so that no pod that is given /run or / as a volume sees the
+  // directories of pods, and private, so that its mounts stay here.
+  if (mount(nullptr, path.c_str(), nullptr, MS_UNBINDABLE, nullptr) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("make unbindable ", path));
+  }
+  return directory;
+}
+
+absl::StatusOr<PodDirectory> PodDirectory::Open(const std::string& run_dir,
+                                                const PodId& id) {
+  if (!IsHexId(id.value())) return absl::InvalidArgumentError("not a pod's id");
+  std::string path = absl::StrCat(PodsPath(run_dir), "/", id.value());
+  if (!IsMountPoint(path)) {
+    return absl::NotFoundError(absl::StrCat(path, " is not there"));
+  }
+  return PodDirectory(std::move(path), /*owned=*/false);
+}
+
+absl::Status PodDirectory::Remove() {
+  owned_ = false;
+  return RemovePath(path_);
+}
+
+absl::Status RemovePodDirectory(const std::string& run_dir, const PodId& id) {
+  if (!IsHexId(id.value())) return absl::InvalidArgumentError("not a pod's id");
+  return RemovePath(absl::StrCat(PodsPath(run_dir), "/", id.value()));
+}
+
+absl::StatusOr<std::vector<PodId>> SweepPodDirectories(
+    const std::string& run_dir, const std::set<PodId>& live) {
+  const std::string pods = PodsPath(run_dir);
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(pods.c_str()),
+                                                    closedir);
+  if (entries == nullptr) {
+    if (errno == ENOENT) return std::vector<PodId>();
+    return ErrnoStatus(errno, pods);
+  }
+  std::vector<PodId> removed;
+  absl::Status first;
+  while (const dirent* entry = readdir(entries.get())) {
+    const PodId id(entry->d_name);
+    if (id.value() == "." || id.value() == ".." || live.count(id) > 0) continue;
+    const absl::Status status = RemovePath(absl::StrCat(pods, "/", id.value()));
+    first.Update(status);
+    if (status.ok() && IsHexId(id.value())) removed.push_back(id);
+  }
+  if (!first.ok()) return first;
+  return removed;
+}
+
+}  // namespace podvisor

@@ -1,0 +1,63 @@
+#ifndef PODVISOR_VOLUME_POD_DIRECTORY_H_
+#define PODVISOR_VOLUME_POD_DIRECTORY_H_
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+
+namespace podvisor {
+
+// run_dir/pods/<id>: a small tmpfs of its own that holds the sockets, the
+// console and the share of one pod. Because it is one mount, one detaching
+// unmount undoes it with every bind mount inside, in one system call.
+//
+// While the object owns the directory its destructor removes it; Release()
+// leaves it for good, which is what a pod that runs does.
+//
+// Thread-compatible.
+class PodDirectory {
+ public:
+  // Makes the directory. An existing one (of a daemon that was killed) is
+  // removed first.
+  static absl::StatusOr<PodDirectory> Create(const std::string& run_dir,
+                                             const PodId& id);
+  // Takes the directory of a pod that is already there; not owned.
+  // NotFound when it is not a mount of its own.
+  static absl::StatusOr<PodDirectory> Open(const std::string& run_dir,
+                                           const PodId& id);
+
+  PodDirectory(PodDirectory&& other) noexcept;
+  PodDirectory& operator=(PodDirectory&& other) noexcept;
+  ~PodDirectory();
+
+  const std::string& path() const { return path_; }
+
+  // From now on the directory stays when the object goes.
+  void Release() { owned_ = false; }
+
+  // Unmounts and removes. OK when nothing is there.
+  absl::Status Remove();
+
+ private:
+  PodDirectory(std::string path, bool owned);
+
+  std::string path_;
+  bool owned_ = false;
+};
+
+// Removes the directory of a pod. OK when there is none.
+absl::Status RemovePodDirectory(const std::string& run_dir, const PodId& id);
+
+// Removes every pod directory whose pod is not in `live`; also entries that
+// are no pod's at all. Returns the ids removed; goes on after an error and
+// returns the first.
+absl::StatusOr<std::vector<PodId>> SweepPodDirectories(
+    const std::string& run_dir, const std::set<PodId>& live);
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_VOLUME_POD_DIRECTORY_H_

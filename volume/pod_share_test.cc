@@ -1,0 +1,269 @@
+// The kernel's side of shares: needs root, and skips loudly without.
+
+#include "volume/pod_share.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "gtest/gtest.h"
+#include "volume/pod_directory.h"
+
+namespace podvisor {
+namespace {
+
+class PodShareTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "NOT TESTED: mounts need root";
+    ASSERT_TRUE(MakeDirectories(host_ + "/sub").ok());
+    ASSERT_TRUE(WriteFileAtomically(host_ + "/file", "content", 0644).ok());
+    auto directory = PodDirectory::Create(run_, id_);
+    ASSERT_TRUE(directory.ok()) << directory.status();
+    directory_.emplace(*std::move(directory));
+    auto share = PodShare::Open(directory_->path(), {{run_}});
+    ASSERT_TRUE(share.ok()) << share.status();
+    share_.emplace(*std::move(share));
+  }
+
+  void TearDown() override {
+    directory_.reset();
+    EXPECT_FALSE(absl::StrContains(*ReadFile("/proc/self/mountinfo"), base_));
+    EXPECT_TRUE(RemoveTree(base_).ok());
+  }
+
+  static ShareMount Mount(const std::string& name, const std::string& path) {
+    ShareMount mount;
+    mount.name = name;
+    mount.host_path = path;
+    return mount;
+  }
+  std::string In(const std::string& name) {
+    return share_->path() + "/" + name;
+  }
+
+  const std::string base_ = absl::StrCat(testing::TempDir(), "/pod_share");
+  const std::string run_ = base_ + "/run";
+  const std::string host_ = base_ + "/host";
+  const PodId id_{std::string(64, 'a')};
+  std::optional<PodDirectory> directory_;
+  std::optional<PodShare> share_;
+};
+
+TEST_F(PodShareTest, AFileAndADirectoryAppear) {
+  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+  ASSERT_TRUE(share_->AddMount(Mount("f", host_ + "/file")).ok());
+
+  EXPECT_EQ(*ReadFile(In("d/file")), "content");
+  EXPECT_EQ(*ReadFile(In("f")), "content");
+  EXPECT_EQ(*share_->List(), (std::vector<std::string>{"d", "f"}));
+}
+
+TEST_F(PodShareTest, BindsAreNosuidAndNodev) {
+  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+
+  struct statvfs info;
+  ASSERT_EQ(statvfs(In("d").c_str(), &info), 0);
+
+  EXPECT_TRUE(info.f_flag & ST_NOSUID);
+  EXPECT_TRUE(info.f_flag & ST_NODEV);
+  EXPECT_FALSE(info.f_flag & ST_RDONLY);
+}
+
+TEST_F(PodShareTest, ReadOnlyIsReadOnlyAllTheWayDown) {
+  ASSERT_EQ(mount("t", (host_ + "/sub").c_str(), "tmpfs", 0, "size=64k"), 0);
+  ShareMount mount = Mount("d", host_);
+  mount.read_only = true;
+  ASSERT_TRUE(share_->AddMount(mount).ok());
+
+  EXPECT_FALSE(WriteFileAtomically(In("d/x"), "").ok());
+  EXPECT_FALSE(WriteFileAtomically(In("d/sub/x"), "").ok());
+  EXPECT_TRUE(WriteFileAtomically(host_ + "/sub/x", "").ok());
+
+  ASSERT_EQ(umount2((host_ + "/sub").c_str(), MNT_DETACH), 0);
+}
+
+TEST_F(PodShareTest, NotRecursiveLeavesMountsBelowOut) {
+  ASSERT_EQ(mount("t", (host_ + "/sub").c_str(), "tmpfs", 0, "size=64k"), 0);
+  ASSERT_TRUE(WriteFileAtomically(host_ + "/sub/x", "").ok());
+  ShareMount mount = Mount("d", host_);
+  mount.recursive = false;
+  ASSERT_TRUE(share_->AddMount(mount).ok());
+
+  EXPECT_NE(access(In("d/sub/x").c_str(), F_OK), 0);
+
+  ASSERT_EQ(umount2((host_ + "/sub").c_str(), MNT_DETACH), 0);
+}
+
+TEST_F(PodShareTest, SlaveMountsFollowTheHostAndPrivateOnesDoNot) {
+  ASSERT_EQ(mount(host_.c_str(), host_.c_str(), nullptr, MS_BIND, nullptr), 0);
+  ASSERT_EQ(mount(nullptr, host_.c_str(), nullptr, MS_SHARED, nullptr), 0);
+  ShareMount slave = Mount("slave", host_);
+  slave.slave = true;
+  ASSERT_TRUE(share_->AddMount(slave).ok());
+  ASSERT_TRUE(share_->AddMount(Mount("private", host_)).ok());
+
+  ASSERT_EQ(mount("t", (host_ + "/sub").c_str(), "tmpfs", 0, "size=64k"), 0);
+  ASSERT_TRUE(WriteFileAtomically(host_ + "/sub/x", "").ok());
+
+  EXPECT_EQ(access(In("slave/sub/x").c_str(), F_OK), 0);
+  EXPECT_NE(access(In("private/sub/x").c_str(), F_OK), 0);
+
+  ASSERT_EQ(umount2((host_ + "/sub").c_str(), MNT_DETACH), 0);
+  ASSERT_EQ(umount2(host_.c_str(), MNT_DETACH), 0);
+}
+
+TEST_F(PodShareTest, NothingTheGuestDoesReachesTheMountPoints) {
+  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+
+  EXPECT_NE(mkdir(In("evil").c_str(), 0755), 0);
+  EXPECT_EQ(errno, EROFS);
+  EXPECT_NE(symlink("/etc", In("evil").c_str()), 0);
+}
+
+TEST_F(PodShareTest, SymbolicLinksAreFollowedOnTheHost) {
+  ASSERT_EQ(symlink((host_ + "/sub").c_str(), (host_ + "/link").c_str()), 0);
+  ASSERT_TRUE(WriteFileAtomically(host_ + "/sub/x", "through").ok());
+
+  ASSERT_TRUE(share_->AddMount(Mount("d", host_ + "/link")).ok());
+
+  EXPECT_EQ(*ReadFile(In("d/x")), "through");
+}
+
+TEST_F(PodShareTest, WhatCannotBeSharedIsRefused) {
+  ASSERT_EQ(mkfifo((host_ + "/fifo").c_str(), 0600), 0);
+  ASSERT_EQ(symlink(run_.c_str(), (host_ + "/ours").c_str()), 0);
+  const std::pair<const char*, std::string> invalid[] = {
+      {"relative", "etc"},
+      {"empty", ""},
+      {"device", "/dev/null"},
+      {"fifo", host_ + "/fifo"},
+      {"ours", run_},
+      {"inside", run_ + "/pods"},
+      {"directory", directory_->path()},
+      {"disguised", host_ + "/ours"},
+      {"dots", host_ + "/../run/pods"},
+  };
+  for (const auto& [name, path] : invalid) {
+    EXPECT_TRUE(absl::IsInvalidArgument(share_->AddMount(Mount(name, path))))
+        << path;
+  }
+  EXPECT_TRUE(
+      absl::IsNotFound(share_->AddMount(Mount("missing", host_ + "/missing"))));
+  EXPECT_EQ(*share_->List(), std::vector<std::string>());
+}
+
+TEST_F(PodShareTest, ADirectoryAboveOursHasOursLeftOut) {
+  ASSERT_TRUE(share_->AddMount(Mount("d", base_)).ok());
+
+  EXPECT_EQ(*ReadFile(In("d/host/file")), "content");
+  EXPECT_NE(access(In("d/run/pods/" + id_.value() + "/share").c_str(), F_OK),
+            0);
+}
+
+TEST_F(PodShareTest, NamesAreNamesOnly) {
+  for (const char* name : {"", ".", "..", "a/b", "A", "a b", "a\n"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(share_->AddMount(Mount(name, host_))));
+    EXPECT_TRUE(absl::IsInvalidArgument(share_->RemoveMount(name)));
+  }
+}
+
+TEST_F(PodShareTest, ANameIsTakenUntilItIsRemoved) {
+  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(share_->AddMount(Mount("d", host_))));
+
+  EXPECT_TRUE(share_->RemoveMount("d").ok());
+  EXPECT_TRUE(share_->RemoveMount("d").ok());
+
+  EXPECT_EQ(*share_->List(), std::vector<std::string>());
+  EXPECT_TRUE(share_->AddMount(Mount("d", host_ + "/file")).ok());
+  EXPECT_EQ(*ReadFile(host_ + "/file"), "content");
+}
+
+TEST_F(PodShareTest, ABusyMountCanBeRemoved) {
+  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+  const int held = open(In("d/file").c_str(), O_RDONLY);
+  ASSERT_GE(held, 0);
+
+  EXPECT_TRUE(share_->RemoveMount("d").ok());
+
+  close(held);
+}
+
+TEST_F(PodShareTest, ANewDaemonFindsTheShareAsItWas) {
+  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+
+  auto again = PodShare::Open(directory_->path(), {{run_}});
+
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(*again->List(), std::vector<std::string>{"d"});
+  EXPECT_TRUE(again->RemoveMount("d").ok());
+  EXPECT_EQ(*share_->List(), std::vector<std::string>());
+}
+
+TEST_F(PodShareTest, RemovingThePodsDirectoryUndoesEverything) {
+  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+  ASSERT_TRUE(share_->AddMount(Mount("f", host_ + "/file")).ok());
+
+  ASSERT_TRUE(directory_->Remove().ok());
+
+  EXPECT_FALSE(absl::StrContains(*ReadFile("/proc/self/mountinfo"), base_));
+  EXPECT_EQ(*ReadFile(host_ + "/file"), "content");
+}
+
+TEST_F(PodShareTest, VirtiofsdRunsUntilItsSocketIsClosed) {
+  if (access("/usr/lib/qemu/virtiofsd", X_OK) != 0) {
+    GTEST_SKIP() << "NOT TESTED: there is no virtiofsd";
+  }
+  auto daemon = share_->StartDaemon({});
+  ASSERT_TRUE(daemon.ok()) << daemon.status();
+  EXPECT_TRUE(IsAlive(daemon->process));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(
+      WaitProcess(daemon->process, absl::Now() + absl::Milliseconds(300))
+          .status()))
+      << ReadFile(directory_->path() + "/virtiofsd.log").value_or("");
+
+  daemon->socket.Reset();
+
+  const auto ended =
+      WaitProcess(daemon->process, absl::Now() + absl::Seconds(20));
+  EXPECT_TRUE(ended.ok()) << ended.status();
+}
+
+TEST_F(PodShareTest, SweepingRemovesAllButTheLiving) {
+  const PodId other(std::string(64, 'b'));
+  auto left = PodDirectory::Create(run_, other);
+  ASSERT_TRUE(left.ok());
+  left->Release();
+  ASSERT_TRUE(MakeDirectories(run_ + "/pods/rubbish/x").ok());
+
+  const auto removed = SweepPodDirectories(run_, {id_});
+
+  ASSERT_TRUE(removed.ok()) << removed.status();
+  EXPECT_EQ(*removed, std::vector<PodId>{other});
+  EXPECT_TRUE(PodDirectory::Open(run_, id_).ok());
+  EXPECT_TRUE(absl::IsNotFound(PodDirectory::Open(run_, other).status()));
+  EXPECT_NE(access((run_ + "/pods/rubbish").c_str(), F_OK), 0);
+}
+
+TEST_F(PodShareTest, CreatingAPodsDirectoryReplacesALeftover) {
+  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+  directory_->Release();
+
+  auto fresh = PodDirectory::Create(run_, id_);
+
+  ASSERT_TRUE(fresh.ok()) << fresh.status();
+  EXPECT_NE(access((fresh->path() + "/share").c_str(), F_OK), 0);
+  EXPECT_EQ(*ReadFile(host_ + "/file"), "content");
+}
+
+}  // namespace
+}  // namespace podvisor

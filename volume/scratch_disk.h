@@ -1,0 +1,57 @@
+#ifndef PODVISOR_VOLUME_SCRATCH_DISK_H_
+#define PODVISOR_VOLUME_SCRATCH_DISK_H_
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/ids.h"
+#include "base/unique_fd.h"
+
+namespace podvisor {
+
+// The writable disks of pods: root_dir/pods/<id>/scratch.img, a sparse file
+// with an empty ext4 file system. mkfs runs once, for a template; a pod's disk
+// is a copy of the template's few data blocks.
+//
+// Thread-safe.
+class ScratchDisks {
+ public:
+  // `size_bytes` is what the guest sees; the host gives blocks as they are
+  // written.
+  ScratchDisks(std::string root_dir, int64_t size_bytes);
+
+  // Makes the pod's disk and opens it for reading and writing. The file is
+  // readable by root only; QEMU gets the descriptor. An existing disk is
+  // replaced: only a new pod calls this.
+  absl::StatusOr<UniqueFd> Create(const PodId& id, absl::Time deadline);
+
+  // Bytes the host has given to the pod's disk. NotFound.
+  absl::StatusOr<int64_t> UsedBytes(const PodId& id) const;
+
+  // OK when there is none.
+  absl::Status Remove(const PodId& id);
+
+  // Removes what belongs to no live pod; returns the ids removed.
+  absl::StatusOr<std::vector<PodId>> Sweep(const std::set<PodId>& live);
+
+ private:
+  std::string PodPath(const PodId& id) const;
+  std::string TemplatePath() const;
+  absl::Status EnsureTemplate(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const std::string root_dir_;
+  const int64_t size_bytes_;
+  absl::Mutex mutex_;  // of the template
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_VOLUME_SCRATCH_DISK_H_
