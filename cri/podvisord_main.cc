@@ -21,6 +21,7 @@
 #include "cri/image_service.h"
 #include "cri/runtime_service.h"
 #include "cri/version.h"
+#include "grpc/grpc.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
 #include "image/local_image_store.h"
@@ -114,6 +115,9 @@ absl::StatusOr<AcceleratorChoice> ChooseAccelerator(const Config& config,
 }
 
 absl::Status Serve(const Config& config) {
+  // Never balanced: gRPC's own shutdown, after the last of its objects, may
+  // wait for ten seconds, and the process ends anyway.
+  grpc_init();
   const sigset_t end_signals = BlockEndSignals();
   SystemClock clock;
   RETURN_IF_ERROR(MakeDirectories(config.server.run_dir, 0711));

@@ -198,8 +198,8 @@ TEST_F(ContainerE2eTest, StatsGrowAndCountTheWritableLayer) {
 
 TEST_F(ContainerE2eTest,
        AContainerThatFillsItsMemoryIsOomKilledAndTheGuestLives) {
-  cri::ContainerConfig config = node_->ContainerConfig(
-      "oom", "dd if=/dev/zero of=/dev/null bs=64M; echo survived");
+  cri::ContainerConfig config =
+      node_->ContainerConfig("oom", "exec dd if=/dev/zero of=/dev/null bs=64M");
   *config.mutable_linux()->mutable_resources() = Resources(0, 16);
   const std::string id = Create(config);
   node_->StartContainer(id);
@@ -208,6 +208,7 @@ TEST_F(ContainerE2eTest,
       node_->AwaitState(id, cri::CONTAINER_EXITED);
 
   EXPECT_EQ(status.reason(), "OOMKilled") << status.DebugString();
+  EXPECT_EQ(status.exit_code(), 137);
   EXPECT_TRUE(Remove(id).ok());
 }
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
+#include "grpc/grpc.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "gtest/gtest.h"
@@ -88,6 +89,7 @@ cri::LinuxContainerResources Resources(int64_t milli_cpu, int64_t memory_mib) {
 }
 
 TestNode::TestNode(const std::vector<std::string>& config_edits) {
+  grpc_init();  // never balanced: a shutdown of gRPC may take ten seconds
   // Not TEST_TMPDIR: unix sockets have at most 107 bytes for their path.
   std::string pattern = "/tmp/podvisor-e2e.XXXXXX";
   directory_ = mkdtemp(pattern.data());

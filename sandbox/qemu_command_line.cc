@@ -20,7 +20,7 @@ constexpr char kKernelParameters[] =
     "swiotlb=noforce "
     "tsc=reliable noreplace-smp rcupdate.rcu_expedited=1 cryptomgr.notests "
     "i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd i8042.noprobe "
-    "random.trust_cpu=on audit=0 mitigations=off "
+    "random.trust_cpu=on audit=0 "
     // New memory comes online by itself, in the zone it can leave again.
     "memhp_default_state=online_movable "
     "console=ttyS0 8250.nr_uarts=1";
@@ -123,6 +123,10 @@ std::string QemuProcessName(const PodId& id) {
 
 std::string KernelCommandLine(const VmSpec& spec) {
   std::string line = kKernelParameters;
+  // TCG does not speculate: there is nothing to mitigate. With KVM there is.
+  if (spec.accelerator == Accelerator::kTcg) {
+    absl::StrAppend(&line, " mitigations=off");
+  }
   if (!spec.kernel_params.empty()) {
     absl::StrAppend(&line, " ", spec.kernel_params);
   }

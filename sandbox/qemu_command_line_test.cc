@@ -74,6 +74,13 @@ TEST(QemuCommandLineTest, KvmUsesTheHostsCpu) {
   EXPECT_TRUE(absl::StrContains(Joined(spec), "\n-accel\nkvm\n-cpu\nhost\n"));
 }
 
+TEST(QemuCommandLineTest, OnlyTcgGoesWithoutMitigations) {
+  VmSpec spec = Spec();
+  EXPECT_TRUE(absl::StrContains(Joined(spec), "mitigations=off"));
+  spec.accelerator = Accelerator::kKvm;
+  EXPECT_FALSE(absl::StrContains(Joined(spec), "mitigations=off"));
+}
+
 TEST(QemuCommandLineTest, AVmOfFixedSizeHasNoRoomForMemory) {
   VmSpec spec = Spec();
   spec.max_memory_bytes = spec.boot_memory_bytes;

@@ -64,7 +64,8 @@ class Vm {
 
   // Plugs a disk. OK: QEMU has it; the agent finds it by its serial. OK also
   // when a disk with this serial is already there. After an error it is not
-  // there. ResourceExhausted: no slot is free.
+  // there, except that after DeadlineExceeded and Unavailable it may be: then
+  // attach it again, or detach it. ResourceExhausted: no slot is free.
   virtual absl::Status AttachDisk(const DiskAttachment& disk,
                                   absl::Time deadline) = 0;
   // Returns once the guest has let go and QEMU has closed the file. OK when

@@ -38,7 +38,8 @@ std::string ImageFile(const char* name) {
 class AgentVmTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    std::string directory = absl::StrCat(testing::TempDir(), "/vm.XXXXXX");
+    // Not Bazel's directory: a socket's path has 107 bytes at most.
+    std::string directory = "/tmp/podvisor-agent-test.XXXXXX";
     ASSERT_NE(mkdtemp(directory.data()), nullptr);
     directory_ = new std::string(directory);
     auto vm = TestVm::Start({.vmlinux = ImageFile("vmlinux"),

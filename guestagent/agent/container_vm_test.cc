@@ -546,10 +546,11 @@ TEST_F(ContainerVmTest, LimitsAreSetAndChanged) {
 
 TEST_F(ContainerVmTest, OutOfMemoryIsTold) {
   for (int round = 0; round < 5; ++round) {
-    ContainerSpec spec = Shell("tail /dev/zero");
+    ContainerSpec spec = Shell("cat /proc/self/oom_score_adj /sys/fs/cgroup/memory.max >&2; dd if=/dev/zero of=/dev/null bs=64M count=1; cat /sys/fs/cgroup/memory.events /proc/self/status >&2; false");
     spec.mutable_resources()->set_memory_limit_bytes(16 << 20);
-    const ContainerExit exit = AwaitExit(Run(spec));
-    EXPECT_EQ(exit.exit_code(), 137);
+    const std::string id = Run(spec);
+    const ContainerExit exit = AwaitExit(id);
+    EXPECT_EQ(exit.exit_code(), 137) << ReadOutput(id).err;
     EXPECT_TRUE(exit.oom_killed());
   }
 }

@@ -51,6 +51,21 @@ absl::Status ErrorFromLog(const std::string& log_file, absl::string_view verb) {
   return absl::InternalError(message);
 }
 
+// Children inherit the agent's protection from the OOM killer (-1000), and crun
+// 1.8 takes a score of 0 in its configuration for "as it is": a container would
+// then fill its memory and hang instead of being killed. crun has its libraries
+// to load before it forks, so this comes first.
+void MakeKillable(pid_t pid) {
+  const std::string path = absl::StrCat("/proc/", pid, "/oom_score_adj");
+  const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  const absl::Status written =
+      fd.valid() ? WriteAll(fd.get(), "0") : ErrnoStatus(errno, path);
+  if (!written.ok()) {
+    Log(LogLevel::kError, "crun keeps the agent's OOM score",
+        {{"error", written.message()}});
+  }
+}
+
 // Runs `crun [global options] arguments...` to its end.
 absl::Status RunCrun(const std::string& state_dir, const std::string& log_file,
                      const std::vector<std::string>& arguments,
@@ -64,6 +79,7 @@ absl::Status RunCrun(const std::string& state_dir, const std::string& log_file,
   options.stdout_fd = streams.stdout_fd;
   options.stderr_fd = streams.stderr_fd;
   ASSIGN_OR_RETURN(const ProcessIdentity crun, Spawn(options));
+  MakeKillable(crun.pid);
   const absl::StatusOr<int> status = WaitProcess(crun, deadline);
   if (!status.ok()) {
     const absl::Status killed = KillGroup(crun, deadline + absl::Seconds(10));

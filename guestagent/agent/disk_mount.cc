@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "base/file.h"
 #include "base/ids.h"
 #include "base/status_macros.h"
+#include "base/unique_fd.h"
 #include "guestagent/agent/poll_until.h"
 
 namespace podvisor {

@@ -78,7 +78,7 @@ absl::StatusOr<std::unique_ptr<ExecProcess>> ExecProcess::Start(
                 streams, absl::Now() + kStartTimeout));
   process->pidfd_.Reset(
       static_cast<int>(syscall(SYS_pidfd_open, process->pid_, 0)));
-  process->leads_group_ = getpgid(process->pid_) == process->pid_;
+  process->group_ = getpgid(process->pid_);
   const std::shared_ptr<Exit> exit = process->exit_;
   RETURN_IF_ERROR(reaper->Adopt(process->pid_, [exit](int status) {
     exit->code =
@@ -141,9 +141,12 @@ void ExecProcess::Resize(uint32_t width, uint32_t height) {
 }
 
 void ExecProcess::Kill() {
-  // Once it is reaped its number may be another process's.
+  // The numbers of a process that is reaped, and of its group, may be
+  // another's.
   if (exit_code()) return;
-  if (leads_group_) kill(-pid_, SIGKILL);
+  if (group_ > 1 && group_ != getpgrp() && getpgid(pid_) == group_) {
+    kill(-group_, SIGKILL);
+  }
   if (pidfd_.valid()) {
     syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
   }

@@ -59,7 +59,8 @@ class ExecProcess {
   void CloseStdin();
   void Resize(uint32_t width, uint32_t height);
 
-  // SIGKILL for the process and for its process group, if it leads one.
+  // SIGKILL for the process and the rest of its process group. Nothing once
+  // it has exited: what it left behind is the container's.
   void Kill();
 
   // Wakes WriteStdin() for good.
@@ -75,7 +76,7 @@ class ExecProcess {
   ExecProcess() = default;
 
   pid_t pid_ = 0;
-  bool leads_group_ = false;
+  pid_t group_ = 0;  // made by crun's session, or by the process itself
   bool tty_ = false;
   UniqueFd pidfd_;
   UniqueFd stdout_;
