@@ -24,7 +24,7 @@ constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
 // One attempt to give something back holds the pod's operation lock, and a new
 // container must not wait long for its turn. The guest goes on by itself with
 // what it was once asked for: a later attempt finds out how far it came.
-constexpr absl::Duration kSettleSlice = absl::Milliseconds(500);
+constexpr absl::Duration kSettleSlice = absl::Milliseconds(1500);
 constexpr absl::Duration kLeastBackoff = absl::Milliseconds(200);
 constexpr absl::Duration kMostBackoff = absl::Seconds(30);
 constexpr absl::Duration kSampleTimeout = absl::Seconds(2);
@@ -298,6 +298,7 @@ void Pod::Settle(uint64_t generation) {
   if (settled.ok()) {
     settled = (*vm)->sizer().Settle(*target,
                                     services_.vm.clock->Now() + kSettleSlice);
+    PublishMetrics();
   }
   if (settled.ok()) {
     settle_backoff_ = absl::ZeroDuration();

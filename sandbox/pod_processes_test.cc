@@ -20,7 +20,7 @@ std::string Cmdline(const std::vector<std::string>& arguments) {
 
 TEST(PodProcessesTest, QemuAndVirtiofsdAreRecognized) {
   const PodId id(kId);
-  const std::string name = std::string("podvisor-") + kId;
+  const std::string name = std::string("podvisor-") + kId + ",debug-threads=on";
   const std::string source =
       std::string("source=/run/podvisor/pods/") + kId + "/share";
 
@@ -34,7 +34,7 @@ TEST(PodProcessesTest, QemuAndVirtiofsdAreRecognized) {
 
 TEST(PodProcessesTest, WhoMerelyNamesThePodIsNot) {
   const PodId id(kId);
-  const std::string name = std::string("podvisor-") + kId;
+  const std::string name = std::string("podvisor-") + kId + ",debug-threads=on";
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{
            {},
@@ -53,9 +53,9 @@ TEST(PodProcessesTest, KillsOnlyThePodsOwn) {
   SpawnOptions spawn;
   // A process with such a command line; the arguments after $0 are not read.
   spawn.argv = {"/bin/sh", "-c",    "kill -STOP $$; :",
-                "x",       "-name", "podvisor-" + mine.value()};
+                "x",       "-name", "podvisor-" + mine.value() + ",debug-threads=on"};
   const auto victim = Spawn(spawn);
-  spawn.argv.back() = "podvisor-" + other.value();
+  spawn.argv.back() = "podvisor-" + other.value() + ",debug-threads=on";
   const auto bystander = Spawn(spawn);
   ASSERT_TRUE(victim.ok() && bystander.ok());
   const absl::Time deadline = absl::Now() + absl::Seconds(20);

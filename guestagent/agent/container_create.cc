@@ -43,9 +43,9 @@ struct ContainerPipes {
   Pipe in, out, err;
   std::optional<ConsoleSocket> console;
 
-  CrunStreams ForCrun() const {
+  CrunStreams ForCrun(int oom_score_adj) const {
     return {in.read.get(), out.write.get(), err.write.get(),
-            console ? console->path() : std::string()};
+            console ? console->path() : std::string(), oom_score_adj};
   }
 };
 
@@ -233,7 +233,8 @@ absl::Status ContainerRuntime::State::Create(
   const ChildReaper::AdoptionWindow window(reaper);
   ASSIGN_OR_RETURN(const pid_t pid,
                    crun.Create(entry->id(), files->bundle_dir(),
-                               pipes.ForCrun(), absl::Now() + kCrunTimeout));
+                               pipes.ForCrun(spec.oom_score_adj()),
+                               absl::Now() + kCrunTimeout));
   UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd.valid()) {
     return absl::InternalError("the container's first process died at once");
@@ -241,7 +242,14 @@ absl::Status ContainerRuntime::State::Create(
   UniqueFd stdin_writer;
   ASSIGN_OR_RETURN(std::shared_ptr<ContainerOutput> output,
                    OpenOutput(&pump, &pipes, &stdin_writer));
-  entry->MarkCreated(pid, std::move(pidfd), *files, output);
+  entry->MarkCreated({.state = agent::v1::ContainerState::CREATED,
+                      .pid = pid,
+                      .oom_score_adj = spec.oom_score_adj(),
+                      .bundle_dir = files->bundle_dir(),
+                      .writable_layer = files->writable_layer(),
+                      .output = output,
+                      .exit = {}},
+                     std::move(pidfd));
   const absl::Status adopted = reaper->Adopt(pid, OnExit(entry, exits));
   if (!adopted.ok()) {
     output->Abandon();

@@ -22,15 +22,10 @@ ContainerEntry::View ContainerEntry::Look() const {
   return view_;
 }
 
-void ContainerEntry::MarkCreated(pid_t pid, UniqueFd pidfd,
-                                 const ContainerFiles& files,
-                                 std::shared_ptr<ContainerOutput> output) {
+void ContainerEntry::MarkCreated(View view, UniqueFd pidfd) {
   absl::MutexLock lock(&mutex_);
+  view_ = std::move(view);
   view_.state = State::CREATED;
-  view_.pid = pid;
-  view_.bundle_dir = files.bundle_dir();
-  view_.writable_layer = files.writable_layer();
-  view_.output = std::move(output);
   pidfd_ = std::move(pidfd);
 }
 

@@ -49,6 +49,7 @@ class ContainerEntry {
   struct View {
     State::State state = State::STATE_UNSPECIFIED;
     pid_t pid = 0;
+    int oom_score_adj = 0;
     std::string bundle_dir;
     std::string writable_layer;
     std::shared_ptr<ContainerOutput> output;
@@ -56,9 +57,9 @@ class ContainerEntry {
   };
   View Look() const;
 
-  // The first process exists; `pidfd` names it for good.
-  void MarkCreated(pid_t pid, UniqueFd pidfd, const ContainerFiles& files,
-                   std::shared_ptr<ContainerOutput> output);
+  // The first process exists; `pidfd` names it for good. The state and exit of
+  // `view` are not looked at.
+  void MarkCreated(View view, UniqueFd pidfd);
   // Nothing when the process has exited meanwhile.
   void MarkRunning();
   void MarkExited(const agent::v1::ContainerExit& exit);

@@ -110,7 +110,8 @@ absl::Status ContainerRuntime::Exec(grpc::ServerContext* context,
       .work_prefix =
           absl::StrCat(view.bundle_dir, "/e", RandomHexId().substr(0, 8)),
       .tty = start.tty(),
-      .with_stdin = start.stdin()};
+      .with_stdin = start.stdin(),
+      .oom_score_adj = view.oom_score_adj};
   absl::Duration drain = absl::Nanoseconds(start.drain_timeout_nanos());
   if (drain <= absl::ZeroDuration()) drain = kDefaultDrain;
   return RunExecSession(request, std::min(drain, kMaxDrain), state_->crun,

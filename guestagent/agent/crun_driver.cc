@@ -22,6 +22,12 @@ namespace podvisor {
 namespace {
 
 constexpr char kProgram[] = "/usr/bin/crun";
+// crun starts itself a second time from a read-only mount, so that no container
+// can overwrite it through /proc/self/exe (CVE-2019-5736), unless it finds this
+// variable and is on one already. The guest's root is read-only, so the second
+// start, a third of the whole, is for nothing. On a writable root crun goes its
+// own way in spite of this.
+constexpr char kOnReadOnlyMount[] = "_LIBCONTAINER_CLONED_BINARY=1";
 constexpr size_t kMaxLogBytes = 64 << 10;
 
 // A file name that is free again when this goes.
@@ -66,6 +72,17 @@ void MakeKillable(pid_t pid) {
   }
 }
 
+// A process that is gone needs none.
+void SetOomScore(pid_t pid, int score) {
+  const UniqueFd fd(open(absl::StrCat("/proc/", pid, "/oom_score_adj").c_str(),
+                         O_WRONLY | O_CLOEXEC));
+  if (!fd.valid()) return;
+  const absl::Status written = WriteAll(fd.get(), absl::StrCat(score));
+  if (!written.ok()) {
+    Log(LogLevel::kError, "oom_score_adj", {{"error", written.message()}});
+  }
+}
+
 // Runs `crun [global options] arguments...` to its end.
 absl::Status RunCrun(const std::string& state_dir, const std::string& log_file,
                      const std::vector<std::string>& arguments,
@@ -75,10 +92,13 @@ absl::Status RunCrun(const std::string& state_dir, const std::string& log_file,
       kProgram, "--root", state_dir,          "--cgroup-manager=cgroupfs",
       "--log",  log_file, "--log-format=json"};
   options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
+  options.env.push_back(kOnReadOnlyMount);
   options.stdin_fd = streams.stdin_fd;
   options.stdout_fd = streams.stdout_fd;
   options.stderr_fd = streams.stderr_fd;
   ASSIGN_OR_RETURN(const ProcessIdentity crun, Spawn(options));
+  // What it forks inherits this, long before it does.
+  SetOomScore(crun.pid, streams.oom_score_adj);
   MakeKillable(crun.pid);
   const absl::StatusOr<int> status = WaitProcess(crun, deadline);
   if (!status.ok()) {
@@ -129,7 +149,9 @@ absl::StatusOr<pid_t> CrunDriver::Create(const std::string& id,
   arguments.push_back(id);
   RETURN_IF_ERROR(
       RunCrun(state_dir_, log.path(), arguments, streams, deadline));
-  return ReadPid(pid.path());
+  ASSIGN_OR_RETURN(const pid_t process_id, ReadPid(pid.path()));
+  SetOomScore(process_id, streams.oom_score_adj);
+  return process_id;
 }
 
 absl::Status CrunDriver::Start(const std::string& id,
@@ -166,7 +188,9 @@ absl::StatusOr<pid_t> CrunDriver::Exec(const std::string& id,
   arguments.push_back(id);
   RETURN_IF_ERROR(
       RunCrun(state_dir_, log.path(), arguments, streams, deadline));
-  return ReadPid(pid.path());
+  ASSIGN_OR_RETURN(const pid_t process_id, ReadPid(pid.path()));
+  SetOomScore(process_id, streams.oom_score_adj);
+  return process_id;
 }
 
 absl::Status CrunDriver::Forget(const std::string& id) const {

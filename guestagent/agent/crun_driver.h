@@ -19,6 +19,10 @@ struct CrunStreams {
   int stdout_fd = -1;
   int stderr_fd = -1;
   std::string console_socket;  // empty: no terminal
+  // Of the process. crun sets it for no exec (1.8.1), and what it starts would
+  // inherit the agent's -1000: the kernel could not end a container that eats
+  // all memory.
+  int oom_score_adj = 0;
 };
 
 // Runs the packaged crun (1.8.1). Only what needs crun is here: signals,

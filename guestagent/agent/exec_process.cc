@@ -68,8 +68,11 @@ absl::StatusOr<std::unique_ptr<ExecProcess>> ExecProcess::Start(
     if (request.with_stdin) {
       RETURN_IF_ERROR(MakePipe(false, &process->stdin_, &in));
     }
-    streams = {in.get(), out.get(), err.get(), ""};
+    streams.stdin_fd = in.get();
+    streams.stdout_fd = out.get();
+    streams.stderr_fd = err.get();
   }
+  streams.oom_score_adj = request.oom_score_adj;
 
   const ChildReaper::AdoptionWindow window(reaper);
   ASSIGN_OR_RETURN(

@@ -28,6 +28,7 @@ struct ExecRequest {
   std::string work_prefix;  // of temporary files; nobody else uses it
   bool tty = false;
   bool with_stdin = false;
+  int oom_score_adj = 0;
 };
 
 // One process that was started in a running container, with our ends of its

@@ -18,5 +18,5 @@ go_module = repository_rule(
         "go_sum": attr.label(mandatory = True, allow_single_file = True),
         "module": attr.string(mandatory = True),
     },
-    environ = ["GOPROXY", "GOMODCACHE", "GOFLAGS", "GOPATH", "HOME", "PATH"],
+    environ = ["GOPROXY", "GOMODCACHE", "GOFLAGS", "GOPATH", "HOME"],
 )
