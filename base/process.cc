@@ -13,9 +13,11 @@
 #include <cerrno>
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "base/errno_status.h"
 #include "base/file.h"
@@ -68,6 +70,22 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   }
   pointers.push_back(nullptr);
   return pointers;
+}
+
+// Where a program is in the PATH that the child will have. posix_spawnp() looks
+// in ours, which is whatever the daemon was started with.
+std::string FindProgram(const SpawnOptions& options) {
+  const std::string& name = options.argv[0];
+  if (absl::StrContains(name, '/')) return name;
+  for (const std::string& variable : options.env) {
+    absl::string_view path = variable;
+    if (!absl::ConsumePrefix(&path, "PATH=")) continue;
+    for (const absl::string_view directory : absl::StrSplit(path, ':')) {
+      std::string candidate = absl::StrCat(directory, "/", name);
+      if (access(candidate.c_str(), X_OK) == 0) return candidate;
+    }
+  }
+  return name;
 }
 
 struct FileActions {
@@ -202,8 +220,8 @@ absl::StatusOr<ProcessIdentity> Spawn(const SpawnOptions& options) {
   posix_spawnattr_setflags(&spawn.attributes, flags);
 
   pid_t pid = 0;
-  const int error = posix_spawnp(
-      &pid, options.argv[0].c_str(), &files.actions, &spawn.attributes,
+  const int error = posix_spawn(
+      &pid, FindProgram(options).c_str(), &files.actions, &spawn.attributes,
       Pointers(options.argv).data(), Pointers(options.env).data());
   if (error != 0) return ErrnoStatus(error, options.argv[0]);
   // It is our child and not yet reaped, so even a process that has already

@@ -99,6 +99,16 @@ TEST(RunCommandTest, AMissingProgramIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(RunCommand(options).status()));
 }
 
+TEST(RunCommandTest, ProgramsAreFoundInTheChildsPathAndNotInOurs) {
+  setenv("PATH", "/nonexistent", 1);
+
+  EXPECT_TRUE(RunCommand(Shell("true")).ok());
+
+  CommandOptions elsewhere = Shell("true");
+  elsewhere.env = {"PATH=/nonexistent"};
+  EXPECT_TRUE(absl::IsNotFound(RunCommand(elsewhere).status()));
+}
+
 TEST(RunCommandTest, InheritsNothingOfTheEnvironment) {
   setenv("PODVISOR_TEST_SECRET", "1", 1);
 

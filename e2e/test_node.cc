@@ -5,8 +5,6 @@
 #include <signal.h>
 #include <sys/stat.h>
 
-#include <functional>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -39,16 +37,6 @@ void RunOrDie(const std::vector<std::string>& argv) {
   }
 }
 
-// True once `done` is, looking every 50 ms until the time is over.
-bool AwaitTrue(absl::Duration timeout, const std::function<bool()>& done) {
-  const absl::Time deadline = absl::Now() + timeout;
-  while (!done()) {
-    if (absl::Now() > deadline) return false;
-    absl::SleepFor(absl::Milliseconds(50));
-  }
-  return true;
-}
-
 void AppendMatchingProcesses(const std::string& text, std::string& into) {
   std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
   while (const dirent* entry = readdir(proc.get())) {
@@ -77,6 +65,15 @@ void AppendEntries(const std::string& directory, std::string& into) {
 }
 
 }  // namespace
+
+bool AwaitTrue(absl::Duration timeout, const std::function<bool()>& done) {
+  const absl::Time deadline = absl::Now() + timeout;
+  while (!done()) {
+    if (absl::Now() > deadline) return false;
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  return true;
+}
 
 cri::LinuxContainerResources Resources(int64_t milli_cpu, int64_t memory_mib) {
   cri::LinuxContainerResources resources;

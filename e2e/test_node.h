@@ -1,6 +1,7 @@
 #ifndef PODVISOR_E2E_TEST_NODE_H_
 #define PODVISOR_E2E_TEST_NODE_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -78,6 +79,9 @@ class TestNode {
   std::unique_ptr<cri::RuntimeService::Stub> runtime_;
   std::unique_ptr<cri::ImageService::Stub> images_;
 };
+
+// True once `done` is, looking every 50 ms until the time is over.
+bool AwaitTrue(absl::Duration timeout, const std::function<bool()>& done);
 
 inline constexpr char kImage[] = "busybox:1.36";
 inline constexpr int64_t kMiB = 1 << 20;

@@ -196,7 +196,14 @@ class VmResizerVmTest : public testing::Test {
               << ")" << std::endl;
     EXPECT_EQ(outcome->shortfall_bytes, 0);
     EXPECT_EQ(outcome->shortfall_vcpus, 0);
-    const auto guest = vm_->agent().Observe(In(10));
+    auto guest = vm_->agent().Observe(In(10));
+    EXPECT_TRUE(guest.ok()) << guest.status();
+    if (!guest.ok()) return {};
+    // While virtio-mem takes a whole block offline, after the device has all of
+    // it back, the kernel counts its pages once more for a moment.
+    guest = vm_->agent().AwaitMemoryAtMost(
+        guest->memory_total_at_boot_bytes + target.memory_bytes - kBoot,
+        In(20));
     EXPECT_TRUE(guest.ok()) << guest.status();
     if (!guest.ok()) return {};
     EXPECT_EQ(guest->cpus_online, target.vcpus);
