@@ -12,6 +12,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -108,7 +109,8 @@ struct ExecResult {
 class ContainerVmTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    std::string directory = absl::StrCat(testing::TempDir(), "/cvm.XXXXXX");
+    // Not TempDir(): a socket's path has at most 107 bytes.
+    std::string directory = "/tmp/cvm.XXXXXX";
     ASSERT_NE(mkdtemp(directory.data()), nullptr);
     directory_ = new std::string(directory);
     const absl::Status made =
@@ -461,7 +463,7 @@ TEST_F(ContainerVmTest, NothingOfTheAgentsEnvironmentArrives) {
     EXPECT_THAT(*text, Not(HasSubstr("LIBCONTAINER")));
     EXPECT_THAT(*text, Not(HasSubstr("LISTEN")));
     EXPECT_THAT(*text, HasSubstr("PATH=/usr/local/sbin:"));
-    EXPECT_THAT(*text, HasSubstr("HOME=/\n"));
+    EXPECT_THAT(*text, HasSubstr("HOME=/root\n"));
   }
 }
 
@@ -587,6 +589,64 @@ TEST_F(ContainerVmTest, ContainerWithATerminal) {
   spec.set_tty(true);
   const std::string id = Run(spec);
   EXPECT_EQ(ReadOutput(id).out, "/dev/pts/0\r\nxterm\r\nerror\r\n");
+}
+
+TEST_F(ContainerVmTest, RestrictionsHold) {
+  ContainerSpec spec = Shell(
+      "touch /x 2>&1; touch /cache/x; ls /sys/firmware | wc -l; "
+      "stty 2>&1; "
+      "grep -E 'NoNewPrivs|Seccomp:' /proc/self/status; ulimit -n; "
+      "echo 1 2>&1 >/proc/sys/kernel/hostname; hostname other 2>&1; "
+      "mount -t tmpfs x /tmp 2>&1; stat -c %s /cache/x");
+  spec.mutable_root()->set_read_only(true);
+  spec.set_no_new_privileges(true);
+  spec.add_masked_paths("/sys/firmware");
+  spec.add_readonly_paths("/proc/sys");
+  agent::v1::Mount* mount = spec.add_mounts();
+  mount->set_kind(agent::v1::Mount::TMPFS);
+  mount->set_destination("/cache");
+  mount->set_size_bytes(1 << 20);
+  agent::v1::Rlimit* rlimit = spec.add_rlimits();
+  rlimit->set_type("RLIMIT_NOFILE");
+  rlimit->set_soft(99);
+  rlimit->set_hard(100);
+  spec.set_seccomp_profile(
+      R"({"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],
+          "syscalls":[{"names":["sethostname"],"action":"SCMP_ACT_ERRNO",
+                       "errnoRet":28}]})");
+  const std::string text = OutputOf(spec);
+  EXPECT_THAT(text, HasSubstr("touch: /x: Read-only file system\n0\n"));
+  EXPECT_THAT(text, HasSubstr("NoNewPrivs:\t1\nSeccomp:\t2\n99\n"));
+  EXPECT_THAT(text, HasSubstr("can't create /proc/sys/kernel/hostname"));
+  // The error that only the profile gives.
+  EXPECT_THAT(text, HasSubstr("No space left on device"));
+  EXPECT_THAT(text, HasSubstr("mount: permission denied"));
+  EXPECT_TRUE(absl::EndsWith(text, "\n0\n")) << text;
+}
+
+TEST_F(ContainerVmTest, ContainersComeAndGoSideBySide) {
+  std::vector<std::string> ids;
+  for (int i = 0; i < 12; ++i) ids.push_back(RandomHexId());
+  created_.insert(ids.begin(), ids.end());
+  std::vector<std::thread> threads;
+  for (int worker = 0; worker < 4; ++worker) {
+    threads.emplace_back([worker, &ids] {
+      for (size_t i = worker; i < ids.size(); i += 4) {
+        agent::v1::CreateContainerRequest request;
+        request.set_container_id(ids[i]);
+        *request.mutable_spec() = Shell(absl::StrCat("echo ", i, "; exit ", i));
+        agent::v1::CreateContainerResponse response;
+        const grpc::Status status =
+            Call(&Agent::Stub::CreateContainer, request, &response);
+        EXPECT_TRUE(status.ok()) << status.error_message();
+        EXPECT_TRUE(Start(ids[i]).ok());
+        EXPECT_EQ(AwaitExit(ids[i]).exit_code(), static_cast<int>(i));
+        EXPECT_EQ(ReadOutput(ids[i]).out, absl::StrCat(i, "\n"));
+        EXPECT_TRUE(Delete(ids[i]).ok());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(ContainerVmTest, FailedCreateLeavesNothing) {

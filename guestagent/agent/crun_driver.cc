@@ -22,12 +22,6 @@ namespace podvisor {
 namespace {
 
 constexpr char kProgram[] = "/usr/bin/crun";
-// crun starts itself a second time from a read-only mount, so that no container
-// can overwrite it through /proc/self/exe (CVE-2019-5736), unless it finds this
-// variable and is on one already. The guest's root is read-only, so the second
-// start, a third of the whole, is for nothing. On a writable root crun goes its
-// own way in spite of this.
-constexpr char kOnReadOnlyMount[] = "_LIBCONTAINER_CLONED_BINARY=1";
 constexpr size_t kMaxLogBytes = 64 << 10;
 
 // A file name that is free again when this goes.
@@ -58,21 +52,9 @@ absl::Status ErrorFromLog(const std::string& log_file, absl::string_view verb) {
 }
 
 // Children inherit the agent's protection from the OOM killer (-1000), and crun
-// 1.8 takes a score of 0 in its configuration for "as it is": a container would
-// then fill its memory and hang instead of being killed. crun has its libraries
-// to load before it forks, so this comes first.
-void MakeKillable(pid_t pid) {
-  const std::string path = absl::StrCat("/proc/", pid, "/oom_score_adj");
-  const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  const absl::Status written =
-      fd.valid() ? WriteAll(fd.get(), "0") : ErrnoStatus(errno, path);
-  if (!written.ok()) {
-    Log(LogLevel::kError, "crun keeps the agent's OOM score",
-        {{"error", written.message()}});
-  }
-}
-
-// A process that is gone needs none.
+// 1.8 takes a score of 0 in its configuration for "as it is", and sets none for
+// an exec: a container would then fill its memory and hang instead of being
+// killed. A process that is gone needs none.
 void SetOomScore(pid_t pid, int score) {
   const UniqueFd fd(open(absl::StrCat("/proc/", pid, "/oom_score_adj").c_str(),
                          O_WRONLY | O_CLOEXEC));
@@ -84,22 +66,21 @@ void SetOomScore(pid_t pid, int score) {
 }
 
 // Runs `crun [global options] arguments...` to its end.
-absl::Status RunCrun(const std::string& state_dir, const std::string& log_file,
+absl::Status RunCrun(const std::string& program, const std::string& state_dir,
+                     const std::string& log_file,
                      const std::vector<std::string>& arguments,
                      const CrunStreams& streams, absl::Time deadline) {
   SpawnOptions options;
   options.argv = {
-      kProgram, "--root", state_dir,          "--cgroup-manager=cgroupfs",
-      "--log",  log_file, "--log-format=json"};
+      program, "--root", state_dir,          "--cgroup-manager=cgroupfs",
+      "--log", log_file, "--log-format=json"};
   options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
-  options.env.push_back(kOnReadOnlyMount);
   options.stdin_fd = streams.stdin_fd;
   options.stdout_fd = streams.stdout_fd;
   options.stderr_fd = streams.stderr_fd;
   ASSIGN_OR_RETURN(const ProcessIdentity crun, Spawn(options));
-  // What it forks inherits this, long before it does.
+  // What it forks inherits this; it has its libraries to load before it does.
   SetOomScore(crun.pid, streams.oom_score_adj);
-  MakeKillable(crun.pid);
   const absl::StatusOr<int> status = WaitProcess(crun, deadline);
   if (!status.ok()) {
     const absl::Status killed = KillGroup(crun, deadline + absl::Seconds(10));
@@ -135,6 +116,19 @@ absl::Status WriteNewFile(const std::string& path, absl::string_view text) {
 
 }  // namespace
 
+CrunDriver::CrunDriver(std::string state_dir)
+    : state_dir_(std::move(state_dir)),
+      sealed_program_(SealedProgram::Load(kProgram)) {
+  if (!sealed_program_.ok()) {
+    Log(LogLevel::kWarning, "crun runs from its file",
+        {{"error", sealed_program_.status().message()}});
+  }
+}
+
+std::string CrunDriver::program() const {
+  return sealed_program_.ok() ? sealed_program_->path() : kProgram;
+}
+
 absl::StatusOr<pid_t> CrunDriver::Create(const std::string& id,
                                          const std::string& bundle_dir,
                                          const CrunStreams& streams,
@@ -148,7 +142,7 @@ absl::StatusOr<pid_t> CrunDriver::Create(const std::string& id,
   }
   arguments.push_back(id);
   RETURN_IF_ERROR(
-      RunCrun(state_dir_, log.path(), arguments, streams, deadline));
+      RunCrun(program(), state_dir_, log.path(), arguments, streams, deadline));
   ASSIGN_OR_RETURN(const pid_t process_id, ReadPid(pid.path()));
   SetOomScore(process_id, streams.oom_score_adj);
   return process_id;
@@ -167,7 +161,8 @@ absl::Status CrunDriver::Start(const std::string& id,
     return WriteAll(fd.get(), absl::string_view("\0", 1));
   }
   const TemporaryFile log(bundle_dir + "/start.log");
-  return RunCrun(state_dir_, log.path(), {"start", id}, {}, deadline);
+  return RunCrun(program(), state_dir_, log.path(), {"start", id}, {},
+                 deadline);
 }
 
 absl::StatusOr<pid_t> CrunDriver::Exec(const std::string& id,
@@ -187,7 +182,7 @@ absl::StatusOr<pid_t> CrunDriver::Exec(const std::string& id,
   }
   arguments.push_back(id);
   RETURN_IF_ERROR(
-      RunCrun(state_dir_, log.path(), arguments, streams, deadline));
+      RunCrun(program(), state_dir_, log.path(), arguments, streams, deadline));
   ASSIGN_OR_RETURN(const pid_t process_id, ReadPid(pid.path()));
   SetOomScore(process_id, streams.oom_score_adj);
   return process_id;

@@ -4,11 +4,11 @@
 #include <sys/types.h>
 
 #include <string>
-#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "guestagent/agent/crun_program.h"
 
 namespace podvisor {
 
@@ -37,8 +37,7 @@ struct CrunStreams {
 class CrunDriver {
  public:
   // crun keeps its records in `state_dir`, on a tmpfs.
-  explicit CrunDriver(std::string state_dir)
-      : state_dir_(std::move(state_dir)) {}
+  explicit CrunDriver(std::string state_dir);
 
   // Makes the container of `bundle_dir`/config.json. Returns the pid of its
   // first process, which waits for Start. On error nothing is left but,
@@ -63,7 +62,10 @@ class CrunDriver {
   absl::Status Forget(const std::string& id) const;
 
  private:
-  std::string state_dir_;
+  std::string program() const;
+
+  const std::string state_dir_;
+  const absl::StatusOr<SealedProgram> sealed_program_;
 };
 
 }  // namespace podvisor
