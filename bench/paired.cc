@@ -41,7 +41,8 @@ std::string Summary(const std::string& name, const std::vector<Pair>& pairs) {
   for (const Pair& pair : pairs) {
     ours.push_back(absl::ToDoubleSeconds(pair.ours));
     floor.push_back(absl::ToDoubleSeconds(pair.floor));
-    ratios.push_back(pair.ours / pair.floor);
+    // The operator / of two durations is a whole number.
+    ratios.push_back(absl::FDivDuration(pair.ours, pair.floor));
   }
   // A fixed seed: the same measurements give the same interval.
   std::mt19937 random(1);
