@@ -156,7 +156,8 @@ absl::Status Serve(const Config& config) {
   TimerQueue timers(clock, kTimerThreads);
 
   PodServices services;
-  services.vm = {&clock, &launcher, &scratch_disks, &metrics, &settings};
+  services.vm = {&clock,         &launcher, watcher.get(),
+                 &scratch_disks, &metrics,  &settings};
   services.store = store.get();
   services.images = images.get();
   services.timers = &timers;

@@ -41,6 +41,7 @@ FakeMachine::FakeMachine(const VmSpec& spec, FakeClock* clock,
   record_.max_vcpus = spec.max_vcpus;
   record_.boot_memory_bytes = spec.boot_memory_bytes;
   record_.max_memory_bytes = spec.max_memory_bytes;
+  record_.bridges = spec.bridges;
   record_.accelerator = spec.accelerator;
 }
 
@@ -75,11 +76,10 @@ void FakeMachine::Watch(std::function<void(const VmExit&)> on_exit) {
   if (on_exit) on_exit(exit);
 }
 
-FakeVm::FakeVm(std::shared_ptr<FakeMachine> machine, FakeClock* clock,
-               int bridges)
+FakeVm::FakeVm(std::shared_ptr<FakeMachine> machine, FakeClock* clock)
     : machine_(std::move(machine)),
       qmp_(machine_->qemu().Connect()),
-      devices_(qmp_.get(), clock, bridges) {}
+      devices_(qmp_.get(), clock, machine_->record().bridges) {}
 
 FakeVm::~FakeVm() {
   absl::MutexLock lock(&machine_->mutex_);
@@ -97,6 +97,10 @@ absl::Status FakeVm::AttachDisk(const DiskAttachment& disk,
 
 absl::Status FakeVm::DetachDisk(absl::string_view serial, absl::Time deadline) {
   return devices_.DetachDisk(serial, deadline);
+}
+
+absl::StatusOr<bool> FakeVm::HasShare(absl::Time deadline) {
+  return devices_.HasShare(deadline);
 }
 
 absl::Status FakeVm::AttachShare(UniqueFd virtiofsd, absl::string_view tag,
@@ -154,7 +158,7 @@ absl::StatusOr<std::unique_ptr<Vm>> FakeVmLauncher::Launch(
     machine->Die("the launch failed");
     return status;
   }
-  return std::make_unique<FakeVm>(std::move(machine), clock_, spec.bridges);
+  return std::make_unique<FakeVm>(std::move(machine), clock_);
 }
 
 absl::StatusOr<std::unique_ptr<Vm>> FakeVmLauncher::Adopt(
@@ -166,7 +170,8 @@ absl::StatusOr<std::unique_ptr<Vm>> FakeVmLauncher::Adopt(
     return absl::NotFoundError("QEMU is gone");
   }
   if (!faults_.adopt.ok()) return faults_.adopt;
-  return std::make_unique<FakeVm>(found, clock_, spec.bridges);
+  found->guest().Reconnect();
+  return std::make_unique<FakeVm>(found, clock_);
 }
 
 absl::Status FakeVmLauncher::Sweep(const PodId& id, absl::Time) {

@@ -55,7 +55,7 @@ class FakeMachine {
 // Kill() always end the machine, unless the guest's faults say otherwise.
 class FakeVm final : public Vm {
  public:
-  FakeVm(std::shared_ptr<FakeMachine> machine, FakeClock* clock, int bridges);
+  FakeVm(std::shared_ptr<FakeMachine> machine, FakeClock* clock);
   ~FakeVm() override;
 
   const VmRecord& record() const override { return machine_->record(); }
@@ -66,6 +66,7 @@ class FakeVm final : public Vm {
                           absl::Time deadline) override;
   absl::Status DetachDisk(absl::string_view serial,
                           absl::Time deadline) override;
+  absl::StatusOr<bool> HasShare(absl::Time deadline) override;
   absl::Status AttachShare(UniqueFd virtiofsd, absl::string_view tag,
                            absl::Time deadline) override;
   absl::Status DetachShare(absl::Time deadline) override;
@@ -93,8 +94,7 @@ struct LaunchFaults {
 };
 
 // Thread-safe. The machines stay when their Vm is gone, so that Adopt() finds
-// them; a machine's agent can be adopted unless Disconnect() was called on it,
-// which is final for a FakeGuestAgent.
+// them.
 class FakeVmLauncher final : public VmLauncher {
  public:
   explicit FakeVmLauncher(FakeClock* clock) : clock_(clock) {}

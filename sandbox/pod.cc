@@ -327,7 +327,7 @@ void Pod::StartWatching() {
       }
     }
   });
-  vm->WatchExit([weak = weak_from_this()](const VmExit& exit) {
+  vm_->WatchExit([weak = weak_from_this()](const VmExit& exit) {
     if (const std::shared_ptr<Pod> pod = weak.lock()) pod->OnVmExit(exit);
   });
 }

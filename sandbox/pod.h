@@ -135,6 +135,11 @@ class Pod : public std::enable_shared_from_this<Pod> {
       Container& container,
       std::optional<agent::v1::ContainerState::State> in_guest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+  void AdoptImage(const Container& container)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+  // Of a container that was being created when the daemon died.
+  void UndoCreate(const Container& container, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
   absl::Status TearDown(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
   std::string CursorPath(const Container& container) const;

@@ -92,12 +92,19 @@ void Pod::RecoverContainers(absl::Time deadline) {
   for (const agent::v1::ContainerState& state : *listed) {
     in_guest[ContainerId(state.container_id())] = state.state();
   }
+  std::vector<std::shared_ptr<Container>> unfinished;
   for (const auto& container : containers()) {
+    AdoptImage(*container);
+    if (container->phase() == ContainerPhase::kCreating) {
+      unfinished.push_back(container);
+      continue;
+    }
     const auto found = in_guest.find(container->id());
     const bool known = found != in_guest.end();
     RecoverContainer(*container,
                      known ? std::optional(found->second) : std::nullopt);
   }
+  for (const auto& container : unfinished) DropContainer(container->id());
   // What was being created when the daemon died, and what was being removed.
   for (const auto& [id, state] : in_guest) {
     if (FindContainer(id) != nullptr) continue;
@@ -109,17 +116,10 @@ void Pod::RecoverContainers(absl::Time deadline) {
            {"error", deleted.message()}});
     }
   }
+  for (const auto& container : unfinished) UndoCreate(*container, deadline);
 }
 
-void Pod::RecoverContainer(
-    Container& container,
-    std::optional<agent::v1::ContainerState::State> in_guest) {
-  if (container.phase() == ContainerPhase::kCreating) {
-    vm_->RemoveMounts(container.ShareMounts());
-    (void)services_.store->DeleteContainer(container.id());
-    DropContainer(container.id());
-    return;
-  }
+void Pod::AdoptImage(const Container& container) {
   if (absl::StatusOr<ImageRootFs> root_fs =
           services_.images->RootFs(container.image_hex());
       root_fs.ok()) {
@@ -129,6 +129,22 @@ void Pod::RecoverContainer(
         {{"container_id", container.id().value()},
          {"error", root_fs.status().message()}});
   }
+}
+
+void Pod::UndoCreate(const Container& container, absl::Time deadline) {
+  vm_->RemoveMounts(container.ShareMounts());
+  absl::Status undone =
+      vm_->RemoveImageUser(container.image_hex(), deadline);
+  undone.Update(services_.store->DeleteContainer(container.id()));
+  if (undone.ok()) return;
+  Log(LogLevel::kWarning, "an unfinished create left something behind",
+      {{"container_id", container.id().value()},
+       {"error", undone.message()}});
+}
+
+void Pod::RecoverContainer(
+    Container& container,
+    std::optional<agent::v1::ContainerState::State> in_guest) {
   if (!container.Counts()) return;
   if (!in_guest.has_value()) {
     (void)container.Transition(

@@ -49,6 +49,8 @@ PodVm::PodVm(const PodVmServices& services, PodId id, PodDirectory directory,
       directory_(std::move(directory)),
       recorder_(std::move(recorder)) {}
 
+PodVm::~PodVm() { services_.watcher->Unwatch(virtiofsd_watch_); }
+
 VmSpec PodVm::SpecFor(const PodVmServices& services, const PodId& id,
                       const std::string& directory, uid_t uid) {
   const PodSettings& settings = *services.settings;
@@ -133,6 +135,7 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
   spec.max_vcpus = record.max_vcpus;
   spec.boot_memory_bytes = record.boot_memory_bytes;
   spec.max_memory_bytes = record.max_memory_bytes;
+  spec.bridges = record.bridges;
   spec.accelerator = record.accelerator;
   ASSIGN_OR_RETURN(pod_vm->vm_,
                    services.launcher->Adopt(spec, record, deadline));
@@ -141,6 +144,10 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
       id, pod_vm->vm_.get(), services.clock, services.metrics,
       pod_vm->LimitsFor(record));
   if (record.virtiofsd.has_value()) {
+    // Recorded before it is plugged: without the device there is no share, and
+    // that virtiofsd has ended with the daemon that held its socket.
+    ASSIGN_OR_RETURN(const bool plugged, pod_vm->vm_->HasShare(deadline));
+    if (!plugged) pod_vm->record_.virtiofsd.reset();
     ASSIGN_OR_RETURN(
         pod_vm->share_,
         PodShare::Open(pod_vm->directory(), {{services.settings->root_dir,
@@ -166,7 +173,9 @@ std::string PodVm::SerialOf(const std::string& image_hex) {
 
 absl::Status PodVm::AddImageUser(ImageRootFs root_fs, absl::Time deadline) {
   const std::string hex = root_fs.image_hex;
-  if (const auto known = images_.find(hex); known != images_.end()) {
+  const auto known = images_.find(hex);
+  const bool first = known == images_.end();
+  if (!first && known->second.mounted) {
     ++known->second.users;
     return absl::OkStatus();
   }
@@ -177,13 +186,16 @@ absl::Status PodVm::AddImageUser(ImageRootFs root_fs, absl::Time deadline) {
       vm_->AttachDisk({SerialOf(hex), fd.get(), /*read_only=*/true}, deadline));
   const absl::Status mounted =
       vm_->agent().MountImage(SerialOf(hex), hex, root_fs.fs_type, deadline);
-  if (!mounted.ok()) {
+  if (!mounted.ok() && first) {
     LogFailure(id_, "detach an image that could not be mounted",
                vm_->DetachDisk(SerialOf(hex),
                                services_.clock->Now() + absl::Seconds(5)));
-    return Annotate(mounted, "mount the image in the guest");
   }
-  images_[hex] = {1, std::move(root_fs)};
+  RETURN_IF_ERROR(Annotate(mounted, "mount the image in the guest"));
+  ImageUse& use = images_[hex];
+  ++use.users;
+  use.mounted = true;
+  use.root_fs = std::move(root_fs);
   return absl::OkStatus();
 }
 
@@ -214,7 +226,16 @@ absl::Status PodVm::StartShare(absl::Time deadline) {
         share_, PodShare::Open(directory(), {{services_.settings->root_dir,
                                               services_.settings->run_dir}}));
   }
-  if (record_.virtiofsd.has_value()) return absl::OkStatus();
+  if (share_mounted_) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const bool plugged, vm_->HasShare(deadline));
+  if (!plugged) RETURN_IF_ERROR(PlugShare(deadline));
+  RETURN_IF_ERROR(Annotate(vm_->agent().MountShare(kShareTag, deadline),
+                           "mount the share in the guest"));
+  share_mounted_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status PodVm::PlugShare(absl::Time deadline) {
   VirtiofsdOptions options;
   options.program = services_.settings->virtiofsd;
   ASSIGN_OR_RETURN(VirtiofsdHandle virtiofsd, share_->StartDaemon(options));
@@ -226,8 +247,31 @@ absl::Status PodVm::StartShare(absl::Time deadline) {
   RETURN_IF_ERROR(
       vm_->AttachShare(std::move(virtiofsd.socket), kShareTag, deadline));
   record_ = with_share;
-  return Annotate(vm_->agent().MountShare(kShareTag, deadline),
-                  "mount the share in the guest");
+  WatchVirtiofsd();
+  return absl::OkStatus();
+}
+
+void PodVm::WatchExit(std::function<void(const VmExit&)> on_exit) {
+  on_exit_ = std::move(on_exit);
+  vm_->WatchExit(on_exit_);
+  WatchVirtiofsd();
+}
+
+void PodVm::WatchVirtiofsd() {
+  services_.watcher->Unwatch(std::exchange(virtiofsd_watch_, 0));
+  if (!on_exit_ || !record_.virtiofsd.has_value()) return;
+  const absl::StatusOr<uint64_t> watch = services_.watcher->Watch(
+      *record_.virtiofsd, [vm = vm_.get(), on_exit = on_exit_](int) {
+        // It also ends when QEMU does, which has its own watch.
+        if (vm->Exited()) return;
+        on_exit({"virtiofsd has ended, and with it all mounts of the pod"});
+      });
+  if (watch.ok()) {
+    virtiofsd_watch_ = *watch;
+  } else {
+    LogFailure(id_, "the end of virtiofsd will not be noticed",
+               watch.status());
+  }
 }
 
 absl::Status PodVm::AddMounts(const std::vector<ShareMount>& mounts,

@@ -17,6 +17,7 @@
 #include "sandbox/pod_settings.h"
 #include "sandbox/pod_sizer.h"
 #include "sandbox/pod_spec.h"
+#include "sandbox/process_watcher.h"
 #include "sandbox/vm.h"
 #include "sandbox/vm_launcher.h"
 #include "volume/pod_directory.h"
@@ -29,6 +30,7 @@ namespace podvisor {
 struct PodVmServices {
   Clock* clock = nullptr;
   VmLauncher* launcher = nullptr;
+  ProcessWatcher* watcher = nullptr;
   ScratchDisks* scratch_disks = nullptr;
   PodMetrics* metrics = nullptr;
   const PodSettings* settings = nullptr;
@@ -66,12 +68,17 @@ class PodVm {
   const VmRecord& record() const { return record_; }
   const std::string& directory() const { return directory_.path(); }
 
+  // As Vm::WatchExit(), and also when virtiofsd ends before QEMU: no QEMU
+  // tells, and whatever the guest does with a mount hangs from then on. The
+  // callback may come more than once.
+  void WatchExit(std::function<void(const VmExit&)> on_exit);
+
   // Makes the image's root file system usable in the guest: attaches its disk
   // with the first user and detaches it with the last.
   absl::Status AddImageUser(ImageRootFs root_fs, absl::Time deadline);
   absl::Status RemoveImageUser(const std::string& image_hex,
                                absl::Time deadline);
-  // For Adopt(): the image's disk is attached already.
+  // For Adopt(): the image's disk may be attached already.
   void AdoptImageUser(ImageRootFs root_fs);
 
   // Adds host files and directories to the share; the first ones start
@@ -84,9 +91,14 @@ class PodVm {
   // removes everything of the pod from the host.
   absl::Status TearDown(absl::Duration grace, absl::Time deadline);
 
+  ~PodVm();
+  PodVm(const PodVm&) = delete;
+  PodVm& operator=(const PodVm&) = delete;
+
  private:
   struct ImageUse {
     int users = 0;
+    bool mounted = false;  // seen by this daemon
     ImageRootFs root_fs;
   };
 
@@ -98,7 +110,11 @@ class PodVm {
   VmLimits LimitsFor(const VmRecord& record) const;
   absl::Status ConfigureGuest(const PodSpec& spec, int scratch_fd,
                               absl::Time deadline);
+  // Makes sure that the guest sees the share. Asks QEMU what is there, so that
+  // it goes on where a daemon that was killed had stopped.
   absl::Status StartShare(absl::Time deadline);
+  absl::Status PlugShare(absl::Time deadline);
+  void WatchVirtiofsd();
   static std::string SerialOf(const std::string& image_hex);
 
   const PodVmServices services_;
@@ -109,6 +125,9 @@ class PodVm {
   VmRecord record_;
   std::unique_ptr<PodSizer> sizer_;
   std::optional<PodShare> share_;  // once a mount was asked for
+  bool share_mounted_ = false;     // seen by this daemon
+  std::function<void(const VmExit&)> on_exit_;
+  uint64_t virtiofsd_watch_ = 0;
   std::map<std::string, ImageUse> images_;
 };
 

@@ -134,6 +134,7 @@ VmRecord RecordOf(const VmSpec& spec, const ProcessIdentity& process,
   record.max_vcpus = spec.max_vcpus;
   record.boot_memory_bytes = spec.boot_memory_bytes;
   record.max_memory_bytes = spec.max_memory_bytes;
+  record.bridges = spec.bridges;
   record.accelerator = spec.accelerator;
   return record;
 }
@@ -168,7 +169,6 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::BootOnce(
   ASSIGN_OR_RETURN(VmFiles opened, VmFiles::Open(spec.directory));
   QemuVmParts parts;
   parts.files = std::make_unique<VmFiles>(std::move(opened));
-  parts.bridges = spec.bridges;
   const AgentSecret secret = AgentSecret::Random();
   const absl::Time start = clock_->Now();
   ASSIGN_OR_RETURN(const ProcessIdentity process,
@@ -224,7 +224,6 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::Adopt(const VmSpec& spec,
   ASSIGN_OR_RETURN(VmFiles opened, VmFiles::Open(spec.directory));
   QemuVmParts parts;
   parts.files = std::make_unique<VmFiles>(std::move(opened));
-  parts.bridges = spec.bridges;
   parts.record = record;
   absl::StatusOr<std::unique_ptr<QmpConnection>> qmp =
       QmpConnection::Open(parts.files->qmp_socket(), clock_, deadline);

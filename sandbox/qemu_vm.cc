@@ -18,7 +18,7 @@ constexpr size_t kConsoleTail = 64 << 10;
 QemuVm::QemuVm(QemuVmParts parts, Clock* clock, ProcessWatcher* watcher)
     : parts_(std::move(parts)),
       watcher_(watcher),
-      devices_(parts_.qmp.get(), clock, parts_.bridges) {}
+      devices_(parts_.qmp.get(), clock, parts_.record.bridges) {}
 
 QemuVm::~QemuVm() {
   uint64_t watch = 0;
@@ -36,6 +36,10 @@ absl::Status QemuVm::AttachDisk(const DiskAttachment& disk,
 
 absl::Status QemuVm::DetachDisk(absl::string_view serial, absl::Time deadline) {
   return devices_.DetachDisk(serial, deadline);
+}
+
+absl::StatusOr<bool> QemuVm::HasShare(absl::Time deadline) {
+  return devices_.HasShare(deadline);
 }
 
 absl::Status QemuVm::AttachShare(UniqueFd virtiofsd, absl::string_view tag,

@@ -20,7 +20,6 @@ namespace podvisor {
 struct QemuVmParts {
   VmRecord record;
   BootTimings timings;
-  int bridges = 1;
   std::unique_ptr<VmFiles> files;
   std::unique_ptr<QmpClient> qmp;
   std::unique_ptr<GuestAgent> agent;
@@ -42,6 +41,7 @@ class QemuVm final : public Vm {
                           absl::Time deadline) override;
   absl::Status DetachDisk(absl::string_view serial,
                           absl::Time deadline) override;
+  absl::StatusOr<bool> HasShare(absl::Time deadline) override;
   absl::Status AttachShare(UniqueFd virtiofsd, absl::string_view tag,
                            absl::Time deadline) override;
   absl::Status DetachShare(absl::Time deadline) override;

@@ -73,6 +73,8 @@ class Vm {
   virtual absl::Status DetachDisk(absl::string_view serial,
                                   absl::Time deadline) = 0;
 
+  // Whether QEMU has the virtio-fs device.
+  virtual absl::StatusOr<bool> HasShare(absl::Time deadline) = 0;
   // Plugs the virtio-fs device whose virtiofsd is at the other end of the
   // connected socket. `tag` is 1 to 32 of [a-z0-9-]. At most one per VM;
   // AlreadyExists for a second.

@@ -215,6 +215,11 @@ absl::Status VmDevices::DetachDisk(absl::string_view serial,
                   absl::StrCat("VM: close disk ", serial));
 }
 
+absl::StatusOr<bool> VmDevices::HasShare(absl::Time deadline) {
+  absl::MutexLock lock(&mutex_);
+  return HasDevice(kShareId, deadline);
+}
+
 absl::Status VmDevices::AttachShare(UniqueFd virtiofsd, absl::string_view tag,
                                     absl::Time deadline) {
   if (!IsTag(tag)) return absl::InvalidArgumentError("not a share's tag");

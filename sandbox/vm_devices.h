@@ -34,6 +34,8 @@ class VmDevices {
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status DetachDisk(absl::string_view serial, absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<bool> HasShare(absl::Time deadline)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status AttachShare(UniqueFd virtiofsd, absl::string_view tag,
                            absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status DetachShare(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -27,6 +27,7 @@ std::string EncodeVmRecord(const VmRecord& record) {
       {"max_vcpus", record.max_vcpus},
       {"boot_memory_bytes", record.boot_memory_bytes},
       {"max_memory_bytes", record.max_memory_bytes},
+      {"bridges", record.bridges},
       {"accelerator", static_cast<int>(record.accelerator)},
   };
   if (record.virtiofsd.has_value()) {
@@ -50,6 +51,7 @@ absl::StatusOr<VmRecord> DecodeVmRecord(absl::string_view text) {
   fields.Read("max_vcpus", &record.max_vcpus);
   fields.Read("boot_memory_bytes", &record.boot_memory_bytes);
   fields.Read("max_memory_bytes", &record.max_memory_bytes);
+  fields.Read("bridges", &record.bridges);
   fields.ReadEnum("accelerator", Accelerator::kTcg, Accelerator::kKvm,
                   &record.accelerator);
   RETURN_IF_ERROR(fields.status());

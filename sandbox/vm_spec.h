@@ -55,6 +55,7 @@ struct VmRecord {
   int max_vcpus = 0;
   int64_t boot_memory_bytes = 0;
   int64_t max_memory_bytes = 0;
+  int bridges = 1;
   Accelerator accelerator = Accelerator::kTcg;
 
   bool operator==(const VmRecord&) const = default;

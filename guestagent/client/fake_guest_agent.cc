@@ -159,6 +159,12 @@ void FakeGuestAgent::Disconnect() {
   disconnected_ = true;
 }
 
+void FakeGuestAgent::Reconnect() {
+  absl::MutexLock lock(&mutex_);
+  disconnected_ = false;
+  ++connection_;
+}
+
 absl::StatusOr<GuestSize> FakeGuestAgent::Observe(absl::Time /*deadline*/) {
   absl::MutexLock lock(&mutex_);
   if (absl::Status answers = Answers(); !answers.ok()) return answers;

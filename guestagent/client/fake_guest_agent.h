@@ -96,6 +96,10 @@ class FakeGuestAgent final : public GuestAgent {
   // Streams that are open end with Unavailable; the next calls succeed.
   void BreakConnection() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Another daemon connects: the streams of the last one end, and calls succeed
+  // after its Disconnect().
+  void Reconnect() ABSL_LOCKS_EXCLUDED(mutex_);
+
   // --- What was asked for.
 
   // One line for each call in order, the method's name and what it is about:
