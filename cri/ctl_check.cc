@@ -159,8 +159,9 @@ CheckLine CheckCniConfig(const std::string& directory) {
   constexpr char kWhat[] = "CNI configuration";
   DIR* entries = opendir(directory.c_str());
   if (entries == nullptr) {
-    return Fail(kWhat, absl::StrCat(directory, ": ", strerror(errno)),
-                "install a network plugin, or put a .conflist there");
+    return Warn(kWhat, absl::StrCat(directory, ": ", strerror(errno)),
+                "pods have loopback only; install a network plugin, or put a "
+                ".conflist there");
   }
   const auto close = absl::MakeCleanup([entries] { closedir(entries); });
   std::string first;
@@ -173,8 +174,9 @@ CheckLine CheckCniConfig(const std::string& directory) {
     }
   }
   if (first.empty()) {
-    return Fail(kWhat, absl::StrCat(directory, " has no configuration"),
-                "install a network plugin, or put a .conflist there");
+    return Warn(kWhat, absl::StrCat(directory, " has no configuration"),
+                "pods have loopback only; install a network plugin, or put a "
+                ".conflist there");
   }
   return Ok(kWhat, CleanText(absl::StrCat(directory, "/", first), 512));
 }

@@ -66,6 +66,15 @@ void AppendEntries(const std::string& directory, std::string& into) {
 
 }  // namespace
 
+CommandResult RunProgram(const std::string& program,
+                         std::vector<std::string> arguments) {
+  CommandOptions options;
+  options.argv = std::move(arguments);
+  options.argv.insert(options.argv.begin(), Runfile(program));
+  options.deadline = absl::Now() + absl::Seconds(60);
+  return RunCommand(options).value();
+}
+
 bool AwaitTrue(absl::Duration timeout, const std::function<bool()>& done) {
   const absl::Time deadline = absl::Now() + timeout;
   while (!done()) {
@@ -102,17 +111,20 @@ TestNode::TestNode(const std::vector<std::string>& config_edits) {
 
 TestNode::~TestNode() {
   if (daemon_.has_value()) {
-    cri::ListPodSandboxResponse pods;
-    Call call;
-    if (runtime_->ListPodSandbox(&call, {}, &pods).ok()) {
-      for (const cri::PodSandbox& pod : pods.items()) RemovePod(pod.id());
-    }
+    RemoveAllPods();
     EndDaemon(SIGTERM);
   }
   EXPECT_EQ(Leftovers(), "");
   StopRegistry();
   const absl::Status removed = RemoveTree(directory_);
   EXPECT_TRUE(removed.ok()) << removed;
+}
+
+void TestNode::RemoveAllPods() {
+  cri::ListPodSandboxResponse pods;
+  Call call;
+  if (!runtime_->ListPodSandbox(&call, {}, &pods).ok()) return;
+  for (const cri::PodSandbox& pod : pods.items()) RemovePod(pod.id());
 }
 
 void TestNode::StartDaemon() {
@@ -144,6 +156,10 @@ void TestNode::StartDaemon() {
 }
 
 void TestNode::EndDaemon(int signal) {
+  // An idle channel that nobody polls does not see the server's goodbye, and
+  // the server would wait for it. A call that is still there holds the channel.
+  runtime_.reset();
+  images_.reset();
   kill(daemon_->pid, signal);
   EXPECT_TRUE(WaitProcess(*daemon_, absl::Now() + absl::Seconds(30)).ok());
   daemon_.reset();

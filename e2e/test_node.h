@@ -74,11 +74,17 @@ class TestNode {
   std::string Leftovers() const;
 
  private:
+  void RemoveAllPods();
+
   std::string directory_;
   std::optional<ProcessIdentity> daemon_;
   std::unique_ptr<cri::RuntimeService::Stub> runtime_;
   std::unique_ptr<cri::ImageService::Stub> images_;
 };
+
+// Runs a program of this repository, such as "cri/podvisorctl", to its end.
+CommandResult RunProgram(const std::string& program,
+                         std::vector<std::string> arguments);
 
 // True once `done` is, looking every 50 ms until the time is over.
 bool AwaitTrue(absl::Duration timeout, const std::function<bool()>& done);

@@ -90,9 +90,8 @@ absl::Status PodManager::Recover(absl::Time deadline) {
   std::erase_if(containers_, [this](const auto& entry) {
     return entry.second->FindContainer(entry.first) == nullptr;
   });
-  ASSIGN_OR_RETURN(
-      const std::vector<PodId> swept,
-      SweepPodDirectories(services_.vm.settings->run_dir, live));
+  ASSIGN_OR_RETURN(const std::vector<PodId> swept,
+                   SweepPodDirectories(services_.vm.settings->run_dir, live));
   for (const PodId& id : swept) {
     RETURN_IF_ERROR(services_.vm.launcher->Sweep(id, deadline));
   }

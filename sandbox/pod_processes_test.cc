@@ -52,8 +52,9 @@ TEST(PodProcessesTest, KillsOnlyThePodsOwn) {
   const PodId other(RandomHexId());
   SpawnOptions spawn;
   // A process with such a command line; the arguments after $0 are not read.
-  spawn.argv = {"/bin/sh", "-c",    "kill -STOP $$; :",
-                "x",       "-name", "podvisor-" + mine.value() + ",debug-threads=on"};
+  spawn.argv = {
+      "/bin/sh", "-c",    "kill -STOP $$; :",
+      "x",       "-name", "podvisor-" + mine.value() + ",debug-threads=on"};
   const auto victim = Spawn(spawn);
   spawn.argv.back() = "podvisor-" + other.value() + ",debug-threads=on";
   const auto bystander = Spawn(spawn);

@@ -133,13 +133,11 @@ void Pod::AdoptImage(const Container& container) {
 
 void Pod::UndoCreate(const Container& container, absl::Time deadline) {
   vm_->RemoveMounts(container.ShareMounts());
-  absl::Status undone =
-      vm_->RemoveImageUser(container.image_hex(), deadline);
+  absl::Status undone = vm_->RemoveImageUser(container.image_hex(), deadline);
   undone.Update(services_.store->DeleteContainer(container.id()));
   if (undone.ok()) return;
   Log(LogLevel::kWarning, "an unfinished create left something behind",
-      {{"container_id", container.id().value()},
-       {"error", undone.message()}});
+      {{"container_id", container.id().value()}, {"error", undone.message()}});
 }
 
 void Pod::RecoverContainer(

@@ -41,7 +41,8 @@ class PodRecoveryTest : public PodManagerFixture {
   }
   int ShareDevices(const PodId& id) {
     int plugged = 0;
-    for (const std::string& command : launcher_.machine(id)->qemu().commands()) {
+    for (const std::string& command :
+         launcher_.machine(id)->qemu().commands()) {
       plugged += absl::StrContains(command, "vhost-user-fs-pci");
     }
     return plugged;

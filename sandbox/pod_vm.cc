@@ -140,9 +140,9 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
   ASSIGN_OR_RETURN(pod_vm->vm_,
                    services.launcher->Adopt(spec, record, deadline));
   pod_vm->record_ = record;
-  pod_vm->sizer_ = std::make_unique<PodSizer>(
-      id, pod_vm->vm_.get(), services.clock, services.metrics,
-      pod_vm->LimitsFor(record));
+  pod_vm->sizer_ =
+      std::make_unique<PodSizer>(id, pod_vm->vm_.get(), services.clock,
+                                 services.metrics, pod_vm->LimitsFor(record));
   if (record.virtiofsd.has_value()) {
     // Recorded before it is plugged: without the device there is no share, and
     // that virtiofsd has ended with the daemon that held its socket.
@@ -269,8 +269,7 @@ void PodVm::WatchVirtiofsd() {
   if (watch.ok()) {
     virtiofsd_watch_ = *watch;
   } else {
-    LogFailure(id_, "the end of virtiofsd will not be noticed",
-               watch.status());
+    LogFailure(id_, "the end of virtiofsd will not be noticed", watch.status());
   }
 }
 
