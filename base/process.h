@@ -32,7 +32,8 @@ absl::StatusOr<ProcessIdentity> IdentifyProcess(pid_t pid);
 bool IsAlive(const ProcessIdentity& process);
 
 struct SpawnOptions {
-  std::vector<std::string> argv;  // argv[0] is a path or found in PATH
+  std::vector<std::string>
+      argv;  // argv[0] is a path or found in the PATH of `env`
   // The whole environment; nothing is inherited.
   std::vector<std::string> env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
   // Descriptors of this process and the numbers they get in the child, all

@@ -133,8 +133,10 @@ class VmSamples {
     identity.back() = common_.back();
     families_->Add(kVmInfo, identity,
                    {vm_.accelerator, vm_.kernel_release, vm_.agent_version}, 1);
-    Add(kVmSampleTime, {},
-        absl::ToDoubleSeconds(vm_.sampled_at - absl::UnixEpoch()));
+    if (vm_.sampled_at.has_value()) {
+      Add(kVmSampleTime, {},
+          absl::ToDoubleSeconds(*vm_.sampled_at - absl::UnixEpoch()));
+    }
   }
 
   void AddSizes() {

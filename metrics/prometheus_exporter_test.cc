@@ -97,6 +97,7 @@ TEST(PrometheusExporterTest, WhatWasNotMeasuredHasNoSeries) {
   EXPECT_THAT(text, HasSubstr("state=\"target\""));
   EXPECT_THAT(text, Not(HasSubstr("state=\"online\"")));
   EXPECT_THAT(text, Not(HasSubstr("podvisor_vm_host_memory_bytes")));
+  EXPECT_THAT(text, Not(HasSubstr("podvisor_vm_sample_timestamp_seconds{")));
 }
 
 TEST(PrometheusExporterTest, AVmThatIsGoneHasNoSeries) {

@@ -55,7 +55,10 @@ void AppendRow(const VmSnapshot& vm, absl::Time now, std::string* page) {
       MebiBytes(vm.online_memory_bytes),
       MebiBytes(vm.max_memory_bytes),
       MebiBytes(vm.shortfall_bytes),
-      absl::StrFormat("%.0f s", absl::ToDoubleSeconds(now - vm.sampled_at)),
+      vm.sampled_at.has_value()
+          ? absl::StrFormat("%.0f s",
+                            absl::ToDoubleSeconds(now - *vm.sampled_at))
+          : "?",
   };
   absl::StrAppend(page, "<tr>");
   for (const std::string& cell : cells) {

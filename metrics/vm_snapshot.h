@@ -25,7 +25,7 @@ struct VmSnapshot {
   std::string name_space;
   std::string pod;
   std::string uid;
-  absl::Time sampled_at;
+  std::optional<absl::Time> sampled_at;
 
   std::string accelerator;     // "kvm", "tcg"
   std::string kernel_release;  // of the guest

@@ -27,6 +27,8 @@ constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
 constexpr absl::Duration kSettleSlice = absl::Milliseconds(1500);
 constexpr absl::Duration kLeastBackoff = absl::Milliseconds(200);
 constexpr absl::Duration kMostBackoff = absl::Seconds(30);
+// Soon, so that a new pod has its values, and not while it still settles.
+constexpr absl::Duration kFirstSample = absl::Seconds(1);
 constexpr absl::Duration kSampleTimeout = absl::Seconds(2);
 
 absl::string_view Name(SandboxState state) {
@@ -136,7 +138,7 @@ absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
   }
   StartWatching();
   PublishMetrics();
-  SampleAgain();
+  SampleAfter(kFirstSample);
   const BootTimings boot = vm_->vm().boot_timings();
   services_.vm.metrics->ObserveBoot("qmp", boot.qmp);
   services_.vm.metrics->ObserveBoot("hello", boot.hello);
@@ -445,14 +447,13 @@ void Pod::PublishMetrics() {
   services_.vm.metrics->SetVm(snapshot);
 }
 
-void Pod::SampleAgain() {
-  services_.timers->Schedule(
-      services_.vm.settings->sample_interval, [weak = weak_from_this()] {
-        const std::shared_ptr<Pod> pod = weak.lock();
-        if (pod == nullptr || pod->state() != SandboxState::kReady) return;
-        (void)pod->Sample(pod->services_.vm.clock->Now() + kSampleTimeout);
-        pod->SampleAgain();
-      });
+void Pod::SampleAfter(absl::Duration delay) {
+  services_.timers->Schedule(delay, [weak = weak_from_this()] {
+    const std::shared_ptr<Pod> pod = weak.lock();
+    if (pod == nullptr || pod->state() != SandboxState::kReady) return;
+    (void)pod->Sample(pod->services_.vm.clock->Now() + kSampleTimeout);
+    pod->SampleAfter(pod->services_.vm.settings->sample_interval);
+  });
 }
 
 std::string Pod::LogPathOf(const ContainerSpec& container) const {

@@ -143,7 +143,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status TearDown(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
   std::string CursorPath(const Container& container) const;
-  void SampleAgain();
+  // Has samples taken from `delay` on, as long as the pod is ready.
+  void SampleAfter(absl::Duration delay);
   // Shows the sizes as they are now, and the last sample, to the metrics.
   void PublishMetrics() ABSL_LOCKS_EXCLUDED(mutex_);
 

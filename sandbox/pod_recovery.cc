@@ -29,7 +29,7 @@ bool Pod::Recover(absl::Time deadline) {
     RecoverContainers(deadline);
     StartWatching();
     SettleAfter(absl::ZeroDuration());
-    SampleAgain();
+    SampleAfter(absl::ZeroDuration());
     return true;
   }
   Log(LogLevel::kWarning, "a pod did not survive until this start",

@@ -8,7 +8,7 @@ namespace podvisor {
 // The life of a pod. Stored in the pod's record as its number.
 enum class SandboxState {
   kCreating = 1,  // resources are being acquired; not listed to clients
-  kReady = 2,     // the VM runs and its agent answered; the only state that takes work
+  kReady = 2,     // the agent answered; the only state that takes work
   kStopping = 3,  // being torn down; work is refused
   kStopped = 4,   // nothing runs; the record remains until RemovePodSandbox
 };
