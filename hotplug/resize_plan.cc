@@ -37,15 +37,17 @@ absl::Status CheckTarget(const VmLimits& limits, const VmSize& target) {
     return absl::InvalidArgumentError(absl::StrCat(
         "vCPUs: ", target.vcpus, " wanted, at least ", limits.boot_vcpus));
   }
-  const int64_t hotplug = target.memory_bytes - limits.boot_memory_bytes;
-  if (target.memory_bytes > limits.boot_memory_bytes &&
-      hotplug > MaxHotplugBytes(limits)) {
+  // Compared before they are subtracted: a target is any 64 bits.
+  if (target.memory_bytes >
+      limits.boot_memory_bytes + MaxHotplugBytes(limits)) {
     return absl::ResourceExhaustedError(
         absl::StrCat("memory: ", target.memory_bytes, " bytes wanted, at most ",
                      limits.boot_memory_bytes + MaxHotplugBytes(limits)));
   }
   if (target.memory_bytes < limits.boot_memory_bytes ||
-      hotplug % limits.memory_block_bytes != 0) {
+      (target.memory_bytes - limits.boot_memory_bytes) %
+              limits.memory_block_bytes !=
+          0) {
     return absl::InvalidArgumentError(
         absl::StrCat("memory: ", target.memory_bytes,
                      " bytes is not the boot size ", limits.boot_memory_bytes,

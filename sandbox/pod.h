@@ -123,7 +123,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::StatusOr<VmTarget> Target() const ABSL_LOCKS_EXCLUDED(mutex_);
   void Settle(uint64_t generation);
   void StartWatching() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
-  void StopWatching();
+  void StopWatching() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
   void OnExit(const agent::v1::ContainerExit& exit);
   void OnVmExit(const VmExit& exit);
   void EndContainers(absl::string_view reason, absl::string_view message);

@@ -87,7 +87,7 @@ absl::Status PodManager::Recover(absl::Time deadline) {
     Release(pod);
   }
   absl::MutexLock lock(&mutex_);
-  std::erase_if(containers_, [this](const auto& entry) {
+  std::erase_if(containers_, [](const auto& entry) {
     return entry.second->FindContainer(entry.first) == nullptr;
   });
   ASSIGN_OR_RETURN(const std::vector<PodId> swept,

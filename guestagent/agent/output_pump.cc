@@ -80,11 +80,13 @@ void OutputPump::Run() {
     const int count = epoll_wait(epoll_.get(), events, 16, -1);
     if (count < 0 && errno != EINTR) std::abort();
     for (int i = 0; i < count; ++i) {
-      if (events[i].data.u64 == kStop) return;
+      // epoll_event is packed: its members cannot be bound to references.
+      const uint64_t watch = events[i].data.u64;
+      if (watch == kStop) return;
       std::shared_ptr<std::function<void()>> callback;
       {
         absl::MutexLock lock(&mutex_);
-        const auto found = callbacks_.find(events[i].data.u64);
+        const auto found = callbacks_.find(watch);
         if (found != callbacks_.end()) callback = found->second;
       }
       if (callback != nullptr) (*callback)();

@@ -96,7 +96,10 @@ class PortPumpTest : public testing::Test {
 
   int Session(size_t number) {
     absl::MutexLock lock(&mutex_);
-    const auto there = [&] { return sessions_.size() > number; };
+    const auto there = [&] {
+      mutex_.AssertReaderHeld();
+      return sessions_.size() > number;
+    };
     mutex_.AwaitWithTimeout(absl::Condition(&there), kLong);
     return sessions_.size() > number ? sessions_[number].get() : -1;
   }

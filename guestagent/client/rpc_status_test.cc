@@ -25,7 +25,7 @@ TEST(RpcStatusTest, EveryCodeKeepsItsMeaning) {
 }
 
 TEST(RpcStatusTest, CodesOutsideTheTableAreInternal) {
-  for (const int code : {-1, 17, 1 << 20}) {
+  for (const int code : {-1, 17, 31}) {
     EXPECT_TRUE(absl::IsInternal(
         FromRpcStatus(grpc::Status(static_cast<grpc::StatusCode>(code), "m"))));
   }
