@@ -247,17 +247,18 @@ TEST_F(ContainerLogTest, Kill9AgainAndAgainLosesAndDoublesNothing) {
         offset += data.size();
         if (write(fds[1], ".", 1) != 1) _exit(1);
       }
-      pause();
+      _exit(0);
     }
     close(fds[1]);
+    // How far it is when it dies is not ours to say; in the last rounds there
+    // may be nothing left to write.
     char buffer[1];
-    for (int n = 0; n < 50; ++n) {
-      ASSERT_EQ(read(fds[0], buffer, 1), 1);
+    for (int n = 0; n < 50 && read(fds[0], buffer, 1) == 1; ++n) {
     }
     ASSERT_EQ(kill(child, SIGKILL), 0);
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status));
+    ASSERT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
     close(fds[0]);
     random.discard(50);
   }
