@@ -12,6 +12,7 @@
 #include "cri/convert_resources.h"
 #include "cri/convert_security.h"
 #include "cri/field_check.h"
+#include "cri/pod_annotations.h"
 #include "cri/signal_name.h"
 
 namespace podvisor {
@@ -23,21 +24,9 @@ constexpr size_t kMaxArgumentBytes = (128 << 10) - 1;
 constexpr size_t kMaxProcessBytes = 2 << 20;
 constexpr int kMaxMounts = 1024;
 
-// resize.md section 5: of a pod only. On a container they would be taken for
-// working.
-constexpr absl::string_view kPodAnnotations[] = {
-    "com.github.containers.virtcontainers.sandbox_cpu",
-    "com.github.containers.virtcontainers.sandbox_mem",
-    "com.github.containers.virtcontainers.blkio_cgroup",
-    "com.github.containers.virtcontainers.files_limit",
-    "io.katacontainers.config.hypervisor.default_vcpus",
-    "io.katacontainers.config.hypervisor.default_memory",
-    "io.katacontainers.config.hypervisor.default_max_vcpus",
-};
-
 absl::Status CheckAnnotations(const runtime::v1::ContainerConfig& config) {
-  for (const absl::string_view key : kPodAnnotations) {
-    if (config.annotations().contains(std::string(key))) {
+  for (const auto& [key, value] : config.annotations()) {
+    if (IsPodAnnotation(key)) {
       return absl::InvalidArgumentError(
           absl::StrCat("config.annotations: ", key,
                        " belongs on the pod, not on a container"));

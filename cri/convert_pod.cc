@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "cri/convert_resources.h"
 #include "cri/field_check.h"
+#include "cri/pod_annotations.h"
 
 namespace podvisor {
 namespace {
@@ -305,6 +306,7 @@ absl::StatusOr<PodSpec> ConvertPod(const runtime::v1::PodSandboxConfig& config,
                    ConvertStrings(config.labels(), "config.labels"));
   ASSIGN_OR_RETURN(spec.annotations,
                    ConvertStrings(config.annotations(), "config.annotations"));
+  ASSIGN_OR_RETURN(spec.size, ParseSizeAnnotations(spec.annotations));
 
   const runtime::v1::LinuxPodSandboxConfig& linux = config.linux();
   RETURN_IF_ERROR(CheckCgroupParent(linux.cgroup_parent()));

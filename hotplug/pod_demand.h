@@ -1,5 +1,5 @@
 // What the containers of a pod ask for and the VM size that follows: the
-// arithmetic of docs/resizing.md. Pure: no I/O, no clock, no locks.
+// arithmetic of SPECIFICATION.md, "Size". Pure: no I/O, no clock, no locks.
 
 #ifndef PODVISOR_HOTPLUG_POD_DEMAND_H_
 #define PODVISOR_HOTPLUG_POD_DEMAND_H_

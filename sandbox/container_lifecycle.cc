@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "sandbox/container_request.h"
+#include "sandbox/pod_sizing.h"
 #include "sandbox/stop_signal.h"
 
 namespace podvisor {
@@ -181,7 +182,7 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
   ASSIGN_OR_RETURN(const Image image, services.images->Get(spec.image));
   ASSIGN_OR_RETURN(ImageRootFs root_fs, services.images->RootFs(image.id));
   // What can never be is refused before anything is touched.
-  RETURN_IF_ERROR(DemandOf(spec.resources).status());
+  ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(spec.resources));
 
   ContainerRecord record = NewRecord(pod, spec, image);
   const auto container =
@@ -197,6 +198,7 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
 
   absl::MutexLock operation(&pod.operation_mutex());
   ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
+  RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
   if (const absl::Status grown = pod.Grow(deadline); !grown.ok()) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "the VM cannot grow for this container: ", grown.message()));
@@ -284,7 +286,7 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
   }
   const ContainerResources before = container.wanted();
   const ContainerResources after = MergeResources(before, update);
-  RETURN_IF_ERROR(DemandOf(after).status());
+  ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(after));
   ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
 
   container.SetWanted(after);
@@ -294,6 +296,8 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
   };
   {
     absl::MutexLock pod_operation(&pod.operation_mutex());
+    ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
+    RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
     RETURN_IF_ERROR(pod.Grow(deadline));
   }
   RETURN_IF_ERROR(

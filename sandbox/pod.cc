@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "sandbox/pod_sample.h"
+#include "sandbox/pod_sizing.h"
 #include "sandbox/vm_record_json.h"
 
 namespace podvisor {
@@ -255,7 +256,7 @@ absl::StatusOr<VmTarget> Pod::Target() const {
   }
   ASSIGN_OR_RETURN(const PodDemand demand,
                    DemandOfPod(wanted, spec_.resources));
-  return TargetFor(demand, services_.vm.settings->sizing, limits);
+  return TargetFor(demand, RulesOf(*services_.vm.settings, spec_.size), limits);
 }
 
 absl::Status Pod::Grow(absl::Time deadline) {

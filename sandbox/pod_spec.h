@@ -35,6 +35,16 @@ struct DnsConfig {
 // Which processes see which. Values are those of CRI's NamespaceMode.
 enum class NamespaceMode { kPod = 0, kContainer = 1, kNode = 2, kTarget = 3 };
 
+// What the pod's annotations say about the size of its VM, instead of the
+// configuration.
+struct SizeOverrides {
+  std::optional<int64_t> base_milli_cpu = std::nullopt;
+  std::optional<int64_t> base_memory_bytes = std::nullopt;
+  std::optional<int64_t> max_vcpus = std::nullopt;
+
+  bool operator==(const SizeOverrides&) const = default;
+};
+
 struct PodSpec {
   PodMetadata metadata;
   std::string hostname;
@@ -48,6 +58,7 @@ struct PodSpec {
   std::map<std::string, std::string> sysctls;
   std::optional<ContainerResources> resources;  // of the whole pod
   std::optional<ContainerResources> overhead;
+  SizeOverrides size;
 
   bool operator==(const PodSpec&) const = default;
 };

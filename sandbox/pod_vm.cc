@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "sandbox/pod_sizing.h"
 
 namespace podvisor {
 namespace {
@@ -52,17 +53,17 @@ PodVm::PodVm(const PodVmServices& services, PodId id, PodDirectory directory,
 PodVm::~PodVm() { services_.watcher->Unwatch(virtiofsd_watch_); }
 
 VmSpec PodVm::SpecFor(const PodVmServices& services, const PodId& id,
-                      const std::string& directory, uid_t uid) {
-  const PodSettings& settings = *services.settings;
-  VmSpec spec = settings.vm;
+                      const VmLimits& limits, const std::string& directory,
+                      uid_t uid) {
+  VmSpec spec = services.settings->vm;
   spec.id = id;
   spec.directory = directory;
   spec.uid = uid;
-  spec.boot_vcpus = settings.limits.boot_vcpus;
-  spec.max_vcpus = settings.limits.max_vcpus;
-  spec.boot_memory_bytes = settings.limits.boot_memory_bytes;
-  spec.max_memory_bytes = settings.limits.max_memory_bytes;
-  spec.memory_slots = settings.limits.memory_slots;
+  spec.boot_vcpus = limits.boot_vcpus;
+  spec.max_vcpus = limits.max_vcpus;
+  spec.boot_memory_bytes = limits.boot_memory_bytes;
+  spec.max_memory_bytes = limits.max_memory_bytes;
+  spec.memory_slots = limits.memory_slots;
   return spec;
 }
 
@@ -79,6 +80,8 @@ VmLimits PodVm::LimitsFor(const VmRecord& record) const {
 absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Boot(
     const PodVmServices& services, const PodId& id, const PodSpec& spec,
     uid_t uid, VmRecorder recorder, absl::Time deadline) {
+  ASSIGN_OR_RETURN(const VmLimits limits,
+                   LimitsOf(*services.settings, spec.size));
   ASSIGN_OR_RETURN(PodDirectory directory,
                    PodDirectory::Create(services.settings->run_dir, id));
   // From here on everything has the pod's id in its name, and Sweep() undoes
@@ -88,10 +91,10 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Boot(
   const absl::Status booted = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const UniqueFd scratch,
                      services.scratch_disks->Create(id, deadline));
-    ASSIGN_OR_RETURN(pod_vm->vm_,
-                     services.launcher->Launch(
-                         SpecFor(services, id, pod_vm->directory(), uid),
-                         pod_vm->recorder_, deadline));
+    ASSIGN_OR_RETURN(pod_vm->vm_, services.launcher->Launch(
+                                      SpecFor(services, id, limits,
+                                              pod_vm->directory(), uid),
+                                      pod_vm->recorder_, deadline));
     pod_vm->record_ = pod_vm->vm_->record();
     pod_vm->sizer_ = std::make_unique<PodSizer>(
         id, pod_vm->vm_.get(), services.clock, services.metrics,
@@ -130,11 +133,8 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
                    PodDirectory::Open(services.settings->run_dir, id));
   std::unique_ptr<PodVm> pod_vm(
       new PodVm(services, id, std::move(directory), std::move(recorder)));
-  VmSpec spec = SpecFor(services, id, pod_vm->directory(), record.uid);
-  spec.boot_vcpus = record.boot_vcpus;
-  spec.max_vcpus = record.max_vcpus;
-  spec.boot_memory_bytes = record.boot_memory_bytes;
-  spec.max_memory_bytes = record.max_memory_bytes;
+  VmSpec spec = SpecFor(services, id, pod_vm->LimitsFor(record),
+                        pod_vm->directory(), record.uid);
   spec.bridges = record.bridges;
   spec.accelerator = record.accelerator;
   ASSIGN_OR_RETURN(pod_vm->vm_,

@@ -106,7 +106,8 @@ class PodVm {
         VmRecorder recorder);
 
   static VmSpec SpecFor(const PodVmServices& services, const PodId& id,
-                        const std::string& directory, uid_t uid);
+                        const VmLimits& limits, const std::string& directory,
+                        uid_t uid);
   VmLimits LimitsFor(const VmRecord& record) const;
   absl::Status ConfigureGuest(const PodSpec& spec, int scratch_fd,
                               absl::Time deadline);

@@ -90,6 +90,9 @@ PodRecord RandomPod(std::mt19937* random) {
   pod.spec.sysctls = RandomMap(random);
   if ((*random)() % 2) pod.spec.resources = RandomResources(random);
   if ((*random)() % 2) pod.spec.overhead = RandomResources(random);
+  if ((*random)() % 2) pod.spec.size.base_milli_cpu = (*random)() % 10'000;
+  if ((*random)() % 2) pod.spec.size.base_memory_bytes = (*random)() % 10'000;
+  if ((*random)() % 2) pod.spec.size.max_vcpus = (*random)() % 256;
   pod.state = static_cast<SandboxState>(1 + (*random)() % 4);
   pod.created_at = RandomTime(random);
   pod.finished_at = RandomTime(random);

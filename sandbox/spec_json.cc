@@ -132,6 +132,16 @@ void ReadResources(JsonFields* fields, ContainerResources* resources) {
   fields->Read("unified", &resources->unified);
 }
 
+json SizeOverridesToJson(const SizeOverrides& size) {
+  json object = json::object();
+  if (size.base_milli_cpu) object["base_milli_cpu"] = *size.base_milli_cpu;
+  if (size.base_memory_bytes) {
+    object["base_memory_bytes"] = *size.base_memory_bytes;
+  }
+  if (size.max_vcpus) object["max_vcpus"] = *size.max_vcpus;
+  return object;
+}
+
 json PodSpecToJson(const PodSpec& spec) {
   json object = {{"metadata", MetadataToJson(spec.metadata)},
                  {"hostname", spec.hostname},
@@ -145,6 +155,8 @@ json PodSpecToJson(const PodSpec& spec) {
                  {"sysctls", spec.sysctls}};
   if (spec.resources) object["resources"] = ResourcesToJson(*spec.resources);
   if (spec.overhead) object["overhead"] = ResourcesToJson(*spec.overhead);
+  json size = SizeOverridesToJson(spec.size);
+  if (!size.empty()) object["size"] = std::move(size);
   return object;
 }
 
@@ -165,6 +177,11 @@ void ReadPodSpec(JsonFields* fields, PodSpec* spec) {
   fields->Read("sysctls", &spec->sysctls);
   ReadOptionalResources(fields, "resources", &spec->resources);
   ReadOptionalResources(fields, "overhead", &spec->overhead);
+  fields->ReadObject("size", [spec](JsonFields* members) {
+    members->Read("base_milli_cpu", &spec->size.base_milli_cpu);
+    members->Read("base_memory_bytes", &spec->size.base_memory_bytes);
+    members->Read("max_vcpus", &spec->size.max_vcpus);
+  });
 }
 
 json ContainerSpecToJson(const ContainerSpec& spec) {

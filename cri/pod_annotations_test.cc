@@ -1,0 +1,109 @@
+#include "cri/pod_annotations.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace podvisor {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr char kCpu[] = "com.github.containers.virtcontainers.sandbox_cpu";
+constexpr char kMem[] = "com.github.containers.virtcontainers.sandbox_mem";
+constexpr char kKataVcpus[] =
+    "io.katacontainers.config.hypervisor.default_vcpus";
+constexpr char kKataMemory[] =
+    "io.katacontainers.config.hypervisor.default_memory";
+constexpr char kKataMaxVcpus[] =
+    "io.katacontainers.config.hypervisor.default_max_vcpus";
+constexpr int64_t kMiB = int64_t{1} << 20;
+
+TEST(PodAnnotationsTest, CpusAreDecimalsOfMilliCpu) {
+  for (const auto& [text, milli] :
+       {std::pair("0.5", 500), std::pair("1", 1000), std::pair("1.25", 1250),
+        std::pair("4", 4000), std::pair("2.001", 2001),
+        std::pair("255", 255'000)}) {
+    EXPECT_EQ(ParseSizeAnnotations({{kCpu, text}})->base_milli_cpu, milli)
+        << text;
+  }
+}
+
+TEST(PodAnnotationsTest, MemoryHasUnitsThatArePowersOfTwo) {
+  for (const auto& [text, bytes] :
+       {std::pair("4G", 4096 * kMiB), std::pair("4Gi", 4096 * kMiB),
+        std::pair("512Mi", 512 * kMiB), std::pair("131072K", 128 * kMiB),
+        std::pair("268435456", 256 * kMiB),
+        std::pair("256G", int64_t{256} << 30)}) {
+    EXPECT_EQ(ParseSizeAnnotations({{kMem, text}})->base_memory_bytes, bytes)
+        << text;
+  }
+}
+
+TEST(PodAnnotationsTest, KatasNamesMeanTheSame) {
+  const auto size = ParseSizeAnnotations(
+      {{kKataVcpus, "2"}, {kKataMemory, "2048"}, {kKataMaxVcpus, "6"}});
+
+  EXPECT_EQ(size->base_milli_cpu, 2000);
+  EXPECT_EQ(size->base_memory_bytes, 2048 * kMiB);
+  EXPECT_EQ(size->max_vcpus, 6);
+}
+
+TEST(PodAnnotationsTest, TwoNamesMayAgreeAndMustNotContradict) {
+  EXPECT_TRUE(ParseSizeAnnotations({{kMem, "2G"}, {kKataMemory, "2048"}}).ok());
+
+  const absl::Status status =
+      ParseSizeAnnotations({{kMem, "2G"}, {kKataMemory, "1024"}}).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(kKataMemory), HasSubstr("contradicts")));
+}
+
+TEST(PodAnnotationsTest, WhatIsNotUnderstoodIsRefusedByName) {
+  const std::pair<const char*, const char*> kBad[] = {
+      {kCpu, ""},
+      {kCpu, "-1"},
+      {kCpu, "0.4"},
+      {kCpu, "1e9"},
+      {kCpu, "4 "},
+      {kCpu, "+4"},
+      {kCpu, ".5"},
+      {kCpu, "1."},
+      {kCpu, "1.0001"},
+      {kCpu, "1.2.3"},
+      {kCpu, "256"},
+      {kCpu, "9223372036854775808"},
+      {kMem, ""},
+      {kMem, "-4G"},
+      {kMem, "4G "},
+      {kMem, " 4G"},
+      {kMem, "4GB"},
+      {kMem, "1e9"},
+      {kMem, "G"},
+      {kMem, "1.5G"},
+      {kMem, "257G"},
+      {kMem, "64M"},
+      {kMem, "9999T"},
+      {kMem, "9223372036854775808"},
+      {kKataMemory, "4G"},
+      {kKataMemory, "127"},
+      {kKataMemory, "262145"},
+      {kKataMaxVcpus, "0"},
+      {kKataMaxVcpus, "256"},
+  };
+  for (const auto& [name, value] : kBad) {
+    const absl::Status status = ParseSizeAnnotations({{name, value}}).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << name << "=" << value;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(name)) << value;
+  }
+}
+
+TEST(PodAnnotationsTest, OtherAnnotationsMeanNothing) {
+  EXPECT_EQ(ParseSizeAnnotations({{"sandbox_cpu", "x"}}).value(),
+            SizeOverrides());
+  EXPECT_TRUE(IsPodAnnotation(kMem));
+  EXPECT_FALSE(IsPodAnnotation("sandbox_mem"));
+}
+
+}  // namespace
+}  // namespace podvisor

@@ -1,0 +1,185 @@
+// The published behaviour of a base of 1 vCPU and 1 GiB, and of the annotations
+// that replace it.
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "e2e/test_node.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace podvisor::e2e {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr char kForever[] = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
+constexpr char kCpu[] = "com.github.containers.virtcontainers.sandbox_cpu";
+constexpr char kMem[] = "com.github.containers.virtcontainers.sandbox_mem";
+constexpr int64_t kGiB = int64_t{1} << 30;
+
+// The configuration in which the published figures hold.
+const std::vector<std::string> kPublished = {
+    "s/^default_memory.*/default_memory = 1024/",
+    "s/^guest_overhead_memory.*/guest_overhead_memory = 0/",
+};
+
+class SizingE2eTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    node_ = new TestNode(kPublished);
+    node_->PullImage();
+  }
+  static void TearDownTestSuite() { delete node_; }
+
+  std::string Run(const std::string& pod, const cri::PodSandboxConfig& config,
+                  const std::string& name, int64_t milli_cpu,
+                  int64_t memory_mib) {
+    cri::ContainerConfig container = node_->ContainerConfig(name, kForever);
+    *container.mutable_linux()->mutable_resources() =
+        Resources(milli_cpu, memory_mib);
+    const std::string id = node_->CreateContainer(pod, container, config);
+    node_->StartContainer(id);
+    return id;
+  }
+  void Remove(const std::string& id) {
+    cri::RemoveContainerRequest request;
+    request.set_container_id(id);
+    cri::RemoveContainerResponse response;
+    Call call;
+    EXPECT_TRUE(
+        node_->runtime().RemoveContainer(&call, request, &response).ok());
+  }
+  static grpc::Status TryRun(TestNode& node,
+                             const cri::PodSandboxConfig& config) {
+    cri::RunPodSandboxRequest request;
+    *request.mutable_config() = config;
+    cri::RunPodSandboxResponse response;
+    Call call;
+    return node.runtime().RunPodSandbox(&call, request, &response);
+  }
+
+  static TestNode* node_;
+};
+
+TestNode* SizingE2eTest::node_ = nullptr;
+
+TEST_F(SizingE2eTest, FourCpusAreFourAndOneAgainWhenTheContainerIsGone) {
+  const cri::PodSandboxConfig config = node_->PodConfig("four-cpus");
+  const std::string pod = node_->RunPod(config);
+  EXPECT_EQ(node_->PodInfo(pod, "/vcpus/online"), 1);
+
+  const std::string id = Run(pod, config, "main", 4000, 0);
+  EXPECT_EQ(node_->PodInfo(pod, "/vcpus/online"), 4);
+  EXPECT_EQ(node_->Exec(id, {"nproc"}), "4\n");
+
+  Remove(id);
+  EXPECT_EQ(node_->AwaitPodInfo(pod, "/vcpus/online", 1), 1);
+  node_->RemovePod(pod);
+}
+
+TEST_F(SizingE2eTest, FourGibibytesAreFourAndOneAgainWhenTheContainerIsGone) {
+  const cri::PodSandboxConfig config = node_->PodConfig("four-gib");
+  const std::string pod = node_->RunPod(config);
+  EXPECT_EQ(node_->PodInfo(pod, "/memoryBytes/online"), kGiB);
+
+  const std::string id = Run(pod, config, "main", 0, 4096);
+  EXPECT_EQ(node_->PodInfo(pod, "/memoryBytes/online"), 4 * kGiB);
+
+  Remove(id);
+  EXPECT_EQ(node_->AwaitPodInfo(pod, "/memoryBytes/online", kGiB), kGiB);
+  node_->RemovePod(pod);
+}
+
+TEST_F(SizingE2eTest, TenContainersOfTwoTenthsMakeExactlyTwoCpus) {
+  const cri::PodSandboxConfig config = node_->PodConfig("ten");
+  const std::string pod = node_->RunPod(config);
+
+  for (int i = 0; i < 10; ++i) {
+    Run(pod, config, absl::StrCat("c", i), 200, 16);
+  }
+
+  EXPECT_EQ(node_->PodInfo(pod, "/vcpus/online"), 2);
+  EXPECT_EQ(node_->PodInfo(pod, "/memoryBytes/online"), kGiB);
+  node_->RemovePod(pod);
+}
+
+TEST_F(SizingE2eTest, AnnotationsSetWhatThePodBootsWithAndComesBackTo) {
+  cri::PodSandboxConfig config = node_->PodConfig("annotated");
+  (*config.mutable_annotations())[kCpu] = "4";
+  (*config.mutable_annotations())[kMem] = "4G";
+
+  const std::string pod = node_->RunPod(config);
+  EXPECT_EQ(node_->PodInfo(pod, "/vcpus/online"), 4);
+  EXPECT_EQ(node_->PodInfo(pod, "/memoryBytes/online"), 4 * kGiB);
+  const std::string id = Run(pod, config, "main", 5000, 5120);
+  EXPECT_EQ(node_->PodInfo(pod, "/vcpus/online"), 5);
+  EXPECT_EQ(node_->PodInfo(pod, "/memoryBytes/online"), 5 * kGiB);
+
+  Remove(id);
+  EXPECT_EQ(node_->AwaitPodInfo(pod, "/vcpus/online", 4), 4);
+  EXPECT_EQ(node_->AwaitPodInfo(pod, "/memoryBytes/online", 4 * kGiB),
+            4 * kGiB);
+  node_->RemovePod(pod);
+}
+
+TEST_F(SizingE2eTest, AnnotationsThatCannotBeAreRefusedByName) {
+  for (const auto& [name, value] :
+       {std::pair(kCpu, "0.4"), std::pair(kCpu, "9"), std::pair(kMem, "4G "),
+        std::pair(kMem, "16G")}) {
+    cri::PodSandboxConfig config = node_->PodConfig("refused");
+    (*config.mutable_annotations())[name] = value;
+
+    const grpc::Status status = TryRun(*node_, config);
+
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT)
+        << name << "=" << value << ": " << status.error_message();
+  }
+}
+
+TEST(AdditiveSizingE2eTest, TenContainersOfTwoTenthsMakeExactlyThreeCpus) {
+  TestNode node({"s/^default_memory.*/default_memory = 256/",
+                 "s/^shrink_delay.*/sizing = \"additive\"/"});
+  node.PullImage();
+  const cri::PodSandboxConfig config = node.PodConfig("ten");
+  const std::string pod = node.RunPod(config);
+
+  for (int i = 0; i < 10; ++i) {
+    cri::ContainerConfig container =
+        node.ContainerConfig(absl::StrCat("c", i), kForever);
+    *container.mutable_linux()->mutable_resources() = Resources(200, 0);
+    node.CreateContainer(pod, container, config);
+  }
+
+  EXPECT_EQ(node.PodInfo(pod, "/vcpus/online"), 3);
+}
+
+TEST(FixedSizeE2eTest, WithoutHotplugALargerContainerIsRefusedWithBothFigures) {
+  TestNode node({"s/^shrink_delay.*/enable_cpu_memory_hotplug = false/"});
+  node.PullImage();
+  const cri::PodSandboxConfig config = node.PodConfig("fixed");
+  const std::string pod = node.RunPod(config);
+  cri::CreateContainerRequest request;
+  request.set_pod_sandbox_id(pod);
+  *request.mutable_config() = node.ContainerConfig("large", kForever);
+  *request.mutable_config()->mutable_linux()->mutable_resources() =
+      Resources(0, 512);
+  *request.mutable_sandbox_config() = config;
+  cri::CreateContainerResponse response;
+  Call call;
+
+  const grpc::Status status =
+      node.runtime().CreateContainer(&call, request, &response);
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(),
+              AllOf(HasSubstr("536870912"), HasSubstr("268435456")));
+  cri::ContainerConfig small = node.ContainerConfig("small", kForever);
+  *small.mutable_linux()->mutable_resources() = Resources(2000, 64);
+  node.StartContainer(node.CreateContainer(pod, small, config));
+  EXPECT_EQ(node.PodInfo(pod, "/vcpus/online"), 1);
+}
+
+}  // namespace
+}  // namespace podvisor::e2e

@@ -1,0 +1,73 @@
+#include "sandbox/pod_sizing.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace podvisor {
+namespace {
+
+constexpr int64_t kMemoryUnit = int64_t{2} << 20;
+
+int64_t RoundedUp(int64_t bytes) {
+  return (bytes + kMemoryUnit - 1) / kMemoryUnit * kMemoryUnit;
+}
+
+}  // namespace
+
+absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
+                                  const SizeOverrides& overrides) {
+  VmLimits limits = settings.limits;
+  const bool hotplug = limits.memory_device != MemoryDevice::kNone;
+  if (overrides.base_milli_cpu.has_value()) {
+    limits.boot_vcpus =
+        static_cast<int>((*overrides.base_milli_cpu + 999) / 1000);
+    if (!hotplug) limits.max_vcpus = limits.boot_vcpus;
+  }
+  if (overrides.max_vcpus.has_value()) {
+    // Never above what the node's administrator allows.
+    limits.max_vcpus = static_cast<int>(
+        std::min<int64_t>(*overrides.max_vcpus, limits.max_vcpus));
+  }
+  if (overrides.base_memory_bytes.has_value()) {
+    limits.boot_memory_bytes = RoundedUp(*overrides.base_memory_bytes);
+    if (!hotplug) limits.max_memory_bytes = limits.boot_memory_bytes;
+  }
+  if (limits.boot_vcpus > limits.max_vcpus) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the pod's base of ", limits.boot_vcpus,
+                     " vCPUs is above the maximum of ", limits.max_vcpus));
+  }
+  if (limits.boot_memory_bytes > limits.max_memory_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the pod's base of ", limits.boot_memory_bytes,
+        " bytes is above the maximum of ", limits.max_memory_bytes));
+  }
+  return limits;
+}
+
+SizingRules RulesOf(const PodSettings& settings,
+                    const SizeOverrides& overrides) {
+  SizingRules rules = settings.sizing;
+  if (overrides.base_milli_cpu.has_value()) {
+    rules.base_milli_cpu = *overrides.base_milli_cpu;
+  }
+  if (overrides.base_memory_bytes.has_value()) {
+    rules.base_memory_bytes = RoundedUp(*overrides.base_memory_bytes);
+  }
+  return rules;
+}
+
+absl::Status CheckFitsWithoutHotplug(const PodDemand& container,
+                                     const VmLimits& limits) {
+  if (limits.memory_device != MemoryDevice::kNone ||
+      container.memory_bytes <= limits.boot_memory_bytes) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "a container of ", container.memory_bytes,
+      " bytes does not fit into a VM of ", limits.boot_memory_bytes,
+      ", and hot plug is off (enable_cpu_memory_hotplug = false)"));
+}
+
+}  // namespace podvisor

@@ -1,0 +1,32 @@
+#ifndef PODVISOR_SANDBOX_POD_SIZING_H_
+#define PODVISOR_SANDBOX_POD_SIZING_H_
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "hotplug/pod_demand.h"
+#include "hotplug/vm_limits.h"
+#include "sandbox/pod_settings.h"
+#include "sandbox/pod_spec.h"
+
+namespace podvisor {
+
+// The size rules of one pod: the configuration, with what the pod's annotations
+// say instead. All pure.
+
+// A base of part of a CPU boots one vCPU; memory is rounded up to 2 MiB, which
+// QEMU needs for hot plug. A VM without hot plug is as large as its base.
+// InvalidArgument, with both figures, for a base above the maximum.
+absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
+                                  const SizeOverrides& overrides);
+
+SizingRules RulesOf(const PodSettings& settings,
+                    const SizeOverrides& overrides);
+
+// Where memory cannot be plugged, a container whose limit is above the VM's
+// memory could never use it: InvalidArgument with both figures.
+absl::Status CheckFitsWithoutHotplug(const PodDemand& container,
+                                     const VmLimits& limits);
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_SANDBOX_POD_SIZING_H_

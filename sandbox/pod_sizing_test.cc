@@ -1,0 +1,107 @@
+#include "sandbox/pod_sizing.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace podvisor {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr int64_t kMiB = int64_t{1} << 20;
+
+PodSettings Settings() {
+  PodSettings settings;
+  settings.limits.boot_vcpus = 1;
+  settings.limits.max_vcpus = 8;
+  settings.limits.boot_memory_bytes = 1024 * kMiB;
+  settings.limits.max_memory_bytes = 8192 * kMiB;
+  settings.sizing.base_milli_cpu = 1000;
+  settings.sizing.base_memory_bytes = 1024 * kMiB;
+  return settings;
+}
+
+PodSettings WithoutHotplug() {
+  PodSettings settings = Settings();
+  settings.limits.memory_device = MemoryDevice::kNone;
+  settings.limits.max_vcpus = settings.limits.boot_vcpus;
+  settings.limits.max_memory_bytes = settings.limits.boot_memory_bytes;
+  return settings;
+}
+
+TEST(PodSizingTest, WithoutAnnotationsItIsTheConfigurations) {
+  const PodSettings settings = Settings();
+
+  EXPECT_EQ(LimitsOf(settings, {}).value(), settings.limits);
+  EXPECT_EQ(RulesOf(settings, {}), settings.sizing);
+}
+
+TEST(PodSizingTest, AnnotationsReplaceTheBase) {
+  const SizeOverrides size = {.base_milli_cpu = 4000,
+                              .base_memory_bytes = 4096 * kMiB};
+  const VmLimits limits = LimitsOf(Settings(), size).value();
+  const SizingRules rules = RulesOf(Settings(), size);
+
+  EXPECT_EQ(limits.boot_vcpus, 4);
+  EXPECT_EQ(limits.max_vcpus, 8);
+  EXPECT_EQ(limits.boot_memory_bytes, 4096 * kMiB);
+  EXPECT_EQ(rules.base_milli_cpu, 4000);
+  EXPECT_EQ(rules.base_memory_bytes, 4096 * kMiB);
+}
+
+TEST(PodSizingTest, HalfACpuBootsOneAndOddMemoryIsRoundedUp) {
+  const SizeOverrides size = {.base_milli_cpu = 500,
+                              .base_memory_bytes = 256 * kMiB + 1};
+  const VmLimits limits = LimitsOf(Settings(), size).value();
+
+  EXPECT_EQ(limits.boot_vcpus, 1);
+  EXPECT_EQ(RulesOf(Settings(), size).base_milli_cpu, 500);
+  EXPECT_EQ(limits.boot_memory_bytes, 258 * kMiB);
+}
+
+TEST(PodSizingTest, AMaximumCanBeLoweredButNotRaised) {
+  EXPECT_EQ(LimitsOf(Settings(), {.max_vcpus = 2})->max_vcpus, 2);
+  EXPECT_EQ(LimitsOf(Settings(), {.max_vcpus = 200})->max_vcpus, 8);
+}
+
+TEST(PodSizingTest, ABaseAboveTheMaximumIsRefusedWithBothFigures) {
+  const absl::Status cpu =
+      LimitsOf(Settings(), {.base_milli_cpu = 8001}).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(cpu));
+  EXPECT_THAT(std::string(cpu.message()),
+              AllOf(HasSubstr("9 vCPUs"), HasSubstr("maximum of 8")));
+
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      LimitsOf(Settings(), {.base_memory_bytes = 8193 * kMiB}).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      LimitsOf(Settings(), {.base_milli_cpu = 4000, .max_vcpus = 2}).status()));
+}
+
+TEST(PodSizingTest, WithoutHotplugTheBaseIsAllThereIs) {
+  const VmLimits limits =
+      LimitsOf(WithoutHotplug(),
+               {.base_milli_cpu = 2000, .base_memory_bytes = 2048 * kMiB})
+          .value();
+
+  EXPECT_EQ(limits.max_vcpus, 2);
+  EXPECT_EQ(limits.max_memory_bytes, 2048 * kMiB);
+}
+
+TEST(PodSizingTest, ALimitAboveAVmWithoutHotplugIsRefusedWithBothFigures) {
+  const VmLimits fixed = WithoutHotplug().limits;
+  EXPECT_TRUE(
+      CheckFitsWithoutHotplug({.memory_bytes = 1024 * kMiB}, fixed).ok());
+  EXPECT_TRUE(
+      CheckFitsWithoutHotplug({.memory_bytes = 4096 * kMiB}, Settings().limits)
+          .ok());
+
+  const absl::Status status =
+      CheckFitsWithoutHotplug({.memory_bytes = 2048 * kMiB}, fixed);
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("2147483648"), HasSubstr("1073741824")));
+}
+
+}  // namespace
+}  // namespace podvisor
