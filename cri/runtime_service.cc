@@ -292,6 +292,27 @@ grpc::Status RuntimeService::UpdateContainerResources(
   });
 }
 
+grpc::Status RuntimeService::UpdatePodSandboxResources(
+    grpc::ServerContext* context,
+    const runtime::v1::UpdatePodSandboxResourcesRequest* request,
+    runtime::v1::UpdatePodSandboxResourcesResponse*) {
+  return Answer("UpdatePodSandboxResources", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
+                     pods_->FindPod(request->pod_sandbox_id()));
+    std::optional<ContainerResources> resources;
+    std::optional<ContainerResources> overhead;
+    if (request->has_resources()) {
+      ASSIGN_OR_RETURN(resources,
+                       ConvertResources(request->resources(), "resources"));
+    }
+    if (request->has_overhead()) {
+      ASSIGN_OR_RETURN(overhead,
+                       ConvertResources(request->overhead(), "overhead"));
+    }
+    return pod->UpdateResources(resources, overhead, Deadline(*context));
+  });
+}
+
 grpc::Status RuntimeService::ReopenContainerLog(
     grpc::ServerContext*, const runtime::v1::ReopenContainerLogRequest* request,
     runtime::v1::ReopenContainerLogResponse*) {

@@ -99,6 +99,10 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
       grpc::ServerContext* context,
       const runtime::v1::UpdateContainerResourcesRequest* request,
       runtime::v1::UpdateContainerResourcesResponse* response) override;
+  grpc::Status UpdatePodSandboxResources(
+      grpc::ServerContext* context,
+      const runtime::v1::UpdatePodSandboxResourcesRequest* request,
+      runtime::v1::UpdatePodSandboxResourcesResponse* response) override;
   grpc::Status ReopenContainerLog(
       grpc::ServerContext* context,
       const runtime::v1::ReopenContainerLogRequest* request,

@@ -1,6 +1,8 @@
 // The published behaviour of a base of 1 vCPU and 1 GiB, and of the annotations
 // that replace it.
 
+#include <signal.h>
+
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -121,6 +123,33 @@ TEST_F(SizingE2eTest, AnnotationsSetWhatThePodBootsWithAndComesBackTo) {
   EXPECT_EQ(node_->AwaitPodInfo(pod, "/vcpus/online", 4), 4);
   EXPECT_EQ(node_->AwaitPodInfo(pod, "/memoryBytes/online", 4 * kGiB),
             4 * kGiB);
+  node_->RemovePod(pod);
+}
+
+TEST_F(SizingE2eTest, ResourcesOfThePodCapItsContainersAndOutliveTheDaemon) {
+  const cri::PodSandboxConfig config = node_->PodConfig("capped");
+  const std::string pod = node_->RunPod(config);
+  Run(pod, config, "main", 4000, 4096);
+  cri::UpdatePodSandboxResourcesRequest request;
+  request.set_pod_sandbox_id(pod);
+  *request.mutable_resources() = Resources(2000, 2048);
+  cri::UpdatePodSandboxResourcesResponse response;
+  {
+    Call call;
+    const grpc::Status status =
+        node_->runtime().UpdatePodSandboxResources(&call, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+  EXPECT_EQ(node_->AwaitPodInfo(pod, "/vcpus/online", 2), 2);
+  EXPECT_EQ(node_->AwaitPodInfo(pod, "/memoryBytes/online", 2 * kGiB),
+            2 * kGiB);
+
+  node_->EndDaemon(SIGKILL);
+  node_->StartDaemon();
+
+  EXPECT_EQ(node_->AwaitPodInfo(pod, "/vcpus/target", 2), 2);
+  EXPECT_EQ(node_->PodInfo(pod, "/vcpus/online"), 2);
+  EXPECT_EQ(node_->PodInfo(pod, "/memoryBytes/online"), 2 * kGiB);
   node_->RemovePod(pod);
 }
 

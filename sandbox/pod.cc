@@ -246,16 +246,19 @@ absl::StatusOr<GuestAgent*> Pod::ReadyAgent() {
 
 absl::StatusOr<VmTarget> Pod::Target() const {
   std::vector<ContainerResources> wanted;
+  std::optional<ContainerResources> pod_total;
   VmLimits limits;
   {
     absl::MutexLock lock(&mutex_);
     for (const auto& [id, container] : containers_) {
       if (container->Counts()) wanted.push_back(container->wanted());
     }
+    pod_total = record_.updated_resources.has_value()
+                    ? record_.updated_resources
+                    : spec_.resources;
     limits = vm_->sizer().limits();
   }
-  ASSIGN_OR_RETURN(const PodDemand demand,
-                   DemandOfPod(wanted, spec_.resources));
+  ASSIGN_OR_RETURN(const PodDemand demand, DemandOfPod(wanted, pod_total));
   return TargetFor(demand, RulesOf(*services_.vm.settings, spec_.size), limits);
 }
 
@@ -275,6 +278,31 @@ absl::Status Pod::Grow(absl::Time deadline) {
   // Whatever was to be given back is looked at again, after the delay.
   SettleAfter(services_.vm.settings->shrink_delay);
   return grown;
+}
+
+absl::Status Pod::UpdateResources(
+    const std::optional<ContainerResources>& resources,
+    const std::optional<ContainerResources>& overhead, absl::Time deadline) {
+  absl::MutexLock operation(&operation_mutex_);
+  RETURN_IF_ERROR(ReadyVm().status());
+  PodRecord before;
+  {
+    absl::MutexLock lock(&mutex_);
+    before = record_;
+    if (resources.has_value()) record_.updated_resources = resources;
+    if (overhead.has_value()) record_.updated_overhead = overhead;
+  }
+  absl::Status updated = Grow(deadline);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (updated.ok()) updated = services_.store->PutPod(record_);
+    if (!updated.ok()) {
+      record_.updated_resources = before.updated_resources;
+      record_.updated_overhead = before.updated_overhead;
+    }
+  }
+  SettleAfter(absl::ZeroDuration());
+  return updated;
 }
 
 void Pod::SettleAfter(absl::Duration delay) {

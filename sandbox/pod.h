@@ -103,6 +103,14 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // `delay`; a later call, or a Grow(), replaces an earlier one.
   void SettleAfter(absl::Duration delay) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Replaces what was given for the whole pod; what is absent stays. The VM
+  // grows first; after an error all is as it was. Errors: FailedPrecondition
+  // unless the pod is kReady, and those of Grow().
+  absl::Status UpdateResources(
+      const std::optional<ContainerResources>& resources,
+      const std::optional<ContainerResources>& overhead, absl::Time deadline)
+      ABSL_LOCKS_EXCLUDED(operation_mutex_, mutex_);
+
   // Takes a sample of the guest now. Errors: the agent's.
   absl::Status Sample(absl::Time deadline);
 

@@ -115,6 +115,48 @@ TEST_F(PodManagerTest, AFailedUpdateRestoresWhatWas) {
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
 }
 
+TEST_F(PodManagerTest, ResourcesOfThePodCapWhatItsContainersAskFor) {
+  const std::shared_ptr<Pod> pod = Run("capped");
+  Create(pod, ContainerOf(4000, 1024));
+  ContainerResources total;
+  total.cpu_period = 100'000;
+  total.cpu_quota = 200'000;
+  total.memory_limit_bytes = 512 * kMiB;
+
+  ASSERT_TRUE(pod->UpdateResources(total, std::nullopt, Soon()).ok());
+  Settle();
+
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 2);
+  EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 512 * kMiB);
+  EXPECT_EQ(store_->LoadAll()->pods.at(0).updated_resources, total);
+  total.cpu_quota = 300'000;
+  ASSERT_TRUE(pod->UpdateResources(total, std::nullopt, Soon()).ok());
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 3);
+  // The request that made the pod is still the same request.
+  EXPECT_EQ(pods_->RunPod(Spec("capped"), Soon()).value(), pod->id());
+}
+
+TEST_F(PodManagerTest, AnUpdateOfThePodThatFailsChangesNothing) {
+  const std::shared_ptr<Pod> pod = Run("fails");
+  ContainerResources cap;
+  cap.cpu_quota = 100'000;
+  ASSERT_TRUE(pod->UpdateResources(cap, std::nullopt, Soon()).ok());
+  Create(pod, ContainerOf(4000, 0));
+  Guest(pod).SetFaults({.cpu_never_onlines = true});
+  ContainerResources more;
+  more.cpu_quota = 400'000;
+
+  EXPECT_FALSE(pod->UpdateResources(more, std::nullopt, Soon()).ok());
+
+  EXPECT_EQ(store_->LoadAll()->pods.at(0).updated_resources, cap);
+  Settle();
+  EXPECT_EQ(pod->Snapshot().vm.target_vcpus, 1);
+  ContainerResources impossible;
+  impossible.cpu_quota = -2;
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      pod->UpdateResources(impossible, std::nullopt, Soon())));
+}
+
 TEST_F(PodManagerTest, AVmThatDiesEndsItsContainersAndCanBeRemoved) {
   const std::shared_ptr<Pod> pod = Run("dies");
   const FoundContainer found = Create(pod, ContainerOf(1000, 64));

@@ -1,6 +1,7 @@
 #ifndef PODVISOR_SANDBOX_POD_RECORD_H_
 #define PODVISOR_SANDBOX_POD_RECORD_H_
 
+#include <optional>
 #include <string>
 
 #include "absl/time/time.h"
@@ -17,6 +18,10 @@ struct PodRecord {
   PodId id;
   PodSpec spec;
   SandboxState state = SandboxState::kCreating;
+  // What the last UpdatePodSandboxResources gave; `spec` stays as it was asked
+  // for, so that the same RunPodSandbox again is known to be the same.
+  std::optional<ContainerResources> updated_resources;
+  std::optional<ContainerResources> updated_overhead;
   absl::Time created_at = absl::InfinitePast();
   absl::Time finished_at = absl::InfinitePast();
   std::string reason;   // one CamelCase word

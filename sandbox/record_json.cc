@@ -59,6 +59,12 @@ absl::StatusOr<std::string> EncodePodRecord(const PodRecord& record) {
                  {"vm_json", record.vm_json}};
   PutTime("created_at", record.created_at, &object);
   PutTime("finished_at", record.finished_at, &object);
+  if (record.updated_resources) {
+    object["updated_resources"] = ResourcesToJson(*record.updated_resources);
+  }
+  if (record.updated_overhead) {
+    object["updated_overhead"] = ResourcesToJson(*record.updated_overhead);
+  }
   return Dump(object);
 }
 
@@ -95,6 +101,9 @@ absl::StatusOr<PodRecord> DecodePodRecord(absl::string_view text) {
   fields.ReadObject("spec", [&record](JsonFields* members) {
     ReadPodSpec(members, &record.spec);
   });
+  ReadOptionalResources(&fields, "updated_resources",
+                        &record.updated_resources);
+  ReadOptionalResources(&fields, "updated_overhead", &record.updated_overhead);
   fields.ReadEnum("state", SandboxState::kCreating, SandboxState::kStopped,
                   &record.state);
   fields.Read("created_at", &record.created_at);

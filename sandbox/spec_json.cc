@@ -97,14 +97,14 @@ void ReadSecurity(JsonFields* fields, SecuritySpec* security) {
   fields->Read("seccomp_profile", &security->seccomp_profile);
 }
 
+}  // namespace
+
 void ReadOptionalResources(JsonFields* fields, const char* name,
                            std::optional<ContainerResources>* resources) {
   fields->ReadObject(name, [resources](JsonFields* members) {
     ReadResources(members, &resources->emplace());
   });
 }
-
-}  // namespace
 
 json ResourcesToJson(const ContainerResources& resources) {
   return {{"cpu_period", resources.cpu_period},

@@ -15,6 +15,9 @@ namespace podvisor {
 nlohmann::json ResourcesToJson(const ContainerResources& resources);
 void ReadResources(JsonFields* fields, ContainerResources* resources);
 
+void ReadOptionalResources(JsonFields* fields, const char* name,
+                           std::optional<ContainerResources>* resources);
+
 nlohmann::json PodSpecToJson(const PodSpec& spec);
 void ReadPodSpec(JsonFields* fields, PodSpec* spec);
 
