@@ -126,7 +126,8 @@ absl::Status Serve(const Config& config) {
   ASSIGN_OR_RETURN(const std::unique_ptr<StateStore> store,
                    StateStore::Open(config.server.root_dir));
 
-  Log(LogLevel::kInfo, "looking for the best accelerator");
+  Log(LogLevel::kInfo,
+      "looking for the best accelerator (15 s where KVM hangs)");
   ASSIGN_OR_RETURN(const QemuVersion qemu_version,
                    ProbeQemuVersion(config.qemu.path));
   BootGate gate(static_cast<int>(config.qemu.max_parallel_boots));

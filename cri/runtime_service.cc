@@ -24,6 +24,8 @@ using runtime::v1::RuntimeCondition;
 // The first sample of a container that has just been started is taken when it
 // is asked for; later ones come from the sampler.
 constexpr absl::Duration kFirstSampleTimeout = absl::Seconds(1);
+// A sample that is older is taken anew for the next who asks.
+constexpr absl::Duration kFreshSample = absl::Milliseconds(500);
 // For a client that sets no deadline of its own.
 constexpr absl::Duration kNoDeadline = absl::Minutes(2);
 
@@ -349,12 +351,39 @@ grpc::Status RuntimeService::ExecSync(
   });
 }
 
+grpc::Status RuntimeService::Exec(grpc::ServerContext*,
+                                  const runtime::v1::ExecRequest*,
+                                  runtime::v1::ExecResponse*) {
+  return Answer("Exec", [] {
+    return absl::UnimplementedError(
+        "streaming is not built yet; ExecSync is (crictl exec --sync)");
+  });
+}
+
+grpc::Status RuntimeService::Attach(grpc::ServerContext*,
+                                    const runtime::v1::AttachRequest*,
+                                    runtime::v1::AttachResponse*) {
+  return Answer("Attach", [] {
+    return absl::UnimplementedError("streaming is not built yet");
+  });
+}
+
+grpc::Status RuntimeService::PortForward(grpc::ServerContext*,
+                                         const runtime::v1::PortForwardRequest*,
+                                         runtime::v1::PortForwardResponse*) {
+  return Answer("PortForward", [] {
+    return absl::UnimplementedError(
+        "streaming and pod networks are not built yet");
+  });
+}
+
 grpc::Status RuntimeService::ContainerStats(
     grpc::ServerContext*, const runtime::v1::ContainerStatsRequest* request,
     runtime::v1::ContainerStatsResponse* response) {
   return Answer("ContainerStats", [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const FoundContainer found,
                      pods_->FindContainer(request->container_id()));
+    found.pod->SampleIfOlderThan(kFreshSample);
     ContainerStatsSnapshot snapshot = found.container->StatsSnapshot();
     if (snapshot.usage.timestamp == absl::InfinitePast()) {
       RETURN_IF_ERROR(found.pod->Sample(clock_->Now() + kFirstSampleTimeout));
@@ -369,6 +398,11 @@ grpc::Status RuntimeService::ListContainerStats(
     grpc::ServerContext*, const runtime::v1::ListContainerStatsRequest* request,
     runtime::v1::ListContainerStatsResponse* response) {
   return Answer("ListContainerStats", [&] {
+    // For whoever asks again: crictl takes the difference of two answers, a
+    // second apart. This answer waits for no guest.
+    for (const auto& pod : pods_->ListPods()) {
+      pod->SampleIfOlderThan(kFreshSample);
+    }
     std::vector<ContainerStatsSnapshot> all;
     for (const auto& container : pods_->ListContainers()) {
       all.push_back(container->StatsSnapshot());

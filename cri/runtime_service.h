@@ -110,6 +110,16 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   grpc::Status ExecSync(grpc::ServerContext* context,
                         const runtime::v1::ExecSyncRequest* request,
                         runtime::v1::ExecSyncResponse* response) override;
+  // These three say that they are not built yet.
+  grpc::Status Exec(grpc::ServerContext* context,
+                    const runtime::v1::ExecRequest* request,
+                    runtime::v1::ExecResponse* response) override;
+  grpc::Status Attach(grpc::ServerContext* context,
+                      const runtime::v1::AttachRequest* request,
+                      runtime::v1::AttachResponse* response) override;
+  grpc::Status PortForward(grpc::ServerContext* context,
+                           const runtime::v1::PortForwardRequest* request,
+                           runtime::v1::PortForwardResponse* response) override;
   grpc::Status ContainerStats(
       grpc::ServerContext* context,
       const runtime::v1::ContainerStatsRequest* request,

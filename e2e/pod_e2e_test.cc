@@ -78,8 +78,9 @@ TEST_F(PodE2eTest, StatusIsReadyButForTheNetworkAndSaysWhy) {
 TEST_F(PodE2eTest, CallsThatAreNotBuiltYetAreUnimplemented) {
   Call call;
   cri::ExecResponse response;
-  EXPECT_EQ(node_->runtime().Exec(&call, {}, &response).error_code(),
-            grpc::StatusCode::UNIMPLEMENTED);
+  const grpc::Status status = node_->runtime().Exec(&call, {}, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_THAT(status.error_message(), testing::HasSubstr("--sync"));
 }
 
 TEST_F(PodE2eTest, APodIsReadyThenStoppedThenGone) {

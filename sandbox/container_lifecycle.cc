@@ -235,6 +235,8 @@ absl::Status StartContainer(Pod& pod, Container& container,
     pod.SettleAfter(pod.services().vm.settings->shrink_delay);
     return started;
   }
+  // A started container has stats at once.
+  pod.SampleIfOlderThan(absl::ZeroDuration());
   const auto set_started = [&](ContainerRecord& record) {
     record.started_at = started_at;
   };

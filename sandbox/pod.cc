@@ -457,6 +457,28 @@ absl::Status Pod::Sample(absl::Time deadline) {
   return absl::OkStatus();
 }
 
+void Pod::SampleIfOlderThan(absl::Duration age) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (sample_scheduled_ || record_.state != SandboxState::kReady) return;
+    if (sample_.sampled_at.has_value() &&
+        services_.vm.clock->Now() - *sample_.sampled_at < age) {
+      return;
+    }
+    sample_scheduled_ = true;
+  }
+  services_.timers->Schedule(absl::ZeroDuration(), [weak = weak_from_this()] {
+    const std::shared_ptr<Pod> pod = weak.lock();
+    if (pod == nullptr) return;
+    // Before the sample: what happens while it is taken wants another one.
+    {
+      absl::MutexLock lock(&pod->mutex_);
+      pod->sample_scheduled_ = false;
+    }
+    (void)pod->Sample(pod->services_.vm.clock->Now() + kSampleTimeout);
+  });
+}
+
 void Pod::PublishMetrics() {
   VmSnapshot snapshot;
   {

@@ -114,6 +114,10 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // Takes a sample of the guest now. Errors: the agent's.
   absl::Status Sample(absl::Time deadline);
 
+  // Has a sample taken now, without waiting for it, unless the last one is not
+  // older than `age`.
+  void SampleIfOlderThan(absl::Duration age) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Where `container`'s output goes; empty for none.
   std::string LogPathOf(const ContainerSpec& container) const;
   // Begins to collect the container's output, or goes on where an earlier
@@ -172,6 +176,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   std::unique_ptr<PodVm> vm_;
   agent::v1::HelloResponse hello_ ABSL_GUARDED_BY(mutex_);
   VmSnapshot sample_ ABSL_GUARDED_BY(mutex_);
+  bool sample_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t settle_generation_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Duration settle_backoff_ ABSL_GUARDED_BY(operation_mutex_);
 };

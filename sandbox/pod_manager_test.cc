@@ -157,6 +157,34 @@ TEST_F(PodManagerTest, AnUpdateOfThePodThatFailsChangesNothing) {
       pod->UpdateResources(impossible, std::nullopt, Soon())));
 }
 
+TEST_F(PodManagerTest, AStartedContainerHasStatsAndFreshOnesForWhoAsksAgain) {
+  const std::shared_ptr<Pod> pod = Run("stats");
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+  const auto guest_says = [&](int64_t seconds) {
+    agent::v1::GetStatsResponse stats;
+    agent::v1::ContainerStats& one = *stats.add_containers();
+    one.set_container_id(found.container->id().value());
+    one.set_timestamp_unix_nanos(seconds * 1'000'000'000);
+    Guest(pod).SetStats(stats);
+  };
+  const auto known = [&] {
+    timers_.RunDue();
+    return found.container->StatsSnapshot().usage.timestamp;
+  };
+  guest_says(1);
+  EXPECT_EQ(known(), absl::InfinitePast());
+
+  ASSERT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
+  EXPECT_EQ(known(), absl::FromUnixSeconds(1));
+
+  guest_says(2);
+  pod->SampleIfOlderThan(absl::Milliseconds(500));
+  EXPECT_EQ(known(), absl::FromUnixSeconds(1));
+  clock_.Advance(absl::Milliseconds(500));
+  pod->SampleIfOlderThan(absl::Milliseconds(500));
+  EXPECT_EQ(known(), absl::FromUnixSeconds(2));
+}
+
 TEST_F(PodManagerTest, AVmThatDiesEndsItsContainersAndCanBeRemoved) {
   const std::shared_ptr<Pod> pod = Run("dies");
   const FoundContainer found = Create(pod, ContainerOf(1000, 64));
