@@ -92,7 +92,7 @@ absl::Status Serve(SandboxNamespaces* namespaces) {
                                .scratch_dir = kScratchDir,
                                .share_dir = kShareDir,
                                .run_dir = kRunDir},
-                              namespaces, &reaper);
+                              namespaces, modules.get(), &reaper);
 
   absl::Notification hello;
   absl::Notification power_off;

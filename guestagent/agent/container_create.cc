@@ -201,6 +201,8 @@ absl::Status ContainerRuntime::State::Create(
                    ChoosePidNamespace(spec, view, target.get()));
   RETURN_IF_ERROR(MakeDirectories(paths.run_dir + "/containers"));
   RETURN_IF_ERROR(MakeDirectories(paths.run_dir + "/crun"));
+  // The first container may come before the drivers are all there.
+  RETURN_IF_ERROR(modules->Load("overlay"));
   ASSIGN_OR_RETURN(
       std::unique_ptr<ContainerFiles> files,
       ContainerFiles::Create(

@@ -68,9 +68,11 @@ agent::v1::Pressure ReadPressure(const char* resource) {
 
 ContainerRuntime::State::State(SandboxPaths sandbox_paths,
                                SandboxNamespaces* sandbox_namespaces,
+                               KernelModules* kernel_modules,
                                ChildReaper* child_reaper)
     : paths(std::move(sandbox_paths)),
       namespaces(sandbox_namespaces),
+      modules(kernel_modules),
       reaper(child_reaper),
       crun(paths.run_dir + "/crun"),
       exits(std::make_shared<ContainerExits>()) {}
@@ -114,8 +116,9 @@ std::vector<std::shared_ptr<ContainerEntry>> ContainerRuntime::State::All()
 
 ContainerRuntime::ContainerRuntime(SandboxPaths paths,
                                    SandboxNamespaces* namespaces,
-                                   ChildReaper* reaper)
-    : state_(std::make_unique<State>(std::move(paths), namespaces, reaper)) {}
+                                   KernelModules* modules, ChildReaper* reaper)
+    : state_(std::make_unique<State>(std::move(paths), namespaces, modules,
+                                     reaper)) {}
 
 ContainerRuntime::~ContainerRuntime() {
   state_->exits->Close();

@@ -12,6 +12,7 @@
 namespace podvisor {
 
 class ChildReaper;
+class KernelModules;
 class SandboxNamespaces;
 
 // Where the guest keeps things. Every directory exists already, except that
@@ -32,7 +33,7 @@ struct SandboxPaths {
 //
 // Thread-safe: calls for different containers run side by side, those for one
 // container that change it one after the other. Streams block their thread.
-// Lifetime: `namespaces` and `reaper` outlive this object. The destructor ends
+// Lifetime: `namespaces`, `modules` and `reaper` outlive this object. The destructor ends
 // all streams; containers run on.
 //
 // Errors: InvalidArgument (the request can never work), NotFound (no such
@@ -43,7 +44,7 @@ struct SandboxPaths {
 class ContainerRuntime {
  public:
   ContainerRuntime(SandboxPaths paths, SandboxNamespaces* namespaces,
-                   ChildReaper* reaper);
+                   KernelModules* modules, ChildReaper* reaper);
   ~ContainerRuntime();
   ContainerRuntime(const ContainerRuntime&) = delete;
   ContainerRuntime& operator=(const ContainerRuntime&) = delete;

@@ -18,6 +18,7 @@
 #include "guestagent/agent/container_exits.h"
 #include "guestagent/agent/container_runtime.h"
 #include "guestagent/agent/crun_driver.h"
+#include "guestagent/agent/kernel_modules.h"
 #include "guestagent/agent/output_pump.h"
 #include "guestagent/agent/sandbox_namespaces.h"
 
@@ -30,7 +31,7 @@ inline constexpr absl::Duration kCrunTimeout = absl::Seconds(30);
 class ContainerRuntime::State {
  public:
   State(SandboxPaths sandbox_paths, SandboxNamespaces* sandbox_namespaces,
-        ChildReaper* child_reaper);
+        KernelModules* kernel_modules, ChildReaper* child_reaper);
 
   // NotFound.
   absl::StatusOr<std::shared_ptr<ContainerEntry>> Find(
@@ -54,6 +55,7 @@ class ContainerRuntime::State {
 
   const SandboxPaths paths;
   SandboxNamespaces* const namespaces;
+  KernelModules* const modules;
   ChildReaper* const reaper;
   const CrunDriver crun;
   SystemClock clock;
