@@ -37,6 +37,10 @@ VmLimits LimitsFrom(const QemuConfig& config, const HostSize& host) {
                                 ? config.default_maxmemory * kMiB
                                 : host.memory_bytes / kMiB * kMiB;
   limits.memory_slots = static_cast<int>(config.memory_slots);
+  if (config.memory_hotplug == "pc-dimm") {
+    limits.memory_device = MemoryDevice::kPcDimm;
+    limits.dimm_unplug = config.pc_dimm_unplug;
+  }
   if (!config.enable_cpu_memory_hotplug) {
     limits.memory_device = MemoryDevice::kNone;
     limits.max_vcpus = limits.boot_vcpus;

@@ -40,6 +40,19 @@ TEST(HostSettingsTest, WithoutHotPlugAVmStaysAsItBooted) {
   EXPECT_EQ(limits.max_memory_bytes, limits.boot_memory_bytes);
 }
 
+TEST(HostSettingsTest, MemoryComesAsDimmsWhereAskedFor) {
+  Config config;
+  EXPECT_EQ(Settings(config).limits.memory_device, MemoryDevice::kVirtioMem);
+  config.qemu.memory_hotplug = "pc-dimm";
+  config.qemu.pc_dimm_unplug = true;
+
+  const VmLimits limits = Settings(config).limits;
+
+  EXPECT_EQ(limits.memory_device, MemoryDevice::kPcDimm);
+  EXPECT_EQ(limits.memory_slots, 10);
+  EXPECT_TRUE(limits.dimm_unplug);
+}
+
 TEST(HostSettingsTest, AnOldQemuParksVcpusUnderTcgOnly) {
   EXPECT_EQ(Settings(Config(), Accelerator::kTcg).limits.vcpu_unplug,
             VcpuUnplug::kPark);

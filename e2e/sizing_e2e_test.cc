@@ -27,6 +27,26 @@ const std::vector<std::string> kPublished = {
     "s/^guest_overhead_memory.*/guest_overhead_memory = 0/",
 };
 
+// Starts a container with these requests and limits in the pod.
+std::string RunIn(TestNode& node, const std::string& pod,
+                  const cri::PodSandboxConfig& config, const std::string& name,
+                  int64_t milli_cpu, int64_t memory_mib) {
+  cri::ContainerConfig container = node.ContainerConfig(name, kForever);
+  *container.mutable_linux()->mutable_resources() =
+      Resources(milli_cpu, memory_mib);
+  const std::string id = node.CreateContainer(pod, container, config);
+  node.StartContainer(id);
+  return id;
+}
+
+void RemoveFrom(TestNode& node, const std::string& id) {
+  cri::RemoveContainerRequest request;
+  request.set_container_id(id);
+  cri::RemoveContainerResponse response;
+  Call call;
+  EXPECT_TRUE(node.runtime().RemoveContainer(&call, request, &response).ok());
+}
+
 class SizingE2eTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -38,21 +58,9 @@ class SizingE2eTest : public testing::Test {
   std::string Run(const std::string& pod, const cri::PodSandboxConfig& config,
                   const std::string& name, int64_t milli_cpu,
                   int64_t memory_mib) {
-    cri::ContainerConfig container = node_->ContainerConfig(name, kForever);
-    *container.mutable_linux()->mutable_resources() =
-        Resources(milli_cpu, memory_mib);
-    const std::string id = node_->CreateContainer(pod, container, config);
-    node_->StartContainer(id);
-    return id;
+    return RunIn(*node_, pod, config, name, milli_cpu, memory_mib);
   }
-  void Remove(const std::string& id) {
-    cri::RemoveContainerRequest request;
-    request.set_container_id(id);
-    cri::RemoveContainerResponse response;
-    Call call;
-    EXPECT_TRUE(
-        node_->runtime().RemoveContainer(&call, request, &response).ok());
-  }
+  void Remove(const std::string& id) { RemoveFrom(*node_, id); }
   static grpc::Status TryRun(TestNode& node,
                              const cri::PodSandboxConfig& config) {
     cri::RunPodSandboxRequest request;
@@ -208,6 +216,70 @@ TEST(FixedSizeE2eTest, WithoutHotplugALargerContainerIsRefusedWithBothFigures) {
   *small.mutable_linux()->mutable_resources() = Resources(2000, 64);
   node.StartContainer(node.CreateContainer(pod, small, config));
   EXPECT_EQ(node.PodInfo(pod, "/vcpus/online"), 1);
+}
+
+// kPublished with DIMMs, and more edits.
+std::vector<std::string> WithDimms(const std::vector<std::string>& more) {
+  std::vector<std::string> edits = kPublished;
+  edits.push_back("/^shrink_delay/a memory_hotplug = \"pc-dimm\"");
+  edits.insert(edits.end(), more.begin(), more.end());
+  return edits;
+}
+
+TEST(DimmE2eTest, DimmsStayWithThePodAndSlotsThatRunOutAreNamed) {
+  TestNode node(WithDimms({"/^shrink_delay/a memory_slots = 1"}));
+  node.PullImage();
+  const cri::PodSandboxConfig config = node.PodConfig("dimms");
+  const std::string pod = node.RunPod(config);
+  const std::string id = RunIn(node, pod, config, "main", 2000, 4096);
+  EXPECT_EQ(node.PodInfo(pod, "/memoryBytes/online"), 4 * kGiB);
+  EXPECT_EQ(node.PodInfo(pod, "/memorySlots/used"), 1);
+  EXPECT_EQ(node.Exec(id, {"sh", "-c",
+                           "test $(awk '/MemTotal/{print $2}' /proc/meminfo) "
+                           "-gt 4000000 && echo yes"}),
+            "yes\n");
+
+  cri::CreateContainerRequest request;
+  request.set_pod_sandbox_id(pod);
+  *request.mutable_sandbox_config() = config;
+  *request.mutable_config() = node.ContainerConfig("more", kForever);
+  *request.mutable_config()->mutable_linux()->mutable_resources() =
+      Resources(100, 1024);
+  {
+    cri::CreateContainerResponse response;
+    Call call;
+    const grpc::Status status =
+        node.runtime().CreateContainer(&call, request, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_THAT(status.error_message(), HasSubstr("0 of 1 slots are free"));
+  }
+
+  RemoveFrom(node, id);
+  // The vCPUs show when the VM has settled.
+  EXPECT_EQ(node.AwaitPodInfo(pod, "/vcpus/online", 1), 1);
+  EXPECT_EQ(node.PodInfo(pod, "/memoryBytes/online"), 4 * kGiB);
+  EXPECT_EQ(node.PodInfo(pod, "/memoryBytes/shortfall"), 0);
+  node.RemovePod(pod);
+  EXPECT_EQ(node.Leftovers(), "");
+}
+
+TEST(DimmE2eTest, DimmsThatMayBeRemovedGoBackAlsoAfterARestart) {
+  TestNode node(WithDimms({"/^shrink_delay/a pc_dimm_unplug = true"}));
+  node.PullImage();
+  const cri::PodSandboxConfig config = node.PodConfig("coins");
+  const std::string pod = node.RunPod(config);
+  const std::string id = RunIn(node, pod, config, "main", 2000, 4096);
+  EXPECT_EQ(node.PodInfo(pod, "/memoryBytes/online"), 4 * kGiB);
+  EXPECT_EQ(node.PodInfo(pod, "/memorySlots/used"), 2);
+
+  node.EndDaemon(SIGKILL);
+  node.StartDaemon();
+  RemoveFrom(node, id);
+
+  EXPECT_EQ(node.AwaitPodInfo(pod, "/memoryBytes/online", kGiB), kGiB);
+  EXPECT_EQ(node.PodInfo(pod, "/memorySlots/used"), 0);
+  node.RemovePod(pod);
+  EXPECT_EQ(node.Leftovers(), "");
 }
 
 }  // namespace

@@ -49,8 +49,8 @@ struct FakeQemuOptions {
 };
 
 // A QEMU without QEMU: the side of it that hot plug needs (vCPUs, virtio-mem,
-// disks, NICs, memory backends, descriptors), with the answers and the oddities
-// of QEMU 7.2. Plays the hardware of a FakeGuestAgent.
+// DIMMs, disks, NICs, memory backends, descriptors), with the answers and the
+// oddities of QEMU 7.2. Plays the hardware of a FakeGuestAgent.
 //
 // Thread-safe. Never sleeps: a wait for an event that is not there moves the
 // clock to its deadline and fails.
@@ -153,6 +153,8 @@ class FakeQemu {
 
   absl::Status PlugVcpu(const Json& in) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ResizeMemory(int64_t requested) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Returns how much the guest keeps of what is no longer there.
+  int64_t ShowDimmsToGuest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ShowCpusToGuest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The id of the device that uses `backend`, or empty.
   std::string UserOf(absl::string_view backend) const

@@ -173,8 +173,20 @@ absl::StatusOr<Json> FakeQemu::QueryMemoryDevices(const Json&) {
   }
   Json list = Json::array();
   for (const auto& [id, device] : devices_) {
-    if (Text(device, "driver") != "virtio-mem-pci") continue;
     const std::string backend = Text(device, "memdev");
+    if (Text(device, "driver") == "pc-dimm") {
+      list.push_back({{"type", "dimm"},
+                      {"data",
+                       {{"id", id},
+                        {"slot", Number(device, "slot", 0)},
+                        {"memdev", absl::StrCat("/objects/", backend)},
+                        {"size", Number(objects_[backend], "size", 0)},
+                        {"node", 0},
+                        {"hotplugged", true},
+                        {"hotpluggable", true}}}});
+      continue;
+    }
+    if (Text(device, "driver") != "virtio-mem-pci") continue;
     list.push_back({{"type", "virtio-mem"},
                     {"data",
                      {{"id", id},
@@ -288,8 +300,28 @@ absl::StatusOr<Json> FakeQemu::DeviceAdd(const Json& in) {
     ResizeMemory(requested);
     return Json::object();
   }
+  if (driver == "pc-dimm") {
+    const std::string memdev = Text(in, "memdev");
+    if (!objects_.contains(memdev)) return Generic("Device 'memdev' not found");
+    if (!UserOf(memdev).empty())
+      return Generic("can't use already busy memdev");
+    devices_[id] = in;
+    ShowDimmsToGuest();
+    return Json::object();
+  }
   devices_[id] = in;
   return Json::object();
+}
+
+int64_t FakeQemu::ShowDimmsToGuest() {
+  int64_t bytes = 0;
+  for (const auto& [id, device] : devices_) {
+    if (Text(device, "driver") != "pc-dimm") continue;
+    bytes += Number(objects_[Text(device, "memdev")], "size", 0);
+  }
+  if (guest_ == nullptr) return 0;
+  return guest_->SetMemoryTotal(guest_boot_memory_ + bytes) -
+         guest_boot_memory_ - bytes;
 }
 
 absl::StatusOr<Json> FakeQemu::DeviceDel(const Json& in) {
@@ -306,6 +338,25 @@ absl::StatusOr<Json> FakeQemu::DeviceDel(const Json& in) {
     return Json::object();
   }
   if (faults_.guest_ignores_unplug) return Json::object();
+  if (driver == "pc-dimm") {
+    const Json dimm = device->second;
+    devices_.erase(device);
+    if (ShowDimmsToGuest() > 0) {
+      // The guest could not take all of it offline, and so keeps it whole.
+      devices_[id] = dimm;
+      ShowDimmsToGuest();
+      Send("ACPI_DEVICE_OST",
+           {{"info",
+             {{"device", id},
+              {"slot", absl::StrCat(Number(dimm, "slot", 0))},
+              {"slot-type", "DIMM"},
+              {"source", 3},
+              {"status", 1}}}});
+      return Json::object();
+    }
+    Send("DEVICE_DELETED", {{"device", id}, {"path", path}});
+    return Json::object();
+  }
   std::erase_if(sockets_, [&](const auto& s) { return s.second == id; });
   devices_.erase(device);
   ShowCpusToGuest();

@@ -18,6 +18,9 @@ using Json = nlohmann::json;
 
 constexpr size_t kMaxSlots = 4096;
 constexpr size_t kMaxTextBytes = 256;
+// QEMU's own limit of slots, and a size whose sums stay far from 63 bits.
+constexpr int64_t kMaxDimmSlots = 256;
+constexpr int64_t kMaxDimmBytes = int64_t{1} << 50;
 // QEMU's home of devices that have an id, see docs/devel/qom.rst.
 constexpr absl::string_view kPeripheral = "/machine/peripheral/";
 
@@ -141,6 +144,32 @@ absl::StatusOr<std::optional<MemoryDeviceState>> ParseMemoryDevice(
   return std::optional<MemoryDeviceState>();
 }
 
+std::string DimmId(int slot) { return absl::StrCat("dimm", slot); }
+
+absl::StatusOr<std::vector<Dimm>> ParseDimms(absl::string_view json) {
+  constexpr absl::string_view kCommand = "query-memory-devices";
+  ASSIGN_OR_RETURN(const Json list, ParseList(kCommand, json));
+  std::vector<Dimm> dimms;
+  for (const Json& entry : list) {
+    const auto data = entry.find("data");
+    if (FindText(entry, "type") != "dimm" || data == entry.end() ||
+        !data->is_object()) {
+      continue;
+    }
+    const auto slot = FindBytes(*data, "slot");
+    const auto bytes = FindBytes(*data, "size");
+    if (!slot || *slot >= kMaxDimmSlots || !bytes || *bytes > kMaxDimmBytes) {
+      return Nonsense(kCommand);
+    }
+    const int number = static_cast<int>(*slot);
+    if (FindText(*data, "id") != DimmId(number)) continue;
+    dimms.push_back({.slot = number, .bytes = *bytes});
+  }
+  std::sort(dimms.begin(), dimms.end(),
+            [](const Dimm& a, const Dimm& b) { return a.slot < b.slot; });
+  return dimms;
+}
+
 absl::StatusOr<std::vector<VcpuSlot>> QueryVcpuSlots(QmpClient& qmp,
                                                      absl::Time deadline) {
   ASSIGN_OR_RETURN(const std::string json,
@@ -155,19 +184,28 @@ absl::StatusOr<std::optional<MemoryDeviceState>> QueryMemoryDevice(
   return ParseMemoryDevice(json, id);
 }
 
-absl::StatusOr<std::optional<int64_t>> QueryMemoryBackend(QmpClient& qmp,
-                                                          absl::string_view id,
-                                                          absl::Time deadline) {
+absl::StatusOr<std::vector<Dimm>> QueryDimms(QmpClient& qmp,
+                                             absl::Time deadline) {
+  ASSIGN_OR_RETURN(const std::string json,
+                   qmp.Execute("query-memory-devices", "", deadline));
+  return ParseDimms(json);
+}
+
+absl::StatusOr<std::map<std::string, int64_t>> QueryMemoryBackends(
+    QmpClient& qmp, absl::Time deadline) {
   constexpr absl::string_view kCommand = "query-memdev";
   ASSIGN_OR_RETURN(const std::string json, qmp.Execute(kCommand, "", deadline));
   ASSIGN_OR_RETURN(const Json list, ParseList(kCommand, json));
+  std::map<std::string, int64_t> backends;
   for (const Json& entry : list) {
-    if (FindText(entry, "id") != std::string(id)) continue;
+    // A backend of the command line may have none.
+    const std::optional<std::string> id = FindText(entry, "id");
+    if (!id.has_value()) continue;
     const std::optional<int64_t> size = FindBytes(entry, "size");
     if (!size.has_value()) return Nonsense(kCommand);
-    return size;
+    backends[*id] = *size;
   }
-  return std::optional<int64_t>();
+  return backends;
 }
 
 }  // namespace podvisor

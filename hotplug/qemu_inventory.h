@@ -4,6 +4,7 @@
 #define PODVISOR_HOTPLUG_QEMU_INVENTORY_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "hotplug/qmp_client.h"
+#include "hotplug/vm_size.h"
 
 namespace podvisor {
 
@@ -48,16 +50,25 @@ absl::StatusOr<std::vector<VcpuSlot>> ParseVcpuSlots(absl::string_view json);
 absl::StatusOr<std::optional<MemoryDeviceState>> ParseMemoryDevice(
     absl::string_view json, absl::string_view id);
 
+// The id of the DIMM in a slot.
+std::string DimmId(int slot);
+
+// The same reply: the DIMMs that have these ids, by slot. DataLoss for
+// nonsense.
+absl::StatusOr<std::vector<Dimm>> ParseDimms(absl::string_view json);
+
 // The same, asked of a QEMU. Errors: see QmpClient.
 absl::StatusOr<std::vector<VcpuSlot>> QueryVcpuSlots(QmpClient& qmp,
                                                      absl::Time deadline);
 absl::StatusOr<std::optional<MemoryDeviceState>> QueryMemoryDevice(
     QmpClient& qmp, absl::string_view id, absl::Time deadline);
 
-// The size of a memory backend, or nullopt when there is none with this id.
-absl::StatusOr<std::optional<int64_t>> QueryMemoryBackend(QmpClient& qmp,
-                                                          absl::string_view id,
-                                                          absl::Time deadline);
+absl::StatusOr<std::vector<Dimm>> QueryDimms(QmpClient& qmp,
+                                             absl::Time deadline);
+
+// The sizes of all memory backends, by their ids.
+absl::StatusOr<std::map<std::string, int64_t>> QueryMemoryBackends(
+    QmpClient& qmp, absl::Time deadline);
 
 }  // namespace podvisor
 

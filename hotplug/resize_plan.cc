@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "hotplug/dimm_plan.h"
 
 namespace podvisor {
 namespace {
@@ -68,6 +69,62 @@ bool MemoryGrows(const VmState& state, int64_t hotplug_bytes) {
          hotplug_bytes;
 }
 
+// The memory's part of a plan, by its place there.
+struct MemorySteps {
+  std::vector<ResizeStep> grow;    // before the vCPUs
+  std::vector<ResizeStep> grown;   // after them
+  std::vector<ResizeStep> unplug;  // changes the memory map
+  std::vector<ResizeStep> shrink;  // does not
+};
+
+absl::StatusOr<MemorySteps> PlanMemory(const VmState& state,
+                                       int64_t hotplug_bytes) {
+  MemorySteps steps;
+  if (MemoryIsAt(state, hotplug_bytes)) return steps;
+  if (MemoryGrows(state, hotplug_bytes)) {
+    steps.grow = {RequestMemory{hotplug_bytes}};
+    steps.grown = {AwaitMemoryGrown{hotplug_bytes}};
+  } else {
+    steps.shrink = {RequestMemory{hotplug_bytes},
+                    AwaitMemoryShrunk{hotplug_bytes}};
+  }
+  return steps;
+}
+
+absl::StatusOr<MemorySteps> PlanDimms(const VmLimits& limits,
+                                      const VmState& state,
+                                      int64_t hotplug_bytes) {
+  MemorySteps steps;
+  int64_t plugged = state.hotplug_plugged_bytes;
+  if (plugged < hotplug_bytes) {
+    ASSIGN_OR_RETURN(const std::vector<Dimm> dimms,
+                     ChooseDimms(limits, state, hotplug_bytes - plugged));
+    const int64_t carried = CarriedBytes(limits, state);
+    int64_t on_its_way = 0;
+    for (const Dimm& dimm : dimms) {
+      if (on_its_way + dimm.bytes > carried) {
+        steps.grow.push_back(AwaitMemoryGrown{plugged});
+        on_its_way = 0;
+      }
+      steps.grow.push_back(PlugDimm{dimm});
+      on_its_way += dimm.bytes;
+      plugged += dimm.bytes;
+    }
+  }
+  if (MemoryGrows(state, hotplug_bytes)) {
+    steps.grown = {AwaitMemoryGrown{plugged}};
+  }
+  if (state.hotplug_plugged_bytes < hotplug_bytes) return steps;
+  for (const Dimm& dimm : SpareDimms(limits, state.dimms, hotplug_bytes)) {
+    steps.unplug.push_back(UnplugDimm{dimm.slot});
+  }
+  return steps;
+}
+
+void Append(const std::vector<ResizeStep>& steps, ResizePlan& plan) {
+  plan.steps.insert(plan.steps.end(), steps.begin(), steps.end());
+}
+
 // How few vCPUs QEMU may be left with.
 int PluggedFloor(const VmLimits& limits, const VmState& state,
                  const VmSize& target) {
@@ -79,6 +136,13 @@ struct Describe {
   std::string operator()(const RequestMemory& step) const {
     return absl::StrCat("request ", step.hotplug_bytes,
                         " bytes of hot-plugged memory");
+  }
+  std::string operator()(const PlugDimm& step) const {
+    return absl::StrCat("plug a DIMM of ", step.dimm.bytes, " bytes into slot ",
+                        step.dimm.slot);
+  }
+  std::string operator()(const UnplugDimm& step) const {
+    return absl::StrCat("unplug the DIMM in slot ", step.slot);
   }
   std::string operator()(const PlugVcpus& step) const {
     return absl::StrCat("plug vCPUs to ", step.vcpus);
@@ -112,32 +176,42 @@ absl::StatusOr<ResizePlan> PlanResize(const VmLimits& limits,
   RETURN_IF_ERROR(CheckTarget(limits, target));
 
   const int64_t memory = target.memory_bytes - limits.boot_memory_bytes;
-  const bool memory_moves = !MemoryIsAt(state, memory);
-  const bool memory_grows = memory_moves && MemoryGrows(state, memory);
-  if (memory_moves && limits.memory_device == MemoryDevice::kPcDimm) {
-    return absl::UnimplementedError("memory: pc-dimm");
-  }
+  ASSIGN_OR_RETURN(const MemorySteps steps,
+                   limits.memory_device == MemoryDevice::kPcDimm
+                       ? PlanDimms(limits, state, memory)
+                       : PlanMemory(state, memory));
 
   ResizePlan plan;
-  if (memory_grows) plan.steps.push_back(RequestMemory{memory});
+  Append(steps.grow, plan);
   if (state.vcpus_plugged < target.vcpus) {
     plan.steps.push_back(PlugVcpus{target.vcpus});
   }
   if (state.vcpus_online < target.vcpus) {
     plan.steps.push_back(OnlineVcpus{target.vcpus});
   }
-  if (memory_grows) plan.steps.push_back(AwaitMemoryGrown{memory});
+  Append(steps.grown, plan);
 
   if (state.vcpus_online > target.vcpus) {
     plan.steps.push_back(OfflineVcpus{target.vcpus});
   }
+  Append(steps.unplug, plan);
   const int floor = PluggedFloor(limits, state, target);
   if (state.vcpus_plugged > floor) plan.steps.push_back(UnplugVcpus{floor});
-  if (memory_moves && !memory_grows) {
-    plan.steps.push_back(RequestMemory{memory});
-    plan.steps.push_back(AwaitMemoryShrunk{memory});
-  }
+  Append(steps.shrink, plan);
   return plan;
+}
+
+int64_t MemoryShortfall(const VmLimits& limits, const VmState& state,
+                        const VmSize& target) {
+  const int64_t memory = target.memory_bytes - limits.boot_memory_bytes;
+  if (limits.memory_device != MemoryDevice::kPcDimm) {
+    return std::max<int64_t>(0, state.hotplug_plugged_bytes - memory);
+  }
+  int64_t bytes = 0;
+  for (const Dimm& dimm : SpareDimms(limits, state.dimms, memory)) {
+    bytes += dimm.bytes;
+  }
+  return bytes;
 }
 
 std::string DescribeStep(const ResizeStep& step) {

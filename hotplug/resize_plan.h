@@ -20,6 +20,16 @@ struct RequestMemory {
   int64_t hotplug_bytes = 0;
   bool operator==(const RequestMemory&) const = default;
 };
+// Add this DIMM, unless it is there.
+struct PlugDimm {
+  Dimm dimm;
+  bool operator==(const PlugDimm&) const = default;
+};
+// Remove the DIMM in this slot, if there is one.
+struct UnplugDimm {
+  int slot = 0;
+  bool operator==(const UnplugDimm&) const = default;
+};
 // Add vCPU devices until QEMU has this many vCPUs.
 struct PlugVcpus {
   int vcpus = 0;
@@ -52,9 +62,9 @@ struct AwaitMemoryShrunk {
   bool operator==(const AwaitMemoryShrunk&) const = default;
 };
 
-using ResizeStep =
-    std::variant<RequestMemory, PlugVcpus, OnlineVcpus, AwaitMemoryGrown,
-                 OfflineVcpus, UnplugVcpus, AwaitMemoryShrunk>;
+using ResizeStep = std::variant<RequestMemory, PlugDimm, PlugVcpus, OnlineVcpus,
+                                AwaitMemoryGrown, OfflineVcpus, UnplugDimm,
+                                UnplugVcpus, AwaitMemoryShrunk>;
 
 struct ResizePlan {
   std::vector<ResizeStep> steps;
@@ -67,10 +77,14 @@ struct ResizePlan {
 //
 // Pure: same inputs, same plan. Growing comes first, and all of it is asked
 // for before any of it is awaited, so that memory and vCPUs arrive at the same
-// time. Shrinking follows: vCPUs offline, their devices removed where
-// `limits.vcpu_unplug` says so, and memory last, the slow part that a guest
+// time; only DIMMs beyond what the guest can carry wait for those before them.
+// Shrinking follows: vCPUs offline, their devices removed where
+// `limits.vcpu_unplug` says so, and virtio-mem last, the slow part that a guest
 // may refuse. Nothing that changes the memory map follows the removal of a
 // vCPU within one plan (it kills QEMU before 10.2 under TCG).
+//
+// DIMMs come and go whole: the VM may keep more than the target, see
+// SpareDimms(), and has then reached it.
 //
 // A plan stopped after any step leaves a state from which a new plan reaches
 // the target. A VM that is at its target gets an empty plan.
@@ -78,11 +92,15 @@ struct ResizePlan {
 // Errors:
 //   InvalidArgument    limits or a state that contradict themselves, a target
 //                      below the boot size or off the block.
-//   ResourceExhausted  a target above the maximum; never cut silently.
-//   Unimplemented      another size of hot-plugged memory with pc-dimm.
+//   ResourceExhausted  a target above the maximum, or beyond what slots and
+//                      guest can take as DIMMs; never cut silently.
 absl::StatusOr<ResizePlan> PlanResize(const VmLimits& limits,
                                       const VmState& state,
                                       const VmSize& target);
+
+// What of the hot-plugged memory a shrink to `target` has still to give back.
+int64_t MemoryShortfall(const VmLimits& limits, const VmState& state,
+                        const VmSize& target);
 
 // For logs and dry runs: "plug vCPUs to 4".
 std::string DescribeStep(const ResizeStep& step);

@@ -24,7 +24,8 @@ struct VmLimits {
   // Hot-plugged memory is always a multiple of it: what device and guest can
   // both plug. A multiple of 2 MiB; Linux on x86-64 plugs virtio-mem in 4 MiB.
   int64_t memory_block_bytes = 128LL << 20;
-  int memory_slots = 0;  // pc-dimm
+  int memory_slots = 0;      // pc-dimm: how many there can be at a time
+  bool dimm_unplug = false;  // pc-dimm: whether they are removed again
   MemoryDevice memory_device = MemoryDevice::kVirtioMem;
   VcpuUnplug vcpu_unplug = VcpuUnplug::kPark;
 

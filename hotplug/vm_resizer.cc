@@ -5,9 +5,12 @@
 #include <utility>
 #include <variant>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "hotplug/device_removal.h"
+#include "hotplug/dimm.h"
+#include "hotplug/memory_backend.h"
 #include "hotplug/qemu_inventory.h"
 #include "nlohmann/json.hpp"
 
@@ -42,6 +45,7 @@ bool IsShrinkStep(const ResizeStep& step, const VmState& before) {
   }
   return std::holds_alternative<OfflineVcpus>(step) ||
          std::holds_alternative<UnplugVcpus>(step) ||
+         std::holds_alternative<UnplugDimm>(step) ||
          std::holds_alternative<AwaitMemoryShrunk>(step);
 }
 
@@ -71,9 +75,15 @@ int VcpuShortfall(const VmState& state, const VmSize& target,
   return std::max({0, in_use, plugged});
 }
 
+// What QEMU has plugged, by whatever device.
+struct HotplugMemory {
+  int64_t requested_bytes = 0;
+  int64_t plugged_bytes = 0;
+  std::vector<Dimm> dimms;
+};
+
 VmState MakeState(const std::vector<VcpuSlot>& slots,
-                  const std::optional<MemoryDeviceState>& memory,
-                  const GuestSize& guest) {
+                  const HotplugMemory& memory, const GuestSize& guest) {
   VmState state;
   for (const VcpuSlot& slot : slots) {
     if (!slot.plugged) continue;
@@ -82,13 +92,14 @@ VmState MakeState(const std::vector<VcpuSlot>& slots,
   }
   // A guest can claim what it likes, but not more than it was given.
   state.vcpus_online = std::clamp(guest.cpus_online, 0, state.vcpus_plugged);
-  if (memory.has_value()) {
-    state.hotplug_requested_bytes = memory->requested_bytes;
-    state.hotplug_plugged_bytes = memory->plugged_bytes;
-  }
+  state.hotplug_requested_bytes = memory.requested_bytes;
+  state.hotplug_plugged_bytes = memory.plugged_bytes;
+  state.dimms = memory.dimms;
   state.hotplug_online_bytes = std::clamp<int64_t>(
       guest.memory_total_bytes - guest.memory_total_at_boot_bytes, 0,
       state.hotplug_plugged_bytes);
+  state.guest_available_bytes = guest.memory_available_bytes;
+  state.guest_block_bytes = guest.memory_block_bytes;
   return state;
 }
 
@@ -106,8 +117,16 @@ class VmResizer::Run {
         deadline_(deadline) {}
 
   absl::StatusOr<VmState> Observe();
+  // What a daemon left that was killed while it added or removed a DIMM.
+  absl::Status RemoveLeftovers(const VmState& state) {
+    return Annotate(
+        RemoveUnusedDimmBackends(qmp_, state.dimms, CommandDeadline()),
+        kVmStage);
+  }
 
   absl::Status operator()(const RequestMemory& step);
+  absl::Status operator()(const PlugDimm& step);
+  absl::Status operator()(const UnplugDimm& step);
   absl::Status operator()(const PlugVcpus& step);
   absl::Status operator()(const OnlineVcpus& step);
   absl::Status operator()(const AwaitMemoryGrown& step);
@@ -127,8 +146,8 @@ class VmResizer::Run {
   absl::Status Execute(const char* command, const Json& arguments) {
     return qmp_.Execute(command, arguments.dump(), CommandDeadline()).status();
   }
+  absl::StatusOr<HotplugMemory> QueryMemory();
   absl::Status AddMemoryDevice(int64_t requested_bytes);
-  absl::Status EnsureMemoryBackend();
   // Until QEMU's own figure has come to `hotplug_bytes` as well.
   absl::Status AwaitPlugged(int64_t hotplug_bytes);
 
@@ -143,12 +162,28 @@ class VmResizer::Run {
 absl::StatusOr<VmState> VmResizer::Run::Observe() {
   const auto slots = QueryVcpuSlots(qmp_, CommandDeadline());
   if (!slots.ok()) return Annotate(slots.status(), kVmStage);
-  const auto memory =
-      QueryMemoryDevice(qmp_, kMemoryDeviceId, CommandDeadline());
+  const auto memory = QueryMemory();
   if (!memory.ok()) return Annotate(memory.status(), kVmStage);
   const auto guest = guest_.Observe(CommandDeadline());
   if (!guest.ok()) return Annotate(guest.status(), kGuestStage);
   return MakeState(*slots, *memory, *guest);
+}
+
+absl::StatusOr<HotplugMemory> VmResizer::Run::QueryMemory() {
+  HotplugMemory memory;
+  if (limits_.memory_device == MemoryDevice::kPcDimm) {
+    ASSIGN_OR_RETURN(memory.dimms, QueryDimms(qmp_, CommandDeadline()));
+    for (const Dimm& dimm : memory.dimms) memory.plugged_bytes += dimm.bytes;
+    memory.requested_bytes = memory.plugged_bytes;
+    return memory;
+  }
+  ASSIGN_OR_RETURN(const auto device,
+                   QueryMemoryDevice(qmp_, kMemoryDeviceId, CommandDeadline()));
+  if (device.has_value()) {
+    memory.requested_bytes = device->requested_bytes;
+    memory.plugged_bytes = device->plugged_bytes;
+  }
+  return memory;
 }
 
 absl::Status VmResizer::Run::operator()(const RequestMemory& step) {
@@ -167,7 +202,8 @@ absl::Status VmResizer::Run::operator()(const RequestMemory& step) {
 // The device cannot be part of a VM that is restored from a template, and it
 // cannot be removed: it comes when memory first grows, with size 0 it is free.
 absl::Status VmResizer::Run::AddMemoryDevice(int64_t requested_bytes) {
-  RETURN_IF_ERROR(EnsureMemoryBackend());
+  RETURN_IF_ERROR(EnsureMemoryBackend(
+      qmp_, kMemoryBackendId, MaxHotplugBytes(limits_), CommandDeadline()));
   Json device = {{"driver", "virtio-mem-pci"},
                  {"id", kMemoryDeviceId},
                  {"memdev", kMemoryBackendId},
@@ -177,26 +213,20 @@ absl::Status VmResizer::Run::AddMemoryDevice(int64_t requested_bytes) {
   const absl::Status added = Execute("device_add", device);
   if (absl::IsInvalidArgument(added) || absl::IsNotFound(added)) {
     // Refused for certain: the backend would only be in the way.
-    (void)Execute("object-del", {{"id", kMemoryBackendId}});
+    RemoveMemoryBackend(qmp_, kMemoryBackendId, CommandDeadline())
+        .IgnoreError();
   }
   return added;
 }
 
-// One of a run that was killed in between is used, if it has the size.
-absl::Status VmResizer::Run::EnsureMemoryBackend() {
-  const int64_t size = MaxHotplugBytes(limits_);
-  ASSIGN_OR_RETURN(
-      const std::optional<int64_t> existing,
-      QueryMemoryBackend(qmp_, kMemoryBackendId, CommandDeadline()));
-  if (existing == size) return absl::OkStatus();
-  if (existing.has_value()) {
-    RETURN_IF_ERROR(Execute("object-del", {{"id", kMemoryBackendId}}));
-  }
-  return Execute("object-add", {{"qom-type", "memory-backend-memfd"},
-                                {"id", kMemoryBackendId},
-                                {"size", size},
-                                {"share", true},
-                                {"reserve", false}});
+absl::Status VmResizer::Run::operator()(const PlugDimm& step) {
+  return Annotate(AsNoRoom(AddDimm(qmp_, step.dimm, CommandDeadline())),
+                  kVmStage);
+}
+
+absl::Status VmResizer::Run::operator()(const UnplugDimm& step) {
+  return Annotate(RemoveDimm(qmp_, clock_, step.slot, HalfTheTimeLeft()),
+                  kVmStage);
 }
 
 absl::Status VmResizer::Run::operator()(const PlugVcpus& step) {
@@ -281,11 +311,9 @@ absl::Status VmResizer::Run::operator()(const AwaitMemoryShrunk& step) {
 absl::Status VmResizer::Run::AwaitPlugged(int64_t hotplug_bytes) {
   const auto events = qmp_.Subscribe({"MEMORY_DEVICE_SIZE_CHANGE"});
   while (true) {
-    const auto device =
-        QueryMemoryDevice(qmp_, kMemoryDeviceId, CommandDeadline());
-    if (!device.ok()) return Annotate(device.status(), kVmStage);
-    const int64_t plugged =
-        device->has_value() ? (*device)->plugged_bytes : int64_t{0};
+    const auto memory = QueryMemory();
+    if (!memory.ok()) return Annotate(memory.status(), kVmStage);
+    const int64_t plugged = memory->plugged_bytes;
     if (plugged == hotplug_bytes) return absl::OkStatus();
     if (clock_.Now() >= deadline_) {
       return absl::DeadlineExceededError(
@@ -332,14 +360,28 @@ absl::Status VmResizer::Apply(Run& run, const VmState& before,
   return absl::OkStatus();
 }
 
+// Also where DIMMs otherwise stay: nobody uses these yet.
+absl::Status VmResizer::RemoveNewDimms(Run& run, const VmState& before,
+                                       const VmState& now) {
+  absl::Status removed;
+  for (const Dimm& dimm : now.dimms) {
+    if (absl::c_linear_search(before.dimms, dimm)) continue;
+    removed.Update(run(UnplugDimm{dimm.slot}));
+  }
+  return removed;
+}
+
 absl::Status VmResizer::PutBack(const VmState& before) {
   Run run(this, clock_->Now() + options_.rollback_timeout);
   const auto now = run.Observe();
   if (!now.ok()) {
     // Without the guest there is no plan, but it need not take more memory.
-    (void)run(RequestMemory{before.hotplug_requested_bytes});
+    if (limits_.memory_device == MemoryDevice::kVirtioMem) {
+      (void)run(RequestMemory{before.hotplug_requested_bytes});
+    }
     return now.status();
   }
+  RETURN_IF_ERROR(RemoveNewDimms(run, before, *now));
   const int64_t block = limits_.memory_block_bytes;
   const int64_t hotplug =
       std::min(MaxHotplugBytes(limits_),
@@ -376,6 +418,10 @@ absl::StatusOr<ResizeOutcome> VmResizer::Resize(const VmSize& target,
   const auto plan = PlanResize(limits_, before, target);
   if (!plan.ok()) return Annotate(plan.status(), kVmStage);
 
+  if (limits_.memory_device == MemoryDevice::kPcDimm && !plan->empty()) {
+    RETURN_IF_ERROR(run.RemoveLeftovers(before));
+  }
+
   ResizeOutcome outcome;
   outcome.observed = before;
   // The second time only for a guest whose numbers of vCPUs are not those of
@@ -393,9 +439,7 @@ absl::StatusOr<ResizeOutcome> VmResizer::Resize(const VmSize& target,
                                          ": the guest does not keep what it "
                                          "was given")));
   }
-  outcome.shortfall_bytes = std::max<int64_t>(
-      0, outcome.observed.hotplug_plugged_bytes -
-             (target.memory_bytes - limits_.boot_memory_bytes));
+  outcome.shortfall_bytes = MemoryShortfall(limits_, outcome.observed, target);
   outcome.shortfall_vcpus = VcpuShortfall(outcome.observed, target, limits_);
   return outcome;
 }

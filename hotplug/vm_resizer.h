@@ -51,7 +51,8 @@ struct ResizeOutcome {
 //
 // Has no state of its own: all it knows it reads from QEMU and the guest, so
 // that a daemon that was restarted goes on where the last one was killed.
-// Devices get the ids "cpu1", "cpu2", ... and "virtiomem0".
+// Devices get the ids "cpu1", "cpu2", ... and "virtiomem0" or
+// "dimm0", "dimm1", ...
 //
 // Thread-safe, but one Resize() of a VM at a time: two of them would undo each
 // other's work. Observe() may run beside it.
@@ -89,6 +90,8 @@ class VmResizer {
   // OK: what came of it is observed.
   absl::Status Apply(Run& run, const VmState& before, const VmSize& target,
                      std::vector<StepTiming>& timings);
+  absl::Status RemoveNewDimms(Run& run, const VmState& before,
+                              const VmState& now);
   // Takes away again what `before` did not have.
   absl::Status PutBack(const VmState& before);
   // `cause`, after PutBack() and with what came of it.

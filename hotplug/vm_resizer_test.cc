@@ -63,6 +63,12 @@ class VmResizerTest : public testing::Test {
 
   void UseDeviceRemoval() { limits_ = Limits(VcpuUnplug::kDevice); }
 
+  void UseDimms(bool unplug) {
+    limits_.memory_device = MemoryDevice::kPcDimm;
+    limits_.memory_slots = 10;
+    limits_.dimm_unplug = unplug;
+  }
+
   // Commands that change anything.
   std::vector<std::string> Changes() const {
     std::vector<std::string> commands = qemu_.commands();
@@ -82,12 +88,15 @@ TEST_F(VmResizerTest, GrowsAndReportsWhatTheGuestHas) {
   const auto outcome = Resize({4, kBoot + kGiB});
 
   ASSERT_TRUE(outcome.ok()) << outcome.status();
-  const VmState expected = {.vcpus_plugged = 4,
-                            .vcpus_removable = 3,
-                            .vcpus_online = 4,
-                            .hotplug_requested_bytes = kGiB,
-                            .hotplug_plugged_bytes = kGiB,
-                            .hotplug_online_bytes = kGiB};
+  const VmState expected = {
+      .vcpus_plugged = 4,
+      .vcpus_removable = 3,
+      .vcpus_online = 4,
+      .hotplug_requested_bytes = kGiB,
+      .hotplug_plugged_bytes = kGiB,
+      .hotplug_online_bytes = kGiB,
+      .guest_available_bytes = guest_.size().memory_available_bytes,
+      .guest_block_bytes = 128 * kMiB};
   EXPECT_EQ(outcome->observed, expected);
   EXPECT_EQ(guest_.size().cpus_online, 4);
   EXPECT_EQ(outcome->timings.size(), 4u);
@@ -322,6 +331,124 @@ TEST_F(VmResizerTest, AGuestCannotClaimMoreThanItWasGiven) {
   ASSERT_TRUE(state.ok());
   EXPECT_EQ(state->vcpus_online, 1);
   EXPECT_EQ(state->hotplug_online_bytes, 0);
+}
+
+TEST_F(VmResizerTest, DimmsArePluggedWithABackendOfTheirOwn) {
+  UseDimms(false);
+
+  const auto outcome = Resize({2, kBoot + 3 * kGiB});
+
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->observed.hotplug_online_bytes, 3 * kGiB);
+  EXPECT_EQ(outcome->observed.dimms, (std::vector<Dimm>{{0, 3 * kGiB}}));
+  EXPECT_THAT(qemu_.devices(), UnorderedElementsAre("cpu1", "dimm0"));
+  EXPECT_THAT(qemu_.memory_backends(), UnorderedElementsAre("dimmbackend0"));
+}
+
+TEST_F(VmResizerTest, DimmsThatStayAreNoShortfall) {
+  UseDimms(false);
+  ResizeOrDie({1, kBoot + 3 * kGiB});
+
+  ResizeOrDie({1, kBoot});
+
+  EXPECT_EQ(guest_.size().memory_total_bytes -
+                guest_.size().memory_total_at_boot_bytes,
+            3 * kGiB);
+  ResizeOrDie({1, kBoot + 4 * kGiB});
+  EXPECT_THAT(qemu_.devices(), UnorderedElementsAre("dimm0", "dimm1"));
+}
+
+TEST_F(VmResizerTest, WholeDimmsAreRemovedWithTheirBackends) {
+  UseDimms(true);
+  ResizeOrDie({1, kBoot + 3 * kGiB});
+  EXPECT_THAT(qemu_.devices(), UnorderedElementsAre("dimm0", "dimm1"));
+
+  ResizeOrDie({1, kBoot + kGiB});
+  EXPECT_THAT(qemu_.devices(), UnorderedElementsAre("dimm1"));
+  ResizeOrDie({1, kBoot});
+
+  EXPECT_THAT(qemu_.devices(), IsEmpty());
+  EXPECT_THAT(qemu_.memory_backends(), IsEmpty());
+}
+
+TEST_F(VmResizerTest, ADimmThatTheGuestKeepsIsAShortfallOfItsSize) {
+  UseDimms(true);
+  ResizeOrDie({1, kBoot + 3 * kGiB});
+  const int64_t boot_total = guest_.size().memory_total_at_boot_bytes;
+  guest_.SetFaults({.keeps_memory_bytes = boot_total + 3 * kGiB - kMiB});
+
+  const auto outcome = Resize({1, kBoot});
+
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->shortfall_bytes, 3 * kGiB);
+  EXPECT_EQ(outcome->observed.hotplug_plugged_bytes, 3 * kGiB);
+  guest_.SetFaults({});
+  ResizeOrDie({1, kBoot});
+}
+
+TEST_F(VmResizerTest, ADimmThatQemuRefusesLeavesNoBackend) {
+  UseDimms(false);
+  qemu_.SetFaults({.device_add_refused = true});
+
+  EXPECT_TRUE(absl::IsResourceExhausted(Resize({1, kBoot + kGiB}).status()));
+
+  EXPECT_THAT(qemu_.memory_backends(), IsEmpty());
+}
+
+TEST_F(VmResizerTest, ADimmThatTheGuestDoesNotTakeIsRemovedAlsoWhereTheyStay) {
+  UseDimms(false);
+  ResizeOrDie({1, kBoot + kGiB});
+  guest_.SetFaults({.memory_never_arrives = true});
+
+  const auto outcome = Resize({2, kBoot + 2 * kGiB});
+
+  EXPECT_TRUE(absl::IsDeadlineExceeded(outcome.status()));
+  EXPECT_THAT(std::string(outcome.status().message()),
+              HasSubstr("was put back"));
+  EXPECT_THAT(qemu_.memory_backends(), UnorderedElementsAre("dimmbackend0"));
+  EXPECT_EQ(guest_.size().cpus_online, 1);
+}
+
+TEST_F(VmResizerTest, SlotsThatRunOutAreNamedAndNothingIsTouched) {
+  UseDimms(false);
+  limits_.memory_slots = 2;
+  ResizeOrDie({1, kBoot + kGiB});
+  ResizeOrDie({1, kBoot + 2 * kGiB});
+  const std::vector<std::string> before = Changes();
+
+  const auto outcome = Resize({4, kBoot + 3 * kGiB});
+
+  EXPECT_TRUE(absl::IsResourceExhausted(outcome.status()));
+  EXPECT_THAT(std::string(outcome.status().message()),
+              HasSubstr("0 of 2 slots are free"));
+  EXPECT_EQ(Changes(), before);
+}
+
+TEST_F(VmResizerTest, ADimmOfAKilledDaemonIsFinishedOrForgotten) {
+  UseDimms(true);
+  for (const bool takes_effect : {false, true}) {
+    bool lost = true;
+    for (int commands = 0; lost; ++commands) {
+      lost = false;
+      for (const VmSize& target : {VmSize{1, kBoot + 3 * kGiB},
+                                   VmSize{1, kBoot + kGiB}, VmSize{1, kBoot}}) {
+        qemu_.SetFaults({.commands_until_connection_lost = commands,
+                         .last_command_takes_effect = takes_effect});
+        lost = !Resize(target).ok() || lost;
+        qemu_.SetFaults({});
+        ResizeOrDie(target);
+        const int64_t hotplugged = guest_.size().memory_total_bytes -
+                                   guest_.size().memory_total_at_boot_bytes;
+        ASSERT_EQ(hotplugged, target.memory_bytes - kBoot);
+      }
+      // Something else to do, so that what was left is noticed.
+      ResizeOrDie({1, kBoot + 128 * kMiB});
+      ASSERT_EQ(qemu_.memory_backends().size(), 1u) << commands;
+      ResizeOrDie({1, kBoot});
+      ASSERT_THAT(qemu_.memory_backends(), IsEmpty()) << commands;
+      ASSERT_LT(commands, 100);
+    }
+  }
 }
 
 // Where a daemon, or a QEMU, can end: at every command, done or not.

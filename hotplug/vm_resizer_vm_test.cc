@@ -97,13 +97,20 @@ class RealVm {
     limits.boot_vcpus = 1;
     limits.max_vcpus = 4;
     limits.boot_memory_bytes = kBoot;
-    limits.max_memory_bytes = kBoot + 2 * kGiB;
+    limits.max_memory_bytes = kBoot + 9 * kGiB;
     limits.vcpu_unplug = unplug;
     return limits;
   }
+  VmLimits DimmLimits(bool unplug) const {
+    VmLimits limits = Limits(VcpuUnplug::kPark);
+    limits.memory_device = MemoryDevice::kPcDimm;
+    limits.memory_slots = 10;
+    limits.dimm_unplug = unplug;
+    return limits;
+  }
 
-  VmResizer Resizer(VcpuUnplug unplug) {
-    return VmResizer(qmp_.get(), agent_.get(), &clock_, Limits(unplug),
+  VmResizer Resizer(const VmLimits& limits) {
+    return VmResizer(qmp_.get(), agent_.get(), &clock_, limits,
                      {.memory_bus = "pb1", .memory_slot = ""});
   }
 
@@ -135,7 +142,7 @@ class RealVm {
             "-object",
             "memory-backend-memfd,id=ram,size=256M,share=on",
             "-m",
-            "256M,slots=4,maxmem=8G",
+            "256M,slots=10,maxmem=16G",
             "-smp",
             "1,sockets=4,cores=1,threads=1,maxcpus=4",
             "-kernel",
@@ -179,7 +186,12 @@ class VmResizerVmTest : public testing::Test {
 
   // Resizes and checks it against the guest itself.
   ResizeOutcome ResizeOrFail(VcpuUnplug unplug, const VmSize& target) {
-    VmResizer resizer = vm_->Resizer(unplug);
+    return ResizeOrFail(vm_->Limits(unplug), target, target.memory_bytes);
+  }
+  // The same, where the VM then has `expected_bytes`.
+  ResizeOutcome ResizeOrFail(const VmLimits& limits, const VmSize& target,
+                             int64_t expected_bytes) {
+    VmResizer resizer = vm_->Resizer(limits);
     const absl::Time begin = absl::Now();
     const auto outcome = resizer.Resize(target, In(60));
     EXPECT_TRUE(outcome.ok()) << outcome.status();
@@ -202,13 +214,12 @@ class VmResizerVmTest : public testing::Test {
     // While virtio-mem takes a whole block offline, after the device has all of
     // it back, the kernel counts its pages once more for a moment.
     guest = vm_->agent().AwaitMemoryAtMost(
-        guest->memory_total_at_boot_bytes + target.memory_bytes - kBoot,
-        In(20));
+        guest->memory_total_at_boot_bytes + expected_bytes - kBoot, In(20));
     EXPECT_TRUE(guest.ok()) << guest.status();
     if (!guest.ok()) return {};
     EXPECT_EQ(guest->cpus_online, target.vcpus);
     EXPECT_EQ(guest->memory_total_bytes - guest->memory_total_at_boot_bytes,
-              target.memory_bytes - kBoot);
+              expected_bytes - kBoot);
     return *outcome;
   }
 
@@ -244,6 +255,37 @@ TEST_F(VmResizerVmTest, GrowsShrinksAndGrowsAgainWithParkedVcpus) {
       vm_->qmp().Execute("blockdev-del", R"({"node-name":"n1"})", In(10)).ok());
   ResizeOrFail(kPark, {4, kBoot + 128 * kMiB});
   ResizeOrFail(kPark, {1, kBoot});
+  EXPECT_TRUE(vm_->alive());
+}
+
+TEST_F(VmResizerVmTest, EightGibibytesComeAtOnceToASmallBase) {
+  ResizeOrFail(VcpuUnplug::kPark, {1, kBoot + 8 * kGiB});
+  ResizeOrFail(VcpuUnplug::kPark, {1, kBoot});
+}
+
+TEST_F(VmResizerVmTest, DimmsComeAndStayWhereTheyAreNotRemoved) {
+  const VmLimits limits = vm_->DimmLimits(false);
+  const int64_t grown = kBoot + 8 * kGiB;
+  ResizeOrFail(limits, {4, grown}, grown);
+
+  const ResizeOutcome shrunk = ResizeOrFail(limits, {1, kBoot}, grown);
+
+  EXPECT_EQ(shrunk.observed.vcpus_online, 1);
+  ASSERT_TRUE(vm_->ConnectQmp().ok());
+  ResizeOrFail(limits, {2, grown + 128 * kMiB}, grown + 128 * kMiB);
+  EXPECT_TRUE(vm_->alive());
+}
+
+TEST_F(VmResizerVmTest, WholeDimmsAreRemovedAgain) {
+  const VmLimits limits = vm_->DimmLimits(true);
+  const auto to = [&](int vcpus, int64_t bytes) {
+    ResizeOrFail(limits, {vcpus, bytes}, bytes);
+  };
+  to(2, kBoot + 15 * 128 * kMiB);
+  to(1, kBoot + 5 * 128 * kMiB);
+  to(1, kBoot);
+  to(3, kBoot + 8 * kGiB);
+  to(1, kBoot);
   EXPECT_TRUE(vm_->alive());
 }
 

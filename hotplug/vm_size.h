@@ -2,6 +2,7 @@
 #define PODVISOR_HOTPLUG_VM_SIZE_H_
 
 #include <cstdint>
+#include <vector>
 
 namespace podvisor {
 
@@ -12,6 +13,14 @@ struct VmSize {
   int64_t memory_bytes = 0;
 
   bool operator==(const VmSize&) const = default;
+};
+
+// A hot-plugged pc-dimm.
+struct Dimm {
+  int slot = 0;
+  int64_t bytes = 0;
+
+  bool operator==(const Dimm&) const = default;
 };
 
 // What a VM has, as last observed at QEMU and at the guest; never what was
@@ -29,6 +38,14 @@ struct VmState {
   int64_t hotplug_requested_bytes = 0;
   int64_t hotplug_plugged_bytes = 0;
   int64_t hotplug_online_bytes = 0;
+  // Where it consists of DIMMs: each of them, by slot. Nothing is asked of
+  // those, they are there or not.
+  std::vector<Dimm> dimms = {};
+
+  // What the guest could give to new programs, and the unit in which its kernel
+  // plugs memory; 0 when it does not say.
+  int64_t guest_available_bytes = 0;
+  int64_t guest_block_bytes = 0;
 
   bool operator==(const VmState&) const = default;
 };

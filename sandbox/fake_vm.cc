@@ -41,6 +41,8 @@ FakeMachine::FakeMachine(const VmSpec& spec, FakeClock* clock,
   record_.max_vcpus = spec.max_vcpus;
   record_.boot_memory_bytes = spec.boot_memory_bytes;
   record_.max_memory_bytes = spec.max_memory_bytes;
+  record_.memory_device = spec.memory_device;
+  record_.memory_slots = spec.memory_slots;
   record_.bridges = spec.bridges;
   record_.accelerator = spec.accelerator;
 }

@@ -98,6 +98,7 @@ absl::Status PodSizer::Resize(const VmTarget& target, absl::Time deadline) {
 void PodSizer::Publish(const VmState& state) {
   sizes_.plugged_vcpus = state.vcpus_plugged;
   sizes_.online_vcpus = state.vcpus_online;
+  sizes_.memory_slots_used = static_cast<int>(state.dimms.size());
   sizes_.plugged_memory_bytes =
       limits_.boot_memory_bytes + state.hotplug_plugged_bytes;
   sizes_.online_memory_bytes =

@@ -63,6 +63,7 @@ VmSpec PodVm::SpecFor(const PodVmServices& services, const PodId& id,
   spec.max_vcpus = limits.max_vcpus;
   spec.boot_memory_bytes = limits.boot_memory_bytes;
   spec.max_memory_bytes = limits.max_memory_bytes;
+  spec.memory_device = limits.memory_device;
   spec.memory_slots = limits.memory_slots;
   return spec;
 }
@@ -74,6 +75,8 @@ VmLimits PodVm::LimitsFor(const VmRecord& record) const {
   limits.max_vcpus = record.max_vcpus;
   limits.boot_memory_bytes = record.boot_memory_bytes;
   limits.max_memory_bytes = record.max_memory_bytes;
+  limits.memory_device = record.memory_device;
+  limits.memory_slots = record.memory_slots;
   return limits;
 }
 

@@ -134,6 +134,8 @@ VmRecord RecordOf(const VmSpec& spec, const ProcessIdentity& process,
   record.max_vcpus = spec.max_vcpus;
   record.boot_memory_bytes = spec.boot_memory_bytes;
   record.max_memory_bytes = spec.max_memory_bytes;
+  record.memory_device = spec.memory_device;
+  record.memory_slots = spec.memory_slots;
   record.bridges = spec.bridges;
   record.accelerator = spec.accelerator;
   return record;

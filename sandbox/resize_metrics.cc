@@ -17,6 +17,12 @@ struct PhaseOf {
   Phase operator()(const RequestMemory&) const {
     return {MetricResource::kMemory, "request"};
   }
+  Phase operator()(const PlugDimm&) const {
+    return {MetricResource::kMemory, "plug"};
+  }
+  Phase operator()(const UnplugDimm&) const {
+    return {MetricResource::kMemory, "unplug"};
+  }
   Phase operator()(const PlugVcpus&) const {
     return {MetricResource::kCpu, "plug"};
   }

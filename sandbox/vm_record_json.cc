@@ -27,6 +27,8 @@ std::string EncodeVmRecord(const VmRecord& record) {
       {"max_vcpus", record.max_vcpus},
       {"boot_memory_bytes", record.boot_memory_bytes},
       {"max_memory_bytes", record.max_memory_bytes},
+      {"memory_device", static_cast<int>(record.memory_device)},
+      {"memory_slots", record.memory_slots},
       {"bridges", record.bridges},
       {"accelerator", static_cast<int>(record.accelerator)},
   };
@@ -51,6 +53,9 @@ absl::StatusOr<VmRecord> DecodeVmRecord(absl::string_view text) {
   fields.Read("max_vcpus", &record.max_vcpus);
   fields.Read("boot_memory_bytes", &record.boot_memory_bytes);
   fields.Read("max_memory_bytes", &record.max_memory_bytes);
+  fields.ReadEnum("memory_device", MemoryDevice::kNone, MemoryDevice::kPcDimm,
+                  &record.memory_device);
+  fields.Read("memory_slots", &record.memory_slots);
   fields.Read("bridges", &record.bridges);
   fields.ReadEnum("accelerator", Accelerator::kTcg, Accelerator::kKvm,
                   &record.accelerator);

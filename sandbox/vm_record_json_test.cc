@@ -15,6 +15,8 @@ VmRecord Example() {
   record.max_vcpus = 8;
   record.boot_memory_bytes = int64_t{256} << 20;
   record.max_memory_bytes = int64_t{16} << 30;
+  record.memory_device = MemoryDevice::kPcDimm;
+  record.memory_slots = 10;
   record.bridges = 2;
   record.accelerator = Accelerator::kKvm;
   return record;

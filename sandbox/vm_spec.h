@@ -10,6 +10,7 @@
 
 #include "base/ids.h"
 #include "base/process.h"
+#include "hotplug/vm_limits.h"
 
 namespace podvisor {
 
@@ -27,6 +28,7 @@ struct VmSpec {
   int64_t boot_memory_bytes = int64_t{256} << 20;
   // Equal to the boot size: memory can not be plugged.
   int64_t max_memory_bytes = int64_t{256} << 20;
+  MemoryDevice memory_device = MemoryDevice::kVirtioMem;
   int memory_slots = 0;
   int bridges = 1;     // pci-bridge: disks, share and network, 31 slots each
   int root_ports = 1;  // for memory devices
@@ -55,6 +57,8 @@ struct VmRecord {
   int max_vcpus = 0;
   int64_t boot_memory_bytes = 0;
   int64_t max_memory_bytes = 0;
+  MemoryDevice memory_device = MemoryDevice::kVirtioMem;
+  int memory_slots = 0;
   int bridges = 1;
   Accelerator accelerator = Accelerator::kTcg;
 
