@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "sandbox/pod_sample.h"
-#include "sandbox/pod_sizing.h"
 #include "sandbox/vm_record_json.h"
 
 namespace podvisor {
@@ -22,12 +21,6 @@ namespace {
 constexpr absl::Duration kPowerOffGrace = absl::Milliseconds(700);
 // How long the last output of a container that has ended may take.
 constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
-// One attempt to give something back holds the pod's operation lock, and a new
-// container must not wait long for its turn. The guest goes on by itself with
-// what it was once asked for: a later attempt finds out how far it came.
-constexpr absl::Duration kSettleSlice = absl::Milliseconds(1500);
-constexpr absl::Duration kLeastBackoff = absl::Milliseconds(200);
-constexpr absl::Duration kMostBackoff = absl::Seconds(30);
 // Soon, so that a new pod has its values, and not while it still settles.
 constexpr absl::Duration kFirstSample = absl::Seconds(1);
 constexpr absl::Duration kSampleTimeout = absl::Seconds(2);
@@ -242,106 +235,6 @@ absl::StatusOr<GuestAgent*> Pod::ReadyAgent() {
         absl::StrCat("pod ", id_.value(), " is ", Name(record_.state)));
   }
   return &vm_->vm().agent();
-}
-
-absl::StatusOr<VmTarget> Pod::Target() const {
-  std::vector<ContainerResources> wanted;
-  std::optional<ContainerResources> pod_total;
-  VmLimits limits;
-  {
-    absl::MutexLock lock(&mutex_);
-    for (const auto& [id, container] : containers_) {
-      if (container->Counts()) wanted.push_back(container->wanted());
-    }
-    pod_total = record_.updated_resources.has_value()
-                    ? record_.updated_resources
-                    : spec_.resources;
-    limits = vm_->sizer().limits();
-  }
-  ASSIGN_OR_RETURN(const PodDemand demand, DemandOfPod(wanted, pod_total));
-  return TargetFor(demand, RulesOf(*services_.vm.settings, spec_.size), limits);
-}
-
-absl::Status Pod::Grow(absl::Time deadline) {
-  ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
-  ASSIGN_OR_RETURN(const VmTarget target, Target());
-  if (target.vcpus_clamped || target.memory_clamped) {
-    Log(LogLevel::kWarning, "the VM cannot be as large as its containers ask",
-        {{"sandbox_id", id_.value()},
-         {"wanted_vcpus", absl::StrCat(target.wanted_vcpus)},
-         {"wanted_memory_bytes", absl::StrCat(target.wanted_memory_bytes)},
-         {"vcpus", absl::StrCat(target.size.vcpus)},
-         {"memory_bytes", absl::StrCat(target.size.memory_bytes)}});
-  }
-  const absl::Status grown = vm->sizer().Grow(target, deadline);
-  PublishMetrics();
-  // Whatever was to be given back is looked at again, after the delay.
-  SettleAfter(services_.vm.settings->shrink_delay);
-  return grown;
-}
-
-absl::Status Pod::UpdateResources(
-    const std::optional<ContainerResources>& resources,
-    const std::optional<ContainerResources>& overhead, absl::Time deadline) {
-  absl::MutexLock operation(&operation_mutex_);
-  RETURN_IF_ERROR(ReadyVm().status());
-  PodRecord before;
-  {
-    absl::MutexLock lock(&mutex_);
-    before = record_;
-    if (resources.has_value()) record_.updated_resources = resources;
-    if (overhead.has_value()) record_.updated_overhead = overhead;
-  }
-  absl::Status updated = Grow(deadline);
-  {
-    absl::MutexLock lock(&mutex_);
-    if (updated.ok()) updated = services_.store->PutPod(record_);
-    if (!updated.ok()) {
-      record_.updated_resources = before.updated_resources;
-      record_.updated_overhead = before.updated_overhead;
-    }
-  }
-  SettleAfter(absl::ZeroDuration());
-  return updated;
-}
-
-void Pod::SettleAfter(absl::Duration delay) {
-  uint64_t generation = 0;
-  {
-    absl::MutexLock lock(&mutex_);
-    generation = ++settle_generation_;
-  }
-  services_.timers->Schedule(delay, [weak = weak_from_this(), generation] {
-    if (const std::shared_ptr<Pod> pod = weak.lock()) pod->Settle(generation);
-  });
-}
-
-void Pod::Settle(uint64_t generation) {
-  absl::MutexLock operation(&operation_mutex_);
-  {
-    absl::MutexLock lock(&mutex_);
-    if (generation != settle_generation_) return;
-  }
-  const absl::StatusOr<PodVm*> vm = ReadyVm();
-  if (!vm.ok()) return;
-  const absl::StatusOr<VmTarget> target = Target();
-  absl::Status settled = target.status();
-  if (settled.ok()) {
-    settled = (*vm)->sizer().Settle(*target,
-                                    services_.vm.clock->Now() + kSettleSlice);
-    PublishMetrics();
-  }
-  if (settled.ok()) {
-    settle_backoff_ = absl::ZeroDuration();
-    return;
-  }
-  settle_backoff_ =
-      std::clamp(2 * settle_backoff_, kLeastBackoff, kMostBackoff);
-  Log(LogLevel::kDebug, "the VM is not yet at its size; trying again",
-      {{"sandbox_id", id_.value()},
-       {"after", absl::FormatDuration(settle_backoff_)},
-       {"reason", settled.message()}});
-  SettleAfter(settle_backoff_);
 }
 
 void Pod::StartWatching() {
