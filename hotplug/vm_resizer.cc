@@ -340,10 +340,10 @@ absl::StatusOr<VmState> VmResizer::Observe(absl::Time deadline) {
   return Run(this, deadline).Observe();
 }
 
-absl::Status VmResizer::Apply(Run& run, const VmState& before,
-                              const VmSize& target,
+absl::Status VmResizer::Apply(Run& run, const VmLimits& limits,
+                              const VmState& before, const VmSize& target,
                               std::vector<StepTiming>& timings) {
-  const auto plan = PlanResize(limits_, before, target);
+  const auto plan = PlanResize(limits, before, target);
   if (!plan.ok()) return Annotate(plan.status(), kVmStage);
   bool vcpus_kept = false;
   for (const ResizeStep& step : plan->steps) {
@@ -361,19 +361,20 @@ absl::Status VmResizer::Apply(Run& run, const VmState& before,
 }
 
 // Also where DIMMs otherwise stay: nobody uses these yet.
-absl::Status VmResizer::RemoveNewDimms(Run& run, const VmState& before,
-                                       const VmState& now) {
-  absl::Status removed;
+absl::StatusOr<VmState> VmResizer::RemoveNewDimms(Run& run,
+                                                  const VmState& before,
+                                                  const VmState& now) {
   for (const Dimm& dimm : now.dimms) {
     if (absl::c_linear_search(before.dimms, dimm)) continue;
-    removed.Update(run(UnplugDimm{dimm.slot}));
+    const absl::Status removed = run(UnplugDimm{dimm.slot});
+    if (!removed.ok() && !IsReluctance(removed)) return removed;
   }
-  return removed;
+  return run.Observe();
 }
 
 absl::Status VmResizer::PutBack(const VmState& before) {
   Run run(this, clock_->Now() + options_.rollback_timeout);
-  const auto now = run.Observe();
+  auto now = run.Observe();
   if (!now.ok()) {
     // Without the guest there is no plan, but it need not take more memory.
     if (limits_.memory_device == MemoryDevice::kVirtioMem) {
@@ -381,19 +382,28 @@ absl::Status VmResizer::PutBack(const VmState& before) {
     }
     return now.status();
   }
-  RETURN_IF_ERROR(RemoveNewDimms(run, before, *now));
   const int64_t block = limits_.memory_block_bytes;
-  const int64_t hotplug =
+  const int64_t had =
       std::min(MaxHotplugBytes(limits_),
                (before.hotplug_plugged_bytes + block - 1) / block * block);
+  int64_t hotplug = had;
+  VmLimits limits = limits_;
+  if (limits_.memory_device == MemoryDevice::kPcDimm) {
+    ASSIGN_OR_RETURN(now, RemoveNewDimms(run, before, *now));
+    // The plan is for the vCPUs: a DIMM that was in use looks to it no
+    // different from a new one that would not go.
+    limits.dimm_unplug = false;
+    hotplug = std::min(now->hotplug_plugged_bytes, now->hotplug_online_bytes) /
+              block * block;
+  }
   const VmSize size = {
       .vcpus = std::clamp(before.vcpus_online, limits_.boot_vcpus,
                           limits_.max_vcpus),
       .memory_bytes = limits_.boot_memory_bytes + hotplug};
   std::vector<StepTiming> timings;
-  RETURN_IF_ERROR(Apply(run, *now, size, timings));
+  RETURN_IF_ERROR(Apply(run, limits, *now, size, timings));
   ASSIGN_OR_RETURN(const VmState after, run.Observe());
-  const int64_t left = after.hotplug_plugged_bytes - hotplug;
+  const int64_t left = after.hotplug_plugged_bytes - had;
   const int vcpus_left = after.vcpus_online - size.vcpus;
   if (left <= 0 && vcpus_left <= 0) return absl::OkStatus();
   return absl::DeadlineExceededError(absl::StrCat(
@@ -429,9 +439,11 @@ absl::StatusOr<ResizeOutcome> VmResizer::Resize(const VmSize& target,
   for (int round = 0; round < 2; ++round) {
     if (round > 0 && !IsTooSmall(outcome.observed, target, limits_)) break;
     const absl::Status applied =
-        Apply(run, outcome.observed, target, outcome.timings);
+        Apply(run, limits_, outcome.observed, target, outcome.timings);
     if (!applied.ok()) return Undo(before, applied);
-    ASSIGN_OR_RETURN(outcome.observed, run.Observe());
+    const auto observed = run.Observe();
+    if (!observed.ok()) return Undo(before, observed.status());
+    outcome.observed = *observed;
   }
   if (IsTooSmall(outcome.observed, target, limits_)) {
     return Undo(before, absl::DeadlineExceededError(

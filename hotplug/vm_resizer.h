@@ -88,10 +88,11 @@ class VmResizer {
 
   // Plans from `before` and acts. A shrink that the guest does not follow is
   // OK: what came of it is observed.
-  absl::Status Apply(Run& run, const VmState& before, const VmSize& target,
-                     std::vector<StepTiming>& timings);
-  absl::Status RemoveNewDimms(Run& run, const VmState& before,
-                              const VmState& now);
+  absl::Status Apply(Run& run, const VmLimits& limits, const VmState& before,
+                     const VmSize& target, std::vector<StepTiming>& timings);
+  // Returns what is there afterwards: the guest may keep some.
+  absl::StatusOr<VmState> RemoveNewDimms(Run& run, const VmState& before,
+                                         const VmState& now);
   // Takes away again what `before` did not have.
   absl::Status PutBack(const VmState& before);
   // `cause`, after PutBack() and with what came of it.

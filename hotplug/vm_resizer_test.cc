@@ -409,6 +409,31 @@ TEST_F(VmResizerTest, ADimmThatTheGuestDoesNotTakeIsRemovedAlsoWhereTheyStay) {
   EXPECT_EQ(guest_.size().cpus_online, 1);
 }
 
+TEST_F(VmResizerTest, PuttingBackRemovesTheNewDimmAndNoneThatWasInUse) {
+  UseDimms(true);
+  ResizeOrDie({1, kBoot + kGiB});
+  guest_.SetFaults({.memory_never_arrives = true});
+
+  const auto outcome = Resize({2, kBoot + 2 * kGiB});
+
+  EXPECT_TRUE(absl::IsDeadlineExceeded(outcome.status()));
+  EXPECT_THAT(std::string(outcome.status().message()),
+              HasSubstr("was put back"));
+  EXPECT_EQ(Observe()->dimms, (std::vector<Dimm>{{0, kGiB}}));
+}
+
+TEST_F(VmResizerTest, ADimmThatCannotBePutBackDoesNotKeepTheVcpus) {
+  UseDimms(false);
+  guest_.SetFaults({.memory_never_arrives = true});
+  qemu_.SetFaults({.guest_refuses_unplug = true});
+
+  const auto outcome = Resize({2, kBoot + kGiB});
+
+  EXPECT_THAT(std::string(outcome.status().message()),
+              HasSubstr("could not be put back"));
+  EXPECT_EQ(guest_.size().cpus_online, 1);
+}
+
 TEST_F(VmResizerTest, SlotsThatRunOutAreNamedAndNothingIsTouched) {
   UseDimms(false);
   limits_.memory_slots = 2;
