@@ -3,11 +3,11 @@
 #include <vector>
 
 #include "cri/config_schema.h"
+#include "hotplug/vm_limits.h"
 
 namespace podvisor {
 namespace {
 
-constexpr int64_t kMaxVcpus = 255;           // q35 without x2APIC-only guests
 constexpr int64_t kMaxMemoryMib = 16 << 20;  // 16 TiB
 constexpr int64_t kHourMs = 3'600'000;
 
@@ -133,7 +133,7 @@ std::vector<ConfigKey> QemuSizeKeys() {
        StringRule::kNone,
        {},
        1,
-       kMaxVcpus},
+       kMostVcpus},
       {kQemu,
        "default_maxvcpus",
        PODVISOR_FIELD(qemu.default_maxvcpus),
@@ -142,7 +142,7 @@ std::vector<ConfigKey> QemuSizeKeys() {
        StringRule::kNone,
        {},
        0,
-       kMaxVcpus},
+       kMostVcpus},
       {kQemu,
        "default_memory",
        PODVISOR_FIELD(qemu.default_memory),

@@ -131,7 +131,7 @@ const BadCase kBadCases[] = {
     {"RelativeInList", "[network]\ncni_bin_dirs = [\"bin\"]\n",
      "\"bin\" is relative"},
     {"NoVcpus", "[hypervisor.qemu]\ndefault_vcpus = 0\n",
-     "0 is out of range; 1 to 255 is right"},
+     "0 is out of range; 1 to 240 is right"},
     {"TooManySlots", "[hypervisor.qemu]\nmemory_slots = 256\n", "1 to 255"},
     {"NegativeMemory", "[hypervisor.qemu]\ndefault_memory = -1\n",
      "is out of range"},

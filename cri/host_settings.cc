@@ -27,15 +27,18 @@ VcpuUnplugSetting UnplugSetting(const std::string& text) {
   return VcpuUnplugSetting::kAuto;
 }
 
+// A base rounds up and a maximum down to what QEMU can do.
 VmLimits LimitsFrom(const QemuConfig& config, const HostSize& host) {
+  const int64_t most = config.default_maxmemory > 0
+                           ? config.default_maxmemory * kMiB
+                           : host.memory_bytes;
   VmLimits limits;
   limits.boot_vcpus = static_cast<int>(config.default_vcpus);
-  limits.max_vcpus = static_cast<int>(
-      config.default_maxvcpus > 0 ? config.default_maxvcpus : host.cpus);
-  limits.boot_memory_bytes = config.default_memory * kMiB;
-  limits.max_memory_bytes = config.default_maxmemory > 0
-                                ? config.default_maxmemory * kMiB
-                                : host.memory_bytes / kMiB * kMiB;
+  limits.max_vcpus = static_cast<int>(config.default_maxvcpus > 0
+                                          ? config.default_maxvcpus
+                                          : std::min(host.cpus, kMostVcpus));
+  limits.boot_memory_bytes = RoundUpToMemoryUnit(config.default_memory * kMiB);
+  limits.max_memory_bytes = most - most % kMemoryUnitBytes;
   limits.memory_slots = static_cast<int>(config.memory_slots);
   if (config.memory_hotplug == "pc-dimm") {
     limits.memory_device = MemoryDevice::kPcDimm;

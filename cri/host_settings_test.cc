@@ -22,6 +22,20 @@ TEST(HostSettingsTest, ZeroMaximaAreTheHosts) {
   EXPECT_EQ(settings.limits.boot_memory_bytes, 1024 * kMiB);
 }
 
+TEST(HostSettingsTest, SizesAreThoseThatQemuCanHave) {
+  Config config;
+  config.qemu.default_memory = 1025;
+
+  const VmLimits limits = PodSettingsFrom(config, {512, 24105 * kMiB + 4096},
+                                          Accelerator::kTcg, kOldQemu)
+                              .value()
+                              .limits;
+
+  EXPECT_EQ(limits.boot_memory_bytes, 1026 * kMiB);
+  EXPECT_EQ(limits.max_memory_bytes, 24104 * kMiB);
+  EXPECT_EQ(limits.max_vcpus, kMostVcpus);
+}
+
 TEST(HostSettingsTest, AMaximumBelowTheBaseIsTheBase) {
   Config config;
   config.qemu.default_vcpus = 4;

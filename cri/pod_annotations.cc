@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
+#include "hotplug/vm_limits.h"
 
 namespace podvisor {
 namespace {
@@ -38,7 +39,6 @@ constexpr absl::string_view kPodAnnotations[] = {
 
 constexpr int64_t kMiB = int64_t{1} << 20;
 constexpr int64_t kLeastMilliCpu = 500;
-constexpr int64_t kMostVcpus = 255;  // as the configuration's
 // Below this the guest does not come up.
 constexpr int64_t kLeastMemory = 128 * kMiB;
 constexpr int64_t kMostMemory = int64_t{256} << 30;
@@ -104,17 +104,17 @@ struct Meaning {
 
 constexpr Meaning kMeanings[] = {
     {kSandboxCpu, ParseMilli, 1, kLeastMilliCpu, kMostVcpus * 1000,
-     "a number of CPUs from 0.5 to 255, such as \"1.5\"",
+     "a number of CPUs from 0.5 to 240, such as \"1.5\"",
      &SizeOverrides::base_milli_cpu},
     {kKataVcpus, ParseMilli, 1, kLeastMilliCpu, kMostVcpus * 1000,
-     "a number of CPUs from 0.5 to 255, such as \"1.5\"",
+     "a number of CPUs from 0.5 to 240, such as \"1.5\"",
      &SizeOverrides::base_milli_cpu},
     {kSandboxMem, ParseBytes, 1, kLeastMemory, kMostMemory,
      "a size from 128Mi to 256G, such as \"4G\" or \"512Mi\"",
      &SizeOverrides::base_memory_bytes},
     {kKataMemory, ParseDigits, kMiB, kLeastMemory, kMostMemory,
      "a number of MiB from 128 to 262144", &SizeOverrides::base_memory_bytes},
-    {kKataMaxVcpus, ParseDigits, 1, 1, kMostVcpus, "a number from 1 to 255",
+    {kKataMaxVcpus, ParseDigits, 1, 1, kMostVcpus, "a number from 1 to 240",
      &SizeOverrides::max_vcpus},
 };
 

@@ -23,7 +23,7 @@ TEST(PodAnnotationsTest, CpusAreDecimalsOfMilliCpu) {
   for (const auto& [text, milli] :
        {std::pair("0.5", 500), std::pair("1", 1000), std::pair("1.25", 1250),
         std::pair("4", 4000), std::pair("2.001", 2001),
-        std::pair("255", 255'000)}) {
+        std::pair("240", 240'000)}) {
     EXPECT_EQ(ParseSizeAnnotations({{kCpu, text}})->base_milli_cpu, milli)
         << text;
   }
@@ -71,7 +71,7 @@ TEST(PodAnnotationsTest, WhatIsNotUnderstoodIsRefusedByName) {
       {kCpu, "1."},
       {kCpu, "1.0001"},
       {kCpu, "1.2.3"},
-      {kCpu, "256"},
+      {kCpu, "241"},
       {kCpu, "9223372036854775808"},
       {kMem, ""},
       {kMem, "-4G"},
@@ -89,7 +89,7 @@ TEST(PodAnnotationsTest, WhatIsNotUnderstoodIsRefusedByName) {
       {kKataMemory, "127"},
       {kKataMemory, "262145"},
       {kKataMaxVcpus, "0"},
-      {kKataMaxVcpus, "256"},
+      {kKataMaxVcpus, "241"},
   };
   for (const auto& [name, value] : kBad) {
     const absl::Status status = ParseSizeAnnotations({{name, value}}).status();

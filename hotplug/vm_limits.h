@@ -14,6 +14,15 @@ enum class MemoryDevice { kNone, kVirtioMem, kPcDimm };
 // or it stays plugged and offline ("parked"), which costs nothing.
 enum class VcpuUnplug { kDevice, kPark };
 
+// What QEMU can do: memory at boot and at most are multiples of this unit, and
+// above so many vCPUs the guest would need an IOMMU (x2APIC).
+inline constexpr int64_t kMemoryUnitBytes = int64_t{2} << 20;
+inline constexpr int kMostVcpus = 240;
+
+constexpr int64_t RoundUpToMemoryUnit(int64_t bytes) {
+  return (bytes + kMemoryUnitBytes - 1) / kMemoryUnitBytes * kMemoryUnitBytes;
+}
+
 // Fixed when a VM boots; hot plug never leaves these bounds. The smallest size
 // is the boot size. VMs without CPU hot plug have max_vcpus == boot_vcpus.
 struct VmLimits {

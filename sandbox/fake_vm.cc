@@ -42,6 +42,7 @@ FakeMachine::FakeMachine(const VmSpec& spec, FakeClock* clock,
   record_.boot_memory_bytes = spec.boot_memory_bytes;
   record_.max_memory_bytes = spec.max_memory_bytes;
   record_.memory_device = spec.memory_device;
+  record_.vcpu_unplug = spec.vcpu_unplug;
   record_.memory_slots = spec.memory_slots;
   record_.bridges = spec.bridges;
   record_.accelerator = spec.accelerator;

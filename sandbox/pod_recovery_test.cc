@@ -133,6 +133,21 @@ TEST_F(PodRecoveryTest, AnImageThatWasReleasedIsMountedForTheNextContainer) {
   EXPECT_EQ(Guest(pod).mounted_images().size(), 1);
 }
 
+TEST_F(PodRecoveryTest, WhatAVmsQemuBearsOutlivesAnotherQemuOnTheHost) {
+  settings_.limits.vcpu_unplug = VcpuUnplug::kPark;
+  const PodId id = Run("upgraded")->id();
+  const ContainerId container = CreateRunning(id, ContainerOf(4000, 64));
+
+  settings_.limits.vcpu_unplug = VcpuUnplug::kDevice;
+  Restart();
+  const FoundContainer found = pods_->FindContainer(container.value()).value();
+  ASSERT_TRUE(RemoveContainer(*found.pod, *found.container, Soon()).ok());
+  Settle();
+
+  EXPECT_EQ(found.pod->Snapshot().vm.online_vcpus, 1);
+  EXPECT_EQ(launcher_.machine(id)->qemu().vcpus(), 4);
+}
+
 TEST_F(PodRecoveryTest, AShareThatWasRecordedButNeverPluggedIsPlugged) {
   const PodId id = Run("share")->id();
   ChangeVmRecord(id, [](VmRecord& vm) {

@@ -5,16 +5,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace podvisor {
-namespace {
-
-constexpr int64_t kMemoryUnit = int64_t{2} << 20;
-
-int64_t RoundedUp(int64_t bytes) {
-  return (bytes + kMemoryUnit - 1) / kMemoryUnit * kMemoryUnit;
-}
-
-}  // namespace
-
 absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
                                   const SizeOverrides& overrides) {
   VmLimits limits = settings.limits;
@@ -30,7 +20,8 @@ absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
         std::min<int64_t>(*overrides.max_vcpus, limits.max_vcpus));
   }
   if (overrides.base_memory_bytes.has_value()) {
-    limits.boot_memory_bytes = RoundedUp(*overrides.base_memory_bytes);
+    limits.boot_memory_bytes =
+        RoundUpToMemoryUnit(*overrides.base_memory_bytes);
     if (!hotplug) limits.max_memory_bytes = limits.boot_memory_bytes;
   }
   if (limits.boot_vcpus > limits.max_vcpus) {
@@ -53,7 +44,7 @@ SizingRules RulesOf(const PodSettings& settings,
     rules.base_milli_cpu = *overrides.base_milli_cpu;
   }
   if (overrides.base_memory_bytes.has_value()) {
-    rules.base_memory_bytes = RoundedUp(*overrides.base_memory_bytes);
+    rules.base_memory_bytes = RoundUpToMemoryUnit(*overrides.base_memory_bytes);
   }
   return rules;
 }

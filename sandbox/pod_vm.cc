@@ -64,11 +64,13 @@ VmSpec PodVm::SpecFor(const PodVmServices& services, const PodId& id,
   spec.boot_memory_bytes = limits.boot_memory_bytes;
   spec.max_memory_bytes = limits.max_memory_bytes;
   spec.memory_device = limits.memory_device;
+  spec.vcpu_unplug = limits.vcpu_unplug;
   spec.memory_slots = limits.memory_slots;
   return spec;
 }
 
-// What this VM was booted with counts, not what the configuration says now.
+// What this VM was booted with counts, not what the configuration says now or
+// what the QEMU that is installed now can do.
 VmLimits PodVm::LimitsFor(const VmRecord& record) const {
   VmLimits limits = services_.settings->limits;
   limits.boot_vcpus = record.boot_vcpus;
@@ -76,6 +78,7 @@ VmLimits PodVm::LimitsFor(const VmRecord& record) const {
   limits.boot_memory_bytes = record.boot_memory_bytes;
   limits.max_memory_bytes = record.max_memory_bytes;
   limits.memory_device = record.memory_device;
+  limits.vcpu_unplug = record.vcpu_unplug;
   limits.memory_slots = record.memory_slots;
   return limits;
 }

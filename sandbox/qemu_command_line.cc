@@ -26,7 +26,6 @@ constexpr char kKernelParameters[] =
     "console=ttyS0 8250.nr_uarts=1";
 
 constexpr int64_t kMebibyte = int64_t{1} << 20;
-constexpr int kMaxVcpus = 240;  // above it the guest needs an IOMMU (x2APIC)
 constexpr int kMaxSlots = 256;
 constexpr int kMaxBridges = 8;
 constexpr int kMaxRootPorts = 16;
@@ -38,15 +37,15 @@ absl::Status CheckSpec(const VmSpec& spec) {
   };
   if (!IsHexId(spec.id.value())) return invalid("id is not a pod's");
   if (spec.boot_vcpus < 1 || spec.max_vcpus < spec.boot_vcpus ||
-      spec.max_vcpus > kMaxVcpus) {
+      spec.max_vcpus > kMostVcpus) {
     return invalid(absl::StrCat("vCPUs ", spec.boot_vcpus, " to ",
                                 spec.max_vcpus, " are not within 1 to ",
-                                kMaxVcpus));
+                                kMostVcpus));
   }
   if (spec.boot_memory_bytes < 64 * kMebibyte ||
-      spec.boot_memory_bytes % (2 * kMebibyte) != 0 ||
+      spec.boot_memory_bytes % kMemoryUnitBytes != 0 ||
       spec.max_memory_bytes < spec.boot_memory_bytes ||
-      spec.max_memory_bytes % (2 * kMebibyte) != 0) {
+      spec.max_memory_bytes % kMemoryUnitBytes != 0) {
     return invalid(absl::StrCat(
         "memory ", spec.boot_memory_bytes, " to ", spec.max_memory_bytes,
         " bytes: at least 64 MiB, in multiples of 2 MiB"));

@@ -135,6 +135,7 @@ VmRecord RecordOf(const VmSpec& spec, const ProcessIdentity& process,
   record.boot_memory_bytes = spec.boot_memory_bytes;
   record.max_memory_bytes = spec.max_memory_bytes;
   record.memory_device = spec.memory_device;
+  record.vcpu_unplug = spec.vcpu_unplug;
   record.memory_slots = spec.memory_slots;
   record.bridges = spec.bridges;
   record.accelerator = spec.accelerator;

@@ -28,6 +28,7 @@ std::string EncodeVmRecord(const VmRecord& record) {
       {"boot_memory_bytes", record.boot_memory_bytes},
       {"max_memory_bytes", record.max_memory_bytes},
       {"memory_device", static_cast<int>(record.memory_device)},
+      {"vcpu_unplug", static_cast<int>(record.vcpu_unplug)},
       {"memory_slots", record.memory_slots},
       {"bridges", record.bridges},
       {"accelerator", static_cast<int>(record.accelerator)},
@@ -55,6 +56,8 @@ absl::StatusOr<VmRecord> DecodeVmRecord(absl::string_view text) {
   fields.Read("max_memory_bytes", &record.max_memory_bytes);
   fields.ReadEnum("memory_device", MemoryDevice::kNone, MemoryDevice::kPcDimm,
                   &record.memory_device);
+  fields.ReadEnum("vcpu_unplug", VcpuUnplug::kDevice, VcpuUnplug::kPark,
+                  &record.vcpu_unplug);
   fields.Read("memory_slots", &record.memory_slots);
   fields.Read("bridges", &record.bridges);
   fields.ReadEnum("accelerator", Accelerator::kTcg, Accelerator::kKvm,

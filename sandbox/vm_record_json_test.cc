@@ -16,6 +16,7 @@ VmRecord Example() {
   record.boot_memory_bytes = int64_t{256} << 20;
   record.max_memory_bytes = int64_t{16} << 30;
   record.memory_device = MemoryDevice::kPcDimm;
+  record.vcpu_unplug = VcpuUnplug::kDevice;
   record.memory_slots = 10;
   record.bridges = 2;
   record.accelerator = Accelerator::kKvm;

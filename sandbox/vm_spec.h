@@ -29,6 +29,7 @@ struct VmSpec {
   // Equal to the boot size: memory can not be plugged.
   int64_t max_memory_bytes = int64_t{256} << 20;
   MemoryDevice memory_device = MemoryDevice::kVirtioMem;
+  VcpuUnplug vcpu_unplug = VcpuUnplug::kPark;  // what this QEMU bears
   int memory_slots = 0;
   int bridges = 1;     // pci-bridge: disks, share and network, 31 slots each
   int root_ports = 1;  // for memory devices
@@ -58,6 +59,7 @@ struct VmRecord {
   int64_t boot_memory_bytes = 0;
   int64_t max_memory_bytes = 0;
   MemoryDevice memory_device = MemoryDevice::kVirtioMem;
+  VcpuUnplug vcpu_unplug = VcpuUnplug::kPark;  // what this QEMU bears
   int memory_slots = 0;
   int bridges = 1;
   Accelerator accelerator = Accelerator::kTcg;
