@@ -1,14 +1,7 @@
 // VmResizer with a real QEMU (TCG) and the real guest: what it reports is what
 // the guest's kernel says.
-//
-// The guest image is taken from the directory that PODVISOR_GUEST_IMAGE_DIR
-// names, or from guestagent/image where Bazel places it.
-
-#include <stdlib.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -17,14 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "base/clock.h"
-#include "base/file.h"
-#include "base/process.h"
 #include "base/status_macros.h"
 #include "gtest/gtest.h"
-#include "guestagent/client/grpc_agent_client.h"
 #include "hotplug/device_removal.h"
-#include "hotplug/qmp_socket_client.h"
+#include "hotplug/hotplug_vm.h"
 #include "hotplug/vm_resizer.h"
 
 namespace podvisor {
@@ -32,154 +21,17 @@ namespace {
 
 constexpr int64_t kMiB = int64_t{1} << 20;
 constexpr int64_t kGiB = int64_t{1} << 30;
-constexpr int64_t kBoot = 256 * kMiB;
-constexpr char kQemu[] = "/usr/bin/qemu-system-x86_64";
-constexpr char kKernelParameters[] =
-    "quiet console=ttyS0 8250.nr_uarts=1 panic=-1 swiotlb=noforce "
-    "no_timer_check tsc=reliable noreplace-smp rcupdate.rcu_expedited=1 "
-    "cryptomgr.notests random.trust_cpu=on audit=0 "
-    "memhp_default_state=online_movable";
-
+constexpr int64_t kBoot = HotplugVm::kBootBytes;
 absl::Time In(int seconds) { return absl::Now() + absl::Seconds(seconds); }
-
-std::string ImageFile(const char* name) {
-  const char* directory = getenv("PODVISOR_GUEST_IMAGE_DIR");
-  return absl::StrCat(directory == nullptr ? "guestagent/image" : directory,
-                      "/", name);
-}
-
-// 1 vCPU of at most 4 and 256 MiB, a PCI bridge "pb1".
-class RealVm {
- public:
-  static absl::StatusOr<std::unique_ptr<RealVm>> Start() {
-    std::unique_ptr<RealVm> vm(new RealVm);
-    // Short: QEMU binds to the paths itself.
-    std::string directory = "/tmp/pvresize.XXXXXX";
-    if (mkdtemp(directory.data()) == nullptr) {
-      return absl::InternalError("mkdtemp");
-    }
-    vm->directory_ = directory;
-    SpawnOptions options;
-    options.argv = vm->CommandLine();
-    options.stderr_fd = STDERR_FILENO;
-    ASSIGN_OR_RETURN(vm->process_, Spawn(options));
-    vm->agent_ = std::make_unique<GrpcAgentClient>(
-        directory + "/agent", AgentSecret::Random(), AgentClientOptions(),
-        &vm->clock_);
-    RETURN_IF_ERROR(vm->ConnectQmp());
-    RETURN_IF_ERROR(vm->agent_->Connect(In(120)));
-    return vm;
-  }
-
-  ~RealVm() {
-    agent_.reset();
-    qmp_.reset();
-    if (process_.pid > 0) (void)KillGroup(process_, In(20));
-    if (!directory_.empty()) (void)RemoveTree(directory_);
-  }
-
-  // A new connection, as after a restart of the daemon.
-  absl::Status ConnectQmp() {
-    qmp_.reset();
-    absl::StatusOr<std::unique_ptr<QmpSocketClient>> qmp;
-    do {
-      qmp = QmpSocketClient::Connect(directory_ + "/qmp", In(30));
-    } while (
-        !qmp.ok() && IsAlive(process_) &&
-        (absl::IsNotFound(qmp.status()) || absl::IsUnavailable(qmp.status())));
-    RETURN_IF_ERROR(qmp.status());
-    qmp_ = *std::move(qmp);
-    return absl::OkStatus();
-  }
-
-  VmLimits Limits(VcpuUnplug unplug) const {
-    VmLimits limits;
-    limits.boot_vcpus = 1;
-    limits.max_vcpus = 4;
-    limits.boot_memory_bytes = kBoot;
-    limits.max_memory_bytes = kBoot + 9 * kGiB;
-    limits.vcpu_unplug = unplug;
-    return limits;
-  }
-  VmLimits DimmLimits(bool unplug) const {
-    VmLimits limits = Limits(VcpuUnplug::kPark);
-    limits.memory_device = MemoryDevice::kPcDimm;
-    limits.memory_slots = 10;
-    limits.dimm_unplug = unplug;
-    return limits;
-  }
-
-  VmResizer Resizer(const VmLimits& limits) {
-    return VmResizer(qmp_.get(), agent_.get(), &clock_, limits,
-                     {.memory_bus = "pb1", .memory_slot = ""});
-  }
-
-  QmpClient& qmp() { return *qmp_; }
-  GuestResources& agent() { return *agent_; }
-  Clock& clock() { return clock_; }
-  bool alive() const { return IsAlive(process_); }
-
- private:
-  RealVm() = default;
-
-  std::vector<std::string> CommandLine() const {
-    const auto server = [&](const char* id) {
-      return absl::StrCat("socket,id=", id, ",path=", directory_, "/", id,
-                          ",server=on,wait=off");
-    };
-    return {kQemu,
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-            "-display",
-            "none",
-            "-accel",
-            "tcg,thread=multi",
-            "-cpu",
-            "max,-erms,-fsrm",
-            "-machine",
-            "q35,memory-backend=ram",
-            "-object",
-            "memory-backend-memfd,id=ram,size=256M,share=on",
-            "-m",
-            "256M,slots=10,maxmem=16G",
-            "-smp",
-            "1,sockets=4,cores=1,threads=1,maxcpus=4",
-            "-kernel",
-            ImageFile("vmlinux"),
-            "-initrd",
-            ImageFile("initrd.img"),
-            "-append",
-            kKernelParameters,
-            "-device",
-            "pci-bridge,id=pb1,chassis_nr=77,bus=pcie.0",
-            "-chardev",
-            server("qmp"),
-            "-mon",
-            "chardev=qmp,mode=control",
-            "-device",
-            "virtio-serial-pci,id=serial0,max_ports=4",
-            "-chardev",
-            server("agent"),
-            "-device",
-            "virtserialport,chardev=agent,name=podvisor.agent"};
-  }
-
-  SystemClock clock_;
-  std::string directory_;
-  ProcessIdentity process_;
-  std::unique_ptr<QmpSocketClient> qmp_;
-  std::unique_ptr<GrpcAgentClient> agent_;
-};
 
 class VmResizerVmTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(kQemu) ||
-        !std::filesystem::exists(ImageFile("vmlinux"))) {
-      GTEST_SKIP() << "NOT TESTED: no " << kQemu << " or no guest image";
+    if (!HotplugVm::IsPossible()) {
+      GTEST_SKIP() << "NOT TESTED: no " << kHotplugVmQemu
+                   << " or no guest image";
     }
-    auto vm = RealVm::Start();
+    auto vm = HotplugVm::Start();
     ASSERT_TRUE(vm.ok()) << vm.status();
     vm_ = *std::move(vm);
   }
@@ -223,7 +75,7 @@ class VmResizerVmTest : public testing::Test {
     return *outcome;
   }
 
-  std::unique_ptr<RealVm> vm_;
+  std::unique_ptr<HotplugVm> vm_;
 };
 
 TEST_F(VmResizerVmTest, GrowsShrinksAndGrowsAgainWithParkedVcpus) {
@@ -301,7 +153,7 @@ TEST_F(VmResizerVmTest, RemovesVcpuDevices) {
 }
 
 // The floor: the same commands without looking, planning or reading back.
-absl::Status GrowRaw(RealVm& vm, int64_t memory_bytes) {
+absl::Status GrowRaw(HotplugVm& vm, int64_t memory_bytes) {
   RETURN_IF_ERROR(
       vm.qmp()
           .Execute("qom-set",
