@@ -5,7 +5,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "base/file.h"
 #include "e2e/test_node.h"
 #include "gtest/gtest.h"
@@ -77,12 +76,22 @@ TEST_F(RestartE2eTest, PodsContainersAndEveryLineSurviveKilledDaemons) {
 TEST_F(RestartE2eTest, WhatEndedWhileNoDaemonRanIsKnownAfterwards) {
   const cri::PodSandboxConfig config = node_.PodConfig("ended");
   const std::string pod = node_.RunPod(config);
-  const std::string id = node_.CreateContainer(
-      pod, node_.ContainerConfig("late", "sleep 1; echo 1; exit 9"), config);
+  const std::string shared = node_.directory() + "/shared";
+  ASSERT_TRUE(MakeDirectories(shared).ok());
+  cri::ContainerConfig late = node_.ContainerConfig(
+      "late",
+      "until [ -e /shared/end ]; do sleep 0.1; done; echo 1; "
+      "touch /shared/ended; exit 9");
+  cri::Mount* mount = late.add_mounts();
+  mount->set_host_path(shared);
+  mount->set_container_path("/shared");
+  const std::string id = node_.CreateContainer(pod, late, config);
   node_.StartContainer(id);
 
   node_.EndDaemon(SIGKILL);
-  absl::SleepFor(absl::Seconds(2));  // the container's own time
+  ASSERT_TRUE(WriteFileAtomically(shared + "/end", "").ok());
+  ASSERT_TRUE(AwaitTrue(absl::Seconds(20),
+                        [&] { return ReadFile(shared + "/ended").ok(); }));
   node_.StartDaemon();
 
   const cri::ContainerStatus status =

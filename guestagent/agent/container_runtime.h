@@ -33,8 +33,8 @@ struct SandboxPaths {
 //
 // Thread-safe: calls for different containers run side by side, those for one
 // container that change it one after the other. Streams block their thread.
-// Lifetime: `namespaces`, `modules` and `reaper` outlive this object. The destructor ends
-// all streams; containers run on.
+// Lifetime: `namespaces`, `modules` and `reaper` outlive this object. The
+// destructor ends all streams; containers run on.
 //
 // Errors: InvalidArgument (the request can never work), NotFound (no such
 // container), AlreadyExists (Create), FailedPrecondition (wrong state, image
