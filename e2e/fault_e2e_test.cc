@@ -32,24 +32,6 @@ grpc::Status TryRun(TestNode& node, const cri::PodSandboxConfig& config) {
   return node.runtime().RunPodSandbox(&call, request, &response);
 }
 
-// What pgrep finds, whoever started it.
-std::set<pid_t> Pgrep(std::vector<std::string> arguments) {
-  CommandOptions command;
-  command.argv = std::move(arguments);
-  command.argv.insert(command.argv.begin(), "pgrep");
-  command.deadline = absl::Now() + absl::Seconds(10);
-  std::set<pid_t> pids;
-  for (const absl::string_view line : absl::StrSplit(
-           RunCommand(command).value().stdout_data, '\n', absl::SkipEmpty())) {
-    int pid = 0;
-    EXPECT_TRUE(absl::SimpleAtoi(line, &pid)) << line;
-    pids.insert(pid);
-  }
-  return pids;
-}
-
-std::set<pid_t> QemuProcesses() { return Pgrep({"qemu-system"}); }
-
 // The user time of a process in hundredths of a second; proc(5).
 int64_t CpuTicks(pid_t pid) {
   const std::string stat =
@@ -209,7 +191,7 @@ TEST_F(FaultE2eTest, AKilledQemuMakesItsPodNotReadyAndItsContainersExited) {
       pod, node_->ContainerConfig("main", kForever), config);
   node_->StartContainer(id);
 
-  kill(static_cast<pid_t>(node_->PodInfo(pod, "/pid")), SIGKILL);
+  node_->KillProcess(node_->PodInfo(pod, "/pid"));
 
   const cri::ContainerStatus status =
       node_->AwaitState(id, cri::CONTAINER_EXITED);
@@ -229,9 +211,10 @@ TEST_F(FaultE2eTest, APodWhoseVirtiofsdDiesIsStoppedAndSaysWhy) {
   node_->StartContainer(id);
 
   const std::set<pid_t> virtiofsd =
-      Pgrep({"-f", absl::StrCat("virtiofsd.*/pods/", pod, "/share")});
+      node_->Processes({"virtiofsd", absl::StrCat("/pods/", pod, "/share")});
   ASSERT_FALSE(virtiofsd.empty());
-  for (const pid_t pid : virtiofsd) kill(pid, SIGKILL);
+  // The server or the parent that waits for it: either is the end.
+  node_->KillProcess(*virtiofsd.begin());
 
   const cri::ContainerStatus status =
       node_->AwaitState(id, cri::CONTAINER_EXITED);
@@ -240,19 +223,20 @@ TEST_F(FaultE2eTest, APodWhoseVirtiofsdDiesIsStoppedAndSaysWhy) {
 }
 
 TEST_F(FaultE2eTest, AQemuThatDiesWhileItBootsIsReplacedByAnother) {
-  const std::set<pid_t> before = QemuProcesses();
+  const auto qemus = [] { return node_->Processes({"qemu-system"}); };
+  const std::set<pid_t> before = qemus();
   grpc::Status status;
   std::thread boot([&] { status = TryRun(*node_, node_->PodConfig("dying")); });
   pid_t victim = 0;
   // In the middle: the guest has used a third of a second of CPU time, of the
   // second or more that a boot takes.
   EXPECT_TRUE(AwaitTrue(absl::Seconds(10), [&] {
-    for (const pid_t pid : QemuProcesses()) {
+    for (const pid_t pid : qemus()) {
       if (before.count(pid) == 0) victim = pid;
     }
     return victim != 0 && CpuTicks(victim) > 30;
   }));
-  kill(victim, SIGKILL);
+  node_->KillProcess(victim);
   boot.join();
 
   EXPECT_TRUE(status.ok()) << status.error_message();
@@ -264,7 +248,7 @@ TEST_F(FaultE2eTest, AQemuThatDiesWhileItBootsIsReplacedByAnother) {
   ASSERT_EQ(pods.items_size(), 1);
   EXPECT_NE(node_->PodInfo(pods.items(0).id(), "/pid"), victim);
   node_->RemovePod(pods.items(0).id());
-  EXPECT_EQ(QemuProcesses(), before);
+  EXPECT_EQ(qemus(), before);
 }
 
 TEST(BrokenNodeE2eTest,

@@ -5,7 +5,10 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -37,19 +40,15 @@ void RunOrDie(const std::vector<std::string>& argv) {
   }
 }
 
-void AppendMatchingProcesses(const std::string& text, std::string& into) {
-  std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
-  while (const dirent* entry = readdir(proc.get())) {
-    const std::string command =
-        absl::StrCat("/proc/", entry->d_name, "/cmdline");
-    const absl::StatusOr<std::string> line = ReadFile(command);
-    // podvisord itself is named by its configuration file.
-    if (line.ok() && absl::StrContains(*line, text) &&
-        !absl::StrContains(*line, "podvisor.toml") &&
-        !absl::StrContains(*line, "registry.yml")) {
-      absl::StrAppend(&into, "process ", entry->d_name, ": ", *line, "\n");
-    }
-  }
+// The parent of a process; 0 for one that is gone. proc(5).
+pid_t ParentOf(pid_t pid) {
+  const std::string stat =
+      ReadFile(absl::StrCat("/proc/", pid, "/stat")).value_or("");
+  // Behind the name, which ends with the last parenthesis: state, parent.
+  const std::vector<std::string> fields =
+      absl::StrSplit(stat.substr(stat.rfind(')') + 1), ' ');
+  pid_t parent = 0;
+  return fields.size() > 2 && absl::SimpleAtoi(fields[2], &parent) ? parent : 0;
 }
 
 void AppendEntries(const std::string& directory, std::string& into) {
@@ -217,6 +216,7 @@ std::string TestNode::RunPod(const cri::PodSandboxConfig& config) {
   const grpc::Status status =
       runtime_->RunPodSandbox(&call, request, &response);
   EXPECT_TRUE(status.ok()) << status.error_message();
+  if (status.ok()) pods_.insert(response.pod_sandbox_id());
   return response.pod_sandbox_id();
 }
 
@@ -315,11 +315,58 @@ int64_t TestNode::AwaitPodInfo(const std::string& pod,
   return last;
 }
 
+std::map<pid_t, std::string> TestNode::CommandLines() const {
+  std::map<pid_t, std::string> lines;
+  std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
+  while (const dirent* entry = readdir(proc.get())) {
+    pid_t pid = 0;
+    if (!absl::SimpleAtoi(entry->d_name, &pid)) continue;
+    std::string line =
+        ReadFile(absl::StrCat("/proc/", pid, "/cmdline")).value_or("");
+    // QEMU sees nothing of the node's directory and names its pod only; one
+    // that still boots, of a pod that nobody knows, is a child of podvisord.
+    const bool ours =
+        absl::StrContains(line, directory_) ||
+        (daemon_.has_value() && ParentOf(pid) == daemon_->pid) ||
+        std::any_of(pods_.begin(), pods_.end(), [&](const std::string& pod) {
+          return absl::StrContains(line, pod);
+        });
+    // podvisord itself is named by its configuration file.
+    if (!ours || line.empty() || absl::StrContains(line, "podvisor.toml") ||
+        absl::StrContains(line, "registry.yml")) {
+      continue;
+    }
+    std::replace(line.begin(), line.end(), '\0', ' ');
+    lines[pid] = std::move(line);
+  }
+  return lines;
+}
+
+std::set<pid_t> TestNode::Processes(
+    const std::vector<std::string>& words) const {
+  std::set<pid_t> pids;
+  for (const auto& [pid, line] : CommandLines()) {
+    const bool all = std::all_of(
+        words.begin(), words.end(),
+        [&](const std::string& word) { return absl::StrContains(line, word); });
+    if (all) pids.insert(pid);
+  }
+  return pids;
+}
+
+void TestNode::KillProcess(int64_t pid) const {
+  ASSERT_GT(pid, 1);
+  ASSERT_EQ(CommandLines().count(static_cast<pid_t>(pid)), 1u) << pid;
+  EXPECT_EQ(kill(static_cast<pid_t>(pid), SIGKILL), 0);
+}
+
 std::string TestNode::Leftovers() const {
   std::string left;
   AwaitTrue(absl::Seconds(10), [&] {
     left.clear();
-    AppendMatchingProcesses(directory_, left);
+    for (const auto& [pid, line] : CommandLines()) {
+      absl::StrAppend(&left, "process ", pid, ": ", line, "\n");
+    }
     const std::string mounts =
         ReadFile("/proc/self/mountinfo").value_or("no mountinfo");
     for (const absl::string_view line : absl::StrSplit(mounts, '\n')) {

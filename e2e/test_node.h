@@ -2,12 +2,15 @@
 #define PODVISOR_E2E_TEST_NODE_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/process.h"
 #include "third_party/cri_api/api.grpc.pb.h"
@@ -69,14 +72,24 @@ class TestNode {
   int64_t AwaitPodInfo(const std::string& pod, const std::string& pointer,
                        int64_t value);
 
+  // The processes of this node's pods whose command lines have all the words.
+  // Never podvisord, the registry, or what another node runs.
+  std::set<pid_t> Processes(const std::vector<std::string>& words) const;
+  // SIGKILL for one of them. Fails the test for any other number: 0 and -1 are
+  // what a failed look-up gives, and whole groups of processes for kill(2).
+  void KillProcess(int64_t pid) const;
+
   // What is left on this host of pods of this node: processes, mounts, files.
   // One line each; empty when all is clean. Retries for 10 s.
   std::string Leftovers() const;
 
  private:
   void RemoveAllPods();
+  // The command lines of Processes(), words parted by blanks.
+  std::map<pid_t, std::string> CommandLines() const;
 
   std::string directory_;
+  std::set<std::string> pods_;  // every one that RunPod() gave
   std::optional<ProcessIdentity> daemon_;
   std::unique_ptr<cri::RuntimeService::Stub> runtime_;
   std::unique_ptr<cri::ImageService::Stub> images_;
