@@ -22,13 +22,16 @@ namespace {
 
 using testing::HasSubstr;
 
+// Without it a new guest image has the daemon look for the best accelerator.
+constexpr char kTcg[] = "s|^\\[image\\]|accelerator = \"tcg\"\\n[image]|";
 constexpr char kForever[] = "while :; do sleep 0.1; done";
 
-grpc::Status TryRun(TestNode& node, const cri::PodSandboxConfig& config) {
+grpc::Status TryRun(TestNode& node, const cri::PodSandboxConfig& config,
+                    absl::Duration timeout = absl::Seconds(20)) {
   cri::RunPodSandboxRequest request;
   *request.mutable_config() = config;
   cri::RunPodSandboxResponse response;
-  Call call(absl::Seconds(20));
+  Call call(timeout);
   return node.runtime().RunPodSandbox(&call, request, &response);
 }
 
@@ -253,14 +256,46 @@ TEST_F(FaultE2eTest, AQemuThatDiesWhileItBootsIsReplacedByAnother) {
 
 TEST(BrokenNodeE2eTest,
      AGuestThatNeverSaysHelloIsAnErrorInTimeAndLeavesNothing) {
+  TestNode node({kTcg});
+  node.PullImage();
+  const cri::PodSandboxConfig config = node.PodConfig("bystander");
+  const std::string bystander = node.RunPod(config);
+  const std::string witness = node.CreateContainer(
+      bystander, node.ContainerConfig("witness", kForever), config);
+  node.StartContainer(witness);
+  const std::set<pid_t> before = node.Processes({});
+  // From now on kernels wait for a disk that never comes.
+  node.EndDaemon(SIGTERM);
+  node.EditConfig(
+      "s|^\\[image\\]|kernel_params = \"rdinit=/none root=/dev/vda "
+      "rootwait\"\\n[image]|");
+  node.StartDaemon();
+
+  const grpc::Status status =
+      TryRun(node, node.PodConfig("mute"), absl::Seconds(6));
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED)
+      << status.error_message();
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(15),
+                        [&] { return node.Processes({}) == before; }));
+  cri::ListPodSandboxResponse pods;
+  Call list;
+  ASSERT_TRUE(node.runtime().ListPodSandbox(&list, {}, &pods).ok());
+  EXPECT_EQ(pods.items_size(), 1);
+  EXPECT_EQ(node.Exec(witness, {"echo", "undisturbed"}), "undisturbed\n");
+  node.RemovePod(bystander);
+  EXPECT_EQ(node.Leftovers(), "");
+}
+
+TEST(BrokenNodeE2eTest, AGuestThatPanicsIsUnavailableAndLeavesNothing) {
   // A kernel without its initramfs panics; QEMU ends by itself.
-  TestNode node({"s|^initrd = .*|initrd = \"/etc/hostname\"|",
-                 "s|^\\[image\\]|accelerator = \"tcg\"\\n[image]|"});
+  TestNode node({"s|^initrd = .*|initrd = \"/etc/hostname\"|", kTcg});
 
-  const grpc::Status status = TryRun(node, node.PodConfig("mute"));
+  const grpc::Status status =
+      TryRun(node, node.PodConfig("panicking"), absl::Seconds(60));
 
-  EXPECT_FALSE(status.ok());
-  EXPECT_NE(status.error_code(), grpc::StatusCode::UNKNOWN);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("panic"));
   EXPECT_EQ(node.Leftovers(), "");
 }
 

@@ -102,9 +102,7 @@ TestNode::TestNode(const std::vector<std::string>& config_edits) {
   RunOrDie({Runfile("e2e/testnode"), "start", directory_,
             Runfile("guestagent/image/vmlinux"),
             Runfile("guestagent/image/initrd.img")});
-  for (const std::string& edit : config_edits) {
-    RunOrDie({"sed", "-i", edit, directory_ + "/podvisor.toml"});
-  }
+  for (const std::string& edit : config_edits) EditConfig(edit);
   StartDaemon();
 }
 
@@ -117,6 +115,19 @@ TestNode::~TestNode() {
   StopRegistry();
   const absl::Status removed = RemoveTree(directory_);
   EXPECT_TRUE(removed.ok()) << removed;
+}
+
+std::string TestNode::ConfigValue(const std::string& key) const {
+  const std::string text = ReadFile(directory_ + "/podvisor.toml").value_or("");
+  const std::string begin = absl::StrCat("\n", key, " = \"");
+  const size_t at = text.find(begin);
+  if (at == std::string::npos) return "";
+  const size_t value = at + begin.size();
+  return text.substr(value, text.find('"', value) - value);
+}
+
+void TestNode::EditConfig(const std::string& edit) {
+  RunOrDie({"sed", "-i", edit, directory_ + "/podvisor.toml"});
 }
 
 void TestNode::RemoveAllPods() {

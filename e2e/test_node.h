@@ -44,6 +44,10 @@ class TestNode {
   // anew.
   void EndDaemon(int signal);
   void StartDaemon();
+  // A text of podvisor.toml.
+  std::string ConfigValue(const std::string& key) const;
+  // Changes podvisor.toml for the next daemon; a sed expression.
+  void EditConfig(const std::string& edit);
   void StopRegistry();
 
   // --- The common calls. Each fails the test when the call fails.
