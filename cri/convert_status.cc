@@ -129,8 +129,10 @@ runtime::v1::PodSandboxStatus ToPodSandboxStatus(const PodSnapshot& pod) {
   *status.mutable_metadata() = ToMetadata(pod.spec.metadata);
   status.set_state(ToState(pod.state));
   status.set_created_at(ToNanos(pod.created_at));
-  auto* network = status.mutable_network();
+  // Not set without an address: kubelet kills and recreates a ready pod whose
+  // network has an empty one.
   for (size_t i = 0; i < pod.ips.size(); ++i) {
+    auto* network = status.mutable_network();
     if (i == 0) {
       network->set_ip(pod.ips[i]);
     } else {
@@ -203,7 +205,8 @@ runtime::v1::ContainerStatus ToContainerStatus(
 }
 
 runtime::v1::ContainerStats ToContainerStats(
-    const ContainerStatsSnapshot& snapshot) {
+    const ContainerStatsSnapshot& snapshot,
+    const std::string& writable_layers_directory) {
   const ContainerUsage& usage = snapshot.usage;
   const int64_t timestamp = ToNanos(usage.timestamp);
   runtime::v1::ContainerStats stats;
@@ -235,7 +238,7 @@ runtime::v1::ContainerStats ToContainerStats(
 
   auto* layer = stats.mutable_writable_layer();
   layer->set_timestamp(timestamp);
-  layer->mutable_fs_id()->set_mountpoint(snapshot.writable_layer_mountpoint);
+  layer->mutable_fs_id()->set_mountpoint(writable_layers_directory);
   layer->mutable_used_bytes()->set_value(usage.writable_layer_bytes);
   layer->mutable_inodes_used()->set_value(usage.writable_layer_inodes);
 

@@ -19,9 +19,11 @@ runtime::v1::ContainerStatus ToContainerStatus(
     const ContainerSnapshot& container);
 
 // Of a container that was sampled; without a sample the usage is zero at time
-// zero, and such a container belongs in no reply.
+// zero, and such a container belongs in no reply. The directory is one of this
+// host, on the file system that holds the writable layers: kubelet looks at it.
 runtime::v1::ContainerStats ToContainerStats(
-    const ContainerStatsSnapshot& stats);
+    const ContainerStatsSnapshot& stats,
+    const std::string& writable_layers_directory);
 
 // The value of the key "info" of a verbose PodSandboxStatus: a JSON object.
 //   sandboxId, state, pid, accelerator, agentVersion, kernelRelease,

@@ -80,6 +80,15 @@ TEST(ConvertStatusTest, PodStatusHasWhatKubeletReads) {
   EXPECT_EQ(status.labels().at("app"), "web");
 }
 
+TEST(ConvertStatusTest, APodWithoutAnAddressHasNoNetworkAtAll) {
+  PodSnapshot pod = ReadyPod();
+  ASSERT_EQ(ToPodSandboxStatus(pod).network().ip(), "10.1.0.4");
+  ASSERT_EQ(ToPodSandboxStatus(pod).network().additional_ips_size(), 1);
+  pod.ips.clear();
+
+  EXPECT_FALSE(ToPodSandboxStatus(pod).has_network());
+}
+
 TEST(ConvertStatusTest, ContainerStatusHasWhatIsApplied) {
   const runtime::v1::ContainerStatus status =
       ToContainerStatus(RunningContainer());
@@ -128,11 +137,13 @@ TEST(ConvertStatusTest, AvailableMemoryNeverUnderflows) {
   snapshot.usage.memory_limit_bytes = 10;
   snapshot.usage.memory_working_set_bytes = 12;
 
-  const runtime::v1::ContainerStats stats = ToContainerStats(snapshot);
+  const runtime::v1::ContainerStats stats =
+      ToContainerStats(snapshot, "/var/lib/x");
 
   EXPECT_EQ(stats.memory().available_bytes().value(), 0u);
   EXPECT_EQ(stats.cpu().timestamp(), 9);
   EXPECT_EQ(stats.memory().timestamp(), 9);
+  EXPECT_EQ(stats.writable_layer().fs_id().mountpoint(), "/var/lib/x");
 }
 
 }  // namespace

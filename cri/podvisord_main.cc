@@ -174,6 +174,7 @@ absl::Status Serve(const Config& config) {
 
   RuntimeFacts facts;
   facts.version = kVersion;
+  facts.root_directory = config.server.root_dir;
   facts.systemd_cgroups = config.server.cgroup_driver == "systemd";
   facts.config_toml = EffectiveConfigToml(config);
   facts.accelerator =

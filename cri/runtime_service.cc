@@ -389,7 +389,8 @@ grpc::Status RuntimeService::ContainerStats(
       RETURN_IF_ERROR(found.pod->Sample(clock_->Now() + kFirstSampleTimeout));
       snapshot = found.container->StatsSnapshot();
     }
-    *response->mutable_stats() = ToContainerStats(snapshot);
+    *response->mutable_stats() =
+        ToContainerStats(snapshot, facts_.root_directory);
     return absl::OkStatus();
   });
 }
@@ -409,7 +410,7 @@ grpc::Status RuntimeService::ListContainerStats(
     }
     for (const ContainerStatsSnapshot* stats :
          FilterStats(request->filter(), all, PodIds())) {
-      *response->add_stats() = ToContainerStats(*stats);
+      *response->add_stats() = ToContainerStats(*stats, facts_.root_directory);
     }
     return absl::OkStatus();
   });

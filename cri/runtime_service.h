@@ -16,6 +16,7 @@ namespace podvisor {
 struct RuntimeFacts {
   std::string version;
   bool systemd_cgroups = false;
+  std::string root_directory;      // holds the writable layers
   std::string config_toml;         // the configuration in force
   std::string accelerator;         // "kvm" or "tcg"
   std::string accelerator_reason;  // why not the other

@@ -200,6 +200,8 @@ TEST_F(ContainerE2eTest, StatsGrowAndCountTheWritableLayer) {
   EXPECT_GT(response.stats().cpu().timestamp(), 0);
   EXPECT_GT(response.stats().cpu().usage_core_nano_seconds().value(), 0u);
   EXPECT_GT(response.stats().memory().working_set_bytes().value(), 0u);
+  EXPECT_EQ(response.stats().writable_layer().fs_id().mountpoint(),
+            node_->directory() + "/root");
   EXPECT_TRUE(Remove(id).ok());
 }
 

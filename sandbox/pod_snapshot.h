@@ -129,8 +129,6 @@ struct ContainerStatsSnapshot {
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;
   ContainerUsage usage;
-  // A host directory on the file system that holds the writable layers.
-  std::string writable_layer_mountpoint;
 
   bool operator==(const ContainerStatsSnapshot&) const = default;
 };
