@@ -4,9 +4,6 @@
 #include <optional>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "base/clean_text.h"
-#include "base/status_macros.h"
 
 namespace podvisor {
 namespace {
@@ -37,13 +34,25 @@ std::vector<std::string> ValuesOf(absl::Span<const PodId> pods) {
   return ids;
 }
 
+// The one of `ids` that `prefix` means; empty for none and for several.
+std::string Resolve(absl::string_view prefix,
+                    absl::Span<const std::string> ids) {
+  std::string match;
+  bool several = false;
+  for (const std::string& id : ids) {
+    if (!absl::StartsWith(id, prefix)) continue;
+    if (id.size() == prefix.size()) return id;
+    several = several || !match.empty();
+    match = id;
+  }
+  return several ? "" : match;
+}
+
 // An id in a filter: not given, a known one, or one that matches nothing.
 class IdFilter {
  public:
   IdFilter(absl::string_view prefix, absl::Span<const std::string> ids) {
-    if (prefix.empty()) return;
-    absl::StatusOr<std::string> id = ResolveId(prefix, ids);
-    wanted_ = id.ok() ? *std::move(id) : std::string();
+    if (!prefix.empty()) wanted_ = Resolve(prefix, ids);
   }
 
   bool Matches(absl::string_view id) const {
@@ -78,41 +87,6 @@ bool HasState(const runtime::v1::PodSandboxFilter& filter, SandboxState state) {
 }
 
 }  // namespace
-
-absl::StatusOr<std::string> ResolveId(absl::string_view prefix,
-                                      absl::Span<const std::string> ids) {
-  const std::string shown = CleanText(prefix, 80);
-  const std::string* match = nullptr;
-  int matches = 0;
-  for (const std::string& id : ids) {
-    if (prefix.empty() || !absl::StartsWith(id, prefix)) continue;
-    if (id.size() == prefix.size()) return id;
-    match = &id;
-    ++matches;
-  }
-  if (matches == 0) {
-    return absl::NotFoundError(absl::StrCat("id \"", shown, "\" is not known"));
-  }
-  if (matches > 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("id \"", shown, "\" is the beginning of several ids"));
-  }
-  return *match;
-}
-
-absl::StatusOr<PodId> ResolvePod(absl::string_view prefix,
-                                 absl::Span<const PodSnapshot> pods) {
-  absl::StatusOr<std::string> id = ResolveId(prefix, IdsOf(pods));
-  if (!id.ok()) return Annotate(id.status(), "pod sandbox");
-  return PodId(*std::move(id));
-}
-
-absl::StatusOr<ContainerId> ResolveContainer(
-    absl::string_view prefix, absl::Span<const ContainerSnapshot> containers) {
-  absl::StatusOr<std::string> id = ResolveId(prefix, IdsOf(containers));
-  if (!id.ok()) return Annotate(id.status(), "container");
-  return ContainerId(*std::move(id));
-}
 
 std::vector<const PodSnapshot*> FilterPods(
     const runtime::v1::PodSandboxFilter& filter,

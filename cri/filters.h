@@ -1,11 +1,8 @@
 #ifndef PODVISOR_CRI_FILTERS_H_
 #define PODVISOR_CRI_FILTERS_H_
 
-#include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "base/ids.h"
 #include "sandbox/pod_snapshot.h"
@@ -18,17 +15,6 @@ namespace podvisor {
 // People type the first digits of an id, and crictl hands them on, so that
 // every id in a request may be a unique prefix. An id that is complete wins
 // over longer ones; a prefix of several means none of them.
-
-// The one of `ids` that `prefix` means.
-//   NotFound         none, or an empty prefix.
-//   InvalidArgument  several: an idempotent Stop must not take that for "gone".
-absl::StatusOr<std::string> ResolveId(absl::string_view prefix,
-                                      absl::Span<const std::string> ids);
-
-absl::StatusOr<PodId> ResolvePod(absl::string_view prefix,
-                                 absl::Span<const PodSnapshot> pods);
-absl::StatusOr<ContainerId> ResolveContainer(
-    absl::string_view prefix, absl::Span<const ContainerSnapshot> containers);
 
 // The snapshots that match all that the filter gives, in their order. Pods and
 // containers that are still being created match nothing. The pointers are into

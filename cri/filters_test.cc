@@ -80,16 +80,17 @@ TEST(FiltersTest, PrefixMustBeUnique) {
   EXPECT_EQ(Matching(filter), "");
 }
 
-TEST(FiltersTest, ResolveTellsUnknownFromAmbiguous) {
-  const std::vector<std::string> ids = {"abc1", "abc", "abd2"};
+TEST(FiltersTest, AWholeIdWinsOverLongerOnes) {
+  const std::vector<PodSnapshot> pods = {Pod("abc1", SandboxState::kReady),
+                                         Pod("abc", SandboxState::kReady),
+                                         Pod("abc2", SandboxState::kReady)};
+  runtime::v1::PodSandboxFilter filter;
+  filter.set_id("abc");
 
-  EXPECT_EQ(ResolveId("abd", ids).value(), "abd2");
-  EXPECT_EQ(ResolveId("abc", ids).value(), "abc");
-  EXPECT_EQ(ResolveId("abc1", ids).value(), "abc1");
-  EXPECT_TRUE(absl::IsInvalidArgument(ResolveId("ab", ids).status()));
-  EXPECT_TRUE(absl::IsNotFound(ResolveId("x", ids).status()));
-  EXPECT_TRUE(absl::IsNotFound(ResolveId("", ids).status()));
-  EXPECT_TRUE(absl::IsNotFound(ResolveId("abc12", ids).status()));
+  const auto matches = FilterPods(filter, pods);
+
+  ASSERT_EQ(matches.size(), 1u);
+  EXPECT_EQ(matches[0]->id.value(), "abc");
 }
 
 TEST(FiltersTest, ContainersOfAPodByItsPrefix) {

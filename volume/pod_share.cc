@@ -1,6 +1,5 @@
 #include "volume/pod_share.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -268,22 +267,6 @@ absl::Status PodShare::RemoveMount(absl::string_view name) {
   }
   ASSIGN_OR_RETURN(const UniqueFd points, OpenDirectory(points_));
   return RemoveMountPoint(points.get(), text);
-}
-
-absl::StatusOr<std::vector<std::string>> PodShare::List() const {
-  const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(path_.c_str()),
-                                                    closedir);
-  if (entries == nullptr) return ErrnoStatus(errno, path_);
-  std::vector<std::string> names;
-  while (const dirent* entry = readdir(entries.get())) {
-    const std::string name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    ASSIGN_OR_RETURN(const bool mounted,
-                     IsMountRoot(dirfd(entries.get()), name));
-    if (mounted) names.push_back(name);
-  }
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 absl::StatusOr<VirtiofsdHandle> PodShare::StartDaemon(

@@ -69,9 +69,6 @@ class PodShare {
   // OK when there is no such mount.
   absl::Status RemoveMount(absl::string_view name);
 
-  // Names of the mounts that are there now.
-  absl::StatusOr<std::vector<std::string>> List() const;
-
   // Starts virtiofsd on the share. The caller watches the process: QEMU does
   // not tell when it dies. Its messages are in virtiofsd.log in the pod's
   // directory.

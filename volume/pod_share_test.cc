@@ -8,10 +8,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "gtest/gtest.h"
@@ -46,6 +48,23 @@ class PodShareTest : public testing::Test {
     mount.host_path = path;
     return mount;
   }
+  // What is mounted in the share now, by name.
+  std::vector<std::string> Mounts() {
+    const std::string table = ReadFile("/proc/self/mountinfo").value();
+    std::vector<std::string> names;
+    for (const absl::string_view line : absl::StrSplit(table, '\n')) {
+      const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
+      if (fields.size() <= 4) continue;
+      // Not In(): the table has no "//", and the test's directory may.
+      const std::string share = absl::StrCat("/", id_.value(), "/share/");
+      const size_t at = fields[4].find(share);
+      if (at != absl::string_view::npos) {
+        names.emplace_back(fields[4].substr(at + share.size()));
+      }
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
   std::string In(const std::string& name) {
     return share_->path() + "/" + name;
   }
@@ -64,7 +83,7 @@ TEST_F(PodShareTest, AFileAndADirectoryAppear) {
 
   EXPECT_EQ(*ReadFile(In("d/file")), "content");
   EXPECT_EQ(*ReadFile(In("f")), "content");
-  EXPECT_EQ(*share_->List(), (std::vector<std::string>{"d", "f"}));
+  EXPECT_EQ(Mounts(), (std::vector<std::string>{"d", "f"}));
 }
 
 TEST_F(PodShareTest, BindsAreNosuidAndNodev) {
@@ -158,7 +177,7 @@ TEST_F(PodShareTest, WhatCannotBeSharedIsRefused) {
   }
   EXPECT_TRUE(
       absl::IsNotFound(share_->AddMount(Mount("missing", host_ + "/missing"))));
-  EXPECT_EQ(*share_->List(), std::vector<std::string>());
+  EXPECT_EQ(Mounts(), std::vector<std::string>());
 }
 
 TEST_F(PodShareTest, ADirectoryAboveOursHasOursLeftOut) {
@@ -183,7 +202,7 @@ TEST_F(PodShareTest, ANameIsTakenUntilItIsRemoved) {
   EXPECT_TRUE(share_->RemoveMount("d").ok());
   EXPECT_TRUE(share_->RemoveMount("d").ok());
 
-  EXPECT_EQ(*share_->List(), std::vector<std::string>());
+  EXPECT_EQ(Mounts(), std::vector<std::string>());
   EXPECT_TRUE(share_->AddMount(Mount("d", host_ + "/file")).ok());
   EXPECT_EQ(*ReadFile(host_ + "/file"), "content");
 }
@@ -204,9 +223,9 @@ TEST_F(PodShareTest, ANewDaemonFindsTheShareAsItWas) {
   auto again = PodShare::Open(directory_->path(), {{run_}});
 
   ASSERT_TRUE(again.ok()) << again.status();
-  EXPECT_EQ(*again->List(), std::vector<std::string>{"d"});
+  EXPECT_EQ(Mounts(), std::vector<std::string>{"d"});
   EXPECT_TRUE(again->RemoveMount("d").ok());
-  EXPECT_EQ(*share_->List(), std::vector<std::string>());
+  EXPECT_EQ(Mounts(), std::vector<std::string>());
 }
 
 TEST_F(PodShareTest, RemovingThePodsDirectoryUndoesEverything) {

@@ -149,13 +149,6 @@ absl::StatusOr<UniqueFd> ScratchDisks::Create(const PodId& id,
   return to;
 }
 
-absl::StatusOr<int64_t> ScratchDisks::UsedBytes(const PodId& id) const {
-  const std::string path = absl::StrCat(PodPath(id), "/scratch.img");
-  struct stat info;
-  if (lstat(path.c_str(), &info) != 0) return ErrnoStatus(errno, path);
-  return int64_t{info.st_blocks} * 512;
-}
-
 absl::Status ScratchDisks::Remove(const PodId& id) {
   if (!IsHexId(id.value())) return absl::InvalidArgumentError("not a pod's id");
   return RemoveTree(PodPath(id));

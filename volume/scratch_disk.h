@@ -32,9 +32,6 @@ class ScratchDisks {
   // replaced: only a new pod calls this.
   absl::StatusOr<UniqueFd> Create(const PodId& id, absl::Time deadline);
 
-  // Bytes the host has given to the pod's disk. NotFound.
-  absl::StatusOr<int64_t> UsedBytes(const PodId& id) const;
-
   // OK when there is none.
   absl::Status Remove(const PodId& id);
 
