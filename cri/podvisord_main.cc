@@ -8,7 +8,8 @@
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
@@ -19,6 +20,7 @@
 #include "cri/config.h"
 #include "cri/host_settings.h"
 #include "cri/image_service.h"
+#include "cri/request_counter.h"
 #include "cri/runtime_service.h"
 #include "cri/version.h"
 #include "grpc/grpc.h"
@@ -73,9 +75,9 @@ sigset_t BlockEndSignals() {
   return signals;
 }
 
-absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(const std::string& socket,
-                                                     RuntimeService* runtime,
-                                                     ImageService* images) {
+absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(
+    const std::string& socket, RuntimeService* runtime, ImageService* images,
+    std::unique_ptr<RequestCounter> counter) {
   // Of an earlier daemon: RootLock says that none is running.
   unlink(socket.c_str());
   grpc::ServerBuilder builder;
@@ -83,6 +85,11 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(const std::string& socket,
                            grpc::InsecureServerCredentials());
   builder.RegisterService(runtime);
   builder.RegisterService(images);
+  std::vector<
+      std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
+      interceptors;
+  interceptors.push_back(std::move(counter));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
   // Whoever may use the socket is root on this node: never others, not even
@@ -180,15 +187,11 @@ absl::Status Serve(const Config& config) {
   facts.accelerator =
       accelerator.accelerator == Accelerator::kKvm ? "kvm" : "tcg";
   facts.accelerator_reason = accelerator.reason;
-  RuntimeService runtime(
-      &pods, &clock, facts,
-      [&metrics](absl::string_view method, absl::string_view code,
-                 absl::Duration took) {
-        metrics.CountCriRequest(method, code, took);
-      });
+  RuntimeService runtime(&pods, &clock, facts);
   ImageService image_service(*images, clock);
   ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server,
-                   Listen(config.server.socket, &runtime, &image_service));
+                   Listen(config.server.socket, &runtime, &image_service,
+                          std::make_unique<RequestCounter>(&metrics, &clock)));
   Log(LogLevel::kInfo, "podvisord is ready",
       {{"socket", config.server.socket},
        {"metrics_address", metrics_server->address()},

@@ -38,6 +38,12 @@ void AddCondition(absl::string_view type, bool status, absl::string_view reason,
   condition->set_message(std::string(message));
 }
 
+// Runs `call` and turns its status into gRPC's.
+template <typename Call>
+grpc::Status Answer(const Call& call) {
+  return ToGrpcStatus(call());
+}
+
 // Stop and Remove of what is not there is what the caller wanted.
 absl::Status GoneIsFine(const absl::Status& status) {
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
@@ -46,20 +52,8 @@ absl::Status GoneIsFine(const absl::Status& status) {
 }  // namespace
 
 RuntimeService::RuntimeService(PodManager* pods, Clock* clock,
-                               RuntimeFacts facts, RequestObserver observer)
-    : pods_(pods),
-      clock_(clock),
-      facts_(std::move(facts)),
-      observer_(std::move(observer)) {}
-
-grpc::Status RuntimeService::Answer(absl::string_view method,
-                                    const std::function<absl::Status()>& call) {
-  const absl::Time start = clock_->Now();
-  const absl::Status status = call();
-  observer_(method, absl::StatusCodeToString(status.code()),
-            clock_->Now() - start);
-  return ToGrpcStatus(status);
-}
+                               RuntimeFacts facts)
+    : pods_(pods), clock_(clock), facts_(std::move(facts)) {}
 
 absl::Time RuntimeService::Deadline(const grpc::ServerContext& context) const {
   const auto deadline = context.deadline();
@@ -78,7 +72,7 @@ std::vector<PodId> RuntimeService::PodIds() const {
 grpc::Status RuntimeService::Version(grpc::ServerContext*,
                                      const runtime::v1::VersionRequest*,
                                      runtime::v1::VersionResponse* response) {
-  return Answer("Version", [&] {
+  return Answer([&] {
     response->set_version("0.1.0");
     response->set_runtime_name("podvisor");
     response->set_runtime_version(facts_.version);
@@ -90,7 +84,7 @@ grpc::Status RuntimeService::Version(grpc::ServerContext*,
 grpc::Status RuntimeService::Status(grpc::ServerContext*,
                                     const runtime::v1::StatusRequest* request,
                                     runtime::v1::StatusResponse* response) {
-  return Answer("Status", [&] {
+  return Answer([&] {
     AddCondition("RuntimeReady", true, "", "", response->mutable_status());
     AddCondition("NetworkReady", false, "NetworkNotImplemented",
                  "this version gives pods a loopback interface only",
@@ -113,7 +107,7 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*,
 grpc::Status RuntimeService::RuntimeConfig(
     grpc::ServerContext*, const runtime::v1::RuntimeConfigRequest*,
     runtime::v1::RuntimeConfigResponse* response) {
-  return Answer("RuntimeConfig", [&] {
+  return Answer([&] {
     response->mutable_linux()->set_cgroup_driver(
         facts_.systemd_cgroups ? runtime::v1::SYSTEMD : runtime::v1::CGROUPFS);
     return absl::OkStatus();
@@ -124,14 +118,14 @@ grpc::Status RuntimeService::UpdateRuntimeConfig(
     grpc::ServerContext*, const runtime::v1::UpdateRuntimeConfigRequest*,
     runtime::v1::UpdateRuntimeConfigResponse*) {
   // The kubelet sends the node's pod CIDR; the CNI configuration decides here.
-  return Answer("UpdateRuntimeConfig", [] { return absl::OkStatus(); });
+  return Answer([] { return absl::OkStatus(); });
 }
 
 grpc::Status RuntimeService::RunPodSandbox(
     grpc::ServerContext* context,
     const runtime::v1::RunPodSandboxRequest* request,
     runtime::v1::RunPodSandboxResponse* response) {
-  return Answer("RunPodSandbox", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const PodSpec spec,
                      ConvertPod(request->config(), request->runtime_handler()));
     ASSIGN_OR_RETURN(const PodId id, pods_->RunPod(spec, Deadline(*context)));
@@ -144,7 +138,7 @@ grpc::Status RuntimeService::StopPodSandbox(
     grpc::ServerContext* context,
     const runtime::v1::StopPodSandboxRequest* request,
     runtime::v1::StopPodSandboxResponse*) {
-  return Answer("StopPodSandbox", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     const auto pod = pods_->FindPod(request->pod_sandbox_id());
     if (!pod.ok()) return GoneIsFine(pod.status());
     return (*pod)->Stop(Deadline(*context));
@@ -155,7 +149,7 @@ grpc::Status RuntimeService::RemovePodSandbox(
     grpc::ServerContext* context,
     const runtime::v1::RemovePodSandboxRequest* request,
     runtime::v1::RemovePodSandboxResponse*) {
-  return Answer("RemovePodSandbox", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     const auto pod = pods_->FindPod(request->pod_sandbox_id());
     if (!pod.ok()) return GoneIsFine(pod.status());
     return pods_->RemovePod(*pod, Deadline(*context));
@@ -165,7 +159,7 @@ grpc::Status RuntimeService::RemovePodSandbox(
 grpc::Status RuntimeService::PodSandboxStatus(
     grpc::ServerContext*, const runtime::v1::PodSandboxStatusRequest* request,
     runtime::v1::PodSandboxStatusResponse* response) {
-  return Answer("PodSandboxStatus", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
                      pods_->FindPod(request->pod_sandbox_id()));
     const PodSnapshot snapshot = pod->Snapshot();
@@ -180,7 +174,7 @@ grpc::Status RuntimeService::PodSandboxStatus(
 grpc::Status RuntimeService::ListPodSandbox(
     grpc::ServerContext*, const runtime::v1::ListPodSandboxRequest* request,
     runtime::v1::ListPodSandboxResponse* response) {
-  return Answer("ListPodSandbox", [&] {
+  return Answer([&] {
     std::vector<PodSnapshot> all;
     for (const auto& pod : pods_->ListPods()) all.push_back(pod->Snapshot());
     for (const PodSnapshot* pod : FilterPods(request->filter(), all)) {
@@ -194,7 +188,7 @@ grpc::Status RuntimeService::CreateContainer(
     grpc::ServerContext* context,
     const runtime::v1::CreateContainerRequest* request,
     runtime::v1::CreateContainerResponse* response) {
-  return Answer("CreateContainer", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
                      pods_->FindPod(request->pod_sandbox_id()));
     ASSIGN_OR_RETURN(
@@ -214,7 +208,7 @@ grpc::Status RuntimeService::StartContainer(
     grpc::ServerContext* context,
     const runtime::v1::StartContainerRequest* request,
     runtime::v1::StartContainerResponse*) {
-  return Answer("StartContainer", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const FoundContainer found,
                      pods_->FindContainer(request->container_id()));
     return podvisor::StartContainer(*found.pod, *found.container,
@@ -226,7 +220,7 @@ grpc::Status RuntimeService::StopContainer(
     grpc::ServerContext* context,
     const runtime::v1::StopContainerRequest* request,
     runtime::v1::StopContainerResponse*) {
-  return Answer("StopContainer", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     if (request->timeout() < 0) {
       return absl::InvalidArgumentError("timeout: is negative");
     }
@@ -242,7 +236,7 @@ grpc::Status RuntimeService::RemoveContainer(
     grpc::ServerContext* context,
     const runtime::v1::RemoveContainerRequest* request,
     runtime::v1::RemoveContainerResponse*) {
-  return Answer("RemoveContainer", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     const auto found = pods_->FindContainer(request->container_id());
     if (!found.ok()) return GoneIsFine(found.status());
     return pods_->RemoveContainer(*found, Deadline(*context));
@@ -252,7 +246,7 @@ grpc::Status RuntimeService::RemoveContainer(
 grpc::Status RuntimeService::ListContainers(
     grpc::ServerContext*, const runtime::v1::ListContainersRequest* request,
     runtime::v1::ListContainersResponse* response) {
-  return Answer("ListContainers", [&] {
+  return Answer([&] {
     std::vector<ContainerSnapshot> all;
     for (const auto& container : pods_->ListContainers()) {
       all.push_back(container->Snapshot());
@@ -268,7 +262,7 @@ grpc::Status RuntimeService::ListContainers(
 grpc::Status RuntimeService::ContainerStatus(
     grpc::ServerContext*, const runtime::v1::ContainerStatusRequest* request,
     runtime::v1::ContainerStatusResponse* response) {
-  return Answer("ContainerStatus", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const FoundContainer found,
                      pods_->FindContainer(request->container_id()));
     const ContainerSnapshot snapshot = found.container->Snapshot();
@@ -284,7 +278,7 @@ grpc::Status RuntimeService::UpdateContainerResources(
     grpc::ServerContext* context,
     const runtime::v1::UpdateContainerResourcesRequest* request,
     runtime::v1::UpdateContainerResourcesResponse*) {
-  return Answer("UpdateContainerResources", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const FoundContainer found,
                      pods_->FindContainer(request->container_id()));
     ASSIGN_OR_RETURN(const ContainerResources update,
@@ -298,7 +292,7 @@ grpc::Status RuntimeService::UpdatePodSandboxResources(
     grpc::ServerContext* context,
     const runtime::v1::UpdatePodSandboxResourcesRequest* request,
     runtime::v1::UpdatePodSandboxResourcesResponse*) {
-  return Answer("UpdatePodSandboxResources", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
                      pods_->FindPod(request->pod_sandbox_id()));
     std::optional<ContainerResources> resources;
@@ -318,7 +312,7 @@ grpc::Status RuntimeService::UpdatePodSandboxResources(
 grpc::Status RuntimeService::ReopenContainerLog(
     grpc::ServerContext*, const runtime::v1::ReopenContainerLogRequest* request,
     runtime::v1::ReopenContainerLogResponse*) {
-  return Answer("ReopenContainerLog", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const FoundContainer found,
                      pods_->FindContainer(request->container_id()));
     return ReopenLog(*found.container);
@@ -328,7 +322,7 @@ grpc::Status RuntimeService::ReopenContainerLog(
 grpc::Status RuntimeService::ExecSync(
     grpc::ServerContext* context, const runtime::v1::ExecSyncRequest* request,
     runtime::v1::ExecSyncResponse* response) {
-  return Answer("ExecSync", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     if (request->timeout() < 0) {
       return absl::InvalidArgumentError("timeout: is negative");
     }
@@ -354,7 +348,7 @@ grpc::Status RuntimeService::ExecSync(
 grpc::Status RuntimeService::Exec(grpc::ServerContext*,
                                   const runtime::v1::ExecRequest*,
                                   runtime::v1::ExecResponse*) {
-  return Answer("Exec", [] {
+  return Answer([] {
     return absl::UnimplementedError(
         "streaming is not built yet; ExecSync is (crictl exec --sync)");
   });
@@ -363,15 +357,14 @@ grpc::Status RuntimeService::Exec(grpc::ServerContext*,
 grpc::Status RuntimeService::Attach(grpc::ServerContext*,
                                     const runtime::v1::AttachRequest*,
                                     runtime::v1::AttachResponse*) {
-  return Answer("Attach", [] {
-    return absl::UnimplementedError("streaming is not built yet");
-  });
+  return Answer(
+      [] { return absl::UnimplementedError("streaming is not built yet"); });
 }
 
 grpc::Status RuntimeService::PortForward(grpc::ServerContext*,
                                          const runtime::v1::PortForwardRequest*,
                                          runtime::v1::PortForwardResponse*) {
-  return Answer("PortForward", [] {
+  return Answer([] {
     return absl::UnimplementedError(
         "streaming and pod networks are not built yet");
   });
@@ -380,7 +373,7 @@ grpc::Status RuntimeService::PortForward(grpc::ServerContext*,
 grpc::Status RuntimeService::ContainerStats(
     grpc::ServerContext*, const runtime::v1::ContainerStatsRequest* request,
     runtime::v1::ContainerStatsResponse* response) {
-  return Answer("ContainerStats", [&]() -> absl::Status {
+  return Answer([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const FoundContainer found,
                      pods_->FindContainer(request->container_id()));
     found.pod->SampleIfOlderThan(kFreshSample);
@@ -398,7 +391,7 @@ grpc::Status RuntimeService::ContainerStats(
 grpc::Status RuntimeService::ListContainerStats(
     grpc::ServerContext*, const runtime::v1::ListContainerStatsRequest* request,
     runtime::v1::ListContainerStatsResponse* response) {
-  return Answer("ListContainerStats", [&] {
+  return Answer([&] {
     // For whoever asks again: crictl takes the difference of two answers, a
     // second apart. This answer waits for no guest.
     for (const auto& pod : pods_->ListPods()) {

@@ -1,7 +1,6 @@
 #ifndef PODVISOR_CRI_RUNTIME_SERVICE_H_
 #define PODVISOR_CRI_RUNTIME_SERVICE_H_
 
-#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -22,19 +21,14 @@ struct RuntimeFacts {
   std::string accelerator_reason;  // why not the other
 };
 
-// Counts one finished request. `code` is gRPC's name of it.
-using RequestObserver = std::function<void(
-    absl::string_view method, absl::string_view code, absl::Duration took)>;
-
 // CRI's RuntimeService: each call converts, calls the pods, converts back.
 // Calls that are not overridden here answer UNIMPLEMENTED.
 //
 // Lists, status and stats are answered from the daemon's own memory.
-// Thread-safe. Borrows `pods` and `clock`.
+// Thread-safe. Borrows all but the facts.
 class RuntimeService final : public runtime::v1::RuntimeService::Service {
  public:
-  RuntimeService(PodManager* pods, Clock* clock, RuntimeFacts facts,
-                 RequestObserver observer);
+  RuntimeService(PodManager* pods, Clock* clock, RuntimeFacts facts);
 
   grpc::Status Version(grpc::ServerContext* context,
                        const runtime::v1::VersionRequest* request,
@@ -131,9 +125,6 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
       runtime::v1::ListContainerStatsResponse* response) override;
 
  private:
-  // Runs `call`, counts it, and turns its status into gRPC's.
-  grpc::Status Answer(absl::string_view method,
-                      const std::function<absl::Status()>& call);
   // Of the call; two minutes where the client set none.
   absl::Time Deadline(const grpc::ServerContext& context) const;
   std::vector<PodId> PodIds() const;
@@ -141,7 +132,6 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   PodManager* const pods_;
   Clock* const clock_;
   const RuntimeFacts facts_;
-  const RequestObserver observer_;
 };
 
 }  // namespace podvisor
