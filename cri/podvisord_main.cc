@@ -22,6 +22,7 @@
 #include "cri/image_service.h"
 #include "cri/request_counter.h"
 #include "cri/runtime_service.h"
+#include "cri/seccomp_profile.h"
 #include "cri/version.h"
 #include "grpc/grpc.h"
 #include "grpcpp/security/server_credentials.h"
@@ -187,6 +188,12 @@ absl::Status Serve(const Config& config) {
   facts.accelerator =
       accelerator.accelerator == Accelerator::kKvm ? "kvm" : "tcg";
   facts.accelerator_reason = accelerator.reason;
+  facts.seccomp_default = ReadDefaultSeccomp(kDefaultSeccompPath);
+  if (!facts.seccomp_default.ok()) {
+    Log(LogLevel::kWarning,
+        "containers that want seccomp RuntimeDefault will be refused",
+        {{"reason", facts.seccomp_default.status().message()}});
+  }
   RuntimeService runtime(&pods, &clock, facts);
   ImageService image_service(*images, clock);
   ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server,

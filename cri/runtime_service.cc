@@ -96,7 +96,11 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*,
       const nlohmann::json info = {
           {"config", facts_.config_toml},
           {"accelerator", facts_.accelerator},
-          {"acceleratorReason", facts_.accelerator_reason}};
+          {"acceleratorReason", facts_.accelerator_reason},
+          {"seccompDefault",
+           facts_.seccomp_default.ok()
+               ? kDefaultSeccompPath
+               : std::string(facts_.seccomp_default.status().message())}};
       (*response->mutable_info())["info"] =
           info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     }
@@ -194,8 +198,10 @@ grpc::Status RuntimeService::CreateContainer(
     ASSIGN_OR_RETURN(
         ConvertedContainer converted,
         ConvertContainer(request->config(), request->sandbox_config()));
-    ASSIGN_OR_RETURN(converted.spec.security.seccomp_profile,
-                     LoadSeccompProfile(converted.seccomp, ""));
+    ASSIGN_OR_RETURN(
+        converted.spec.security.seccomp_profile,
+        LoadSeccompProfile(converted.seccomp, facts_.seccomp_default,
+                           converted.spec.security));
     ASSIGN_OR_RETURN(
         const ContainerId id,
         pods_->CreateContainer(pod, converted.spec, Deadline(*context)));

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "sandbox/pod_manager.h"
@@ -19,6 +19,8 @@ struct RuntimeFacts {
   std::string config_toml;         // the configuration in force
   std::string accelerator;         // "kvm" or "tcg"
   std::string accelerator_reason;  // why not the other
+  // ReadDefaultSeccomp()'s answer.
+  absl::StatusOr<std::string> seccomp_default;
 };
 
 // CRI's RuntimeService: each call converts, calls the pods, converts back.

@@ -3,9 +3,15 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/clean_text.h"
 #include "base/file.h"
+#include "base/status_macros.h"
+#include "cri/seccomp_rules.h"
 #include "nlohmann/json.hpp"
 
 namespace podvisor {
@@ -38,19 +44,59 @@ absl::StatusOr<std::string> ReadProfile(const std::string& path) {
   return text;
 }
 
+// What containers have without asking; the agent's PlanCapabilities() starts
+// from the same.
+constexpr absl::string_view kUsualCapabilities[] = {
+    "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
+    "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
+    "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
+    "CAP_KILL",    "CAP_AUDIT_WRITE",
+};
+
+template <typename Names>
+bool Has(const Names& names, absl::string_view name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+// As the agent decides it for a container that is not privileged.
+bool Grants(const SecuritySpec& security, absl::string_view capability) {
+  if (Has(security.add_ambient_capabilities, capability)) return true;
+  if (Has(security.drop_capabilities, capability)) return false;
+  if (Has(security.add_capabilities, capability) ||
+      Has(security.add_capabilities, "ALL")) {
+    return true;
+  }
+  return !Has(security.drop_capabilities, "ALL") &&
+         Has(kUsualCapabilities, capability);
+}
+
 }  // namespace
 
+absl::StatusOr<std::string> ReadDefaultSeccomp(const std::string& path) {
+  ASSIGN_OR_RETURN(std::string text, ReadProfile(path));
+  const absl::Status usable =
+      ToOciSeccomp(text, [](absl::string_view) { return false; }).status();
+  if (!usable.ok()) return Unusable(path, usable.message());
+  return text;
+}
+
 absl::StatusOr<std::string> LoadSeccompProfile(
-    const SeccompChoice& choice, absl::string_view runtime_default) {
+    const SeccompChoice& choice,
+    const absl::StatusOr<std::string>& runtime_default,
+    const SecuritySpec& security) {
   switch (choice.kind) {
     case SeccompChoice::Kind::kUnconfined:
       return std::string();
     case SeccompChoice::Kind::kRuntimeDefault:
-      if (runtime_default.empty()) {
-        return absl::FailedPreconditionError(
-            "seccomp: this host has no RuntimeDefault profile");
+      if (!runtime_default.ok()) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "this host has no seccomp profile for RuntimeDefault: ",
+            runtime_default.status().message()));
       }
-      return std::string(runtime_default);
+      return ToOciSeccomp(*runtime_default,
+                          [&security](absl::string_view capability) {
+                            return Grants(security, capability);
+                          });
     case SeccompChoice::Kind::kLocalhost:
       return ReadProfile(choice.path);
   }

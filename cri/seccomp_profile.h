@@ -4,13 +4,23 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "cri/convert_container.h"
+#include "sandbox/container_spec.h"
 
 namespace podvisor {
 
+// The file that Debian's golang-github-containers-common brings.
+inline constexpr char kDefaultSeccompPath[] =
+    "/usr/share/containers/seccomp.json";
+
+// The profile that RuntimeDefault means on this host, in the form that
+// seccomp_rules.h converts. InvalidArgument when the file is missing, or is
+// none that can be used.
+absl::StatusOr<std::string> ReadDefaultSeccomp(const std::string& path);
+
 // The OCI JSON of the profile that a container asked for; empty: unconfined.
-// `runtime_default` is the text for RuntimeDefault.
+// `runtime_default` is ReadDefaultSeccomp()'s answer; it is cut to what the
+// container's capabilities allow, as `security` will have them in the guest.
 //
 // A Localhost profile is read from the host, at most 1 MiB, and must be a JSON
 // object. Never unconfined by accident: an empty, missing or unreadable profile
@@ -19,7 +29,9 @@ namespace podvisor {
 // Errors: InvalidArgument (file missing, empty, too long, not JSON),
 // FailedPrecondition (no runtime default on this host).
 absl::StatusOr<std::string> LoadSeccompProfile(
-    const SeccompChoice& choice, absl::string_view runtime_default);
+    const SeccompChoice& choice,
+    const absl::StatusOr<std::string>& runtime_default,
+    const SecuritySpec& security);
 
 }  // namespace podvisor
 

@@ -3,13 +3,18 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <map>
 #include <string>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 
 namespace podvisor {
 namespace {
 
+using nlohmann::json;
+using testing::HasSubstr;
 using Kind = SeccompChoice::Kind;
 
 std::string WriteProfile(const std::string& name, const std::string& text) {
@@ -19,18 +24,68 @@ std::string WriteProfile(const std::string& name, const std::string& text) {
 }
 
 absl::StatusOr<std::string> LoadFile(const std::string& path) {
-  return LoadSeccompProfile({Kind::kLocalhost, path}, "{}");
+  return LoadSeccompProfile({Kind::kLocalhost, path}, "{}", {});
 }
 
 TEST(SeccompProfileTest, UnconfinedIsEmpty) {
-  EXPECT_EQ(LoadSeccompProfile({}, "{}").value(), "");
+  EXPECT_EQ(LoadSeccompProfile({}, "{}", {}).value(), "");
 }
 
-TEST(SeccompProfileTest, RuntimeDefaultIsWhatTheHostHas) {
-  EXPECT_EQ(LoadSeccompProfile({Kind::kRuntimeDefault, ""}, "{1}").value(),
-            "{1}");
-  EXPECT_TRUE(absl::IsFailedPrecondition(
-      LoadSeccompProfile({Kind::kRuntimeDefault, ""}, "").status()));
+TEST(SeccompProfileTest, WithoutAProfileOnThisHostRuntimeDefaultIsRefused) {
+  const absl::StatusOr<std::string> none = ReadDefaultSeccomp("/no/such.json");
+
+  const absl::Status refused =
+      LoadSeccompProfile({Kind::kRuntimeDefault, ""}, none, {}).status();
+
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("/no/such.json"));
+}
+
+// The rules of the host's own file for one container, by system call.
+std::map<std::string, json> DefaultRules(const SecuritySpec& security) {
+  const absl::StatusOr<std::string> text =
+      LoadSeccompProfile({Kind::kRuntimeDefault, ""},
+                         ReadDefaultSeccomp(kDefaultSeccompPath), security);
+  EXPECT_TRUE(text.ok()) << text.status();
+  std::map<std::string, json> rules;
+  const json profile = json::parse(text.value_or("{}"));
+  for (const json& rule : profile["syscalls"]) {
+    for (const json& name : rule["names"]) rules[name] = rule["action"];
+  }
+  return rules;
+}
+
+TEST(SeccompProfileTest, RuntimeDefaultFollowsTheContainersCapabilities) {
+  struct Case {
+    SecuritySpec security;
+    bool chroot;  // CAP_SYS_CHROOT, which is one of the usual
+    bool bpf;     // CAP_SYS_ADMIN, which is not
+  };
+  const auto with = [](std::vector<std::string> add,
+                       std::vector<std::string> drop,
+                       std::vector<std::string> ambient = {}) {
+    SecuritySpec security;
+    security.add_capabilities = std::move(add);
+    security.drop_capabilities = std::move(drop);
+    security.add_ambient_capabilities = std::move(ambient);
+    return security;
+  };
+  const Case kCases[] = {
+      {with({}, {}), true, false},
+      {with({"CAP_SYS_ADMIN"}, {}), true, true},
+      {with({"ALL"}, {}), true, true},
+      {with({"ALL"}, {"CAP_SYS_CHROOT"}), false, true},
+      {with({}, {"ALL"}), false, false},
+      {with({"CAP_SYS_ADMIN"}, {"ALL"}), false, true},
+      {with({}, {"ALL"}, {"CAP_SYS_CHROOT"}), true, false},
+  };
+  for (const Case& c : kCases) {
+    std::map<std::string, json> rules = DefaultRules(c.security);
+    EXPECT_EQ(rules["chroot"] == "SCMP_ACT_ALLOW", c.chroot);
+    EXPECT_EQ(rules["bpf"] == "SCMP_ACT_ALLOW", c.bpf);
+    EXPECT_EQ(rules["read"], "SCMP_ACT_ALLOW");
+    EXPECT_EQ(rules["kexec_load"], "SCMP_ACT_ERRNO");
+  }
 }
 
 TEST(SeccompProfileTest, LocalhostProfileIsRead) {

@@ -182,6 +182,32 @@ TEST_F(ContainerE2eTest, OutputAfterAReopenGoesToTheNewFile) {
   EXPECT_TRUE(Remove(id).ok());
 }
 
+TEST_F(ContainerE2eTest, RuntimeDefaultDeniesWhatTheNodesProfileDenies) {
+  const auto output = [](const std::string& name,
+                         cri::SecurityProfile::ProfileType type) {
+    // The capability that swapoff needs: what is denied is denied by seccomp.
+    cri::ContainerConfig config = node_->ContainerConfig(
+        name, "swapoff /etc/passwd 2>&1; chroot / echo allowed");
+    auto* security = config.mutable_linux()->mutable_security_context();
+    security->mutable_capabilities()->add_add_capabilities("SYS_ADMIN");
+    security->mutable_seccomp()->set_profile_type(type);
+    const std::string id = Create(config);
+    node_->StartContainer(id);
+    node_->AwaitState(id, cri::CONTAINER_EXITED);
+    EXPECT_TRUE(Remove(id).ok());
+    return Log(name);
+  };
+
+  const std::string confined =
+      output("confined", cri::SecurityProfile::RuntimeDefault);
+  const std::string unconfined =
+      output("unconfined", cri::SecurityProfile::Unconfined);
+
+  EXPECT_THAT(confined, HasSubstr("Operation not permitted"));
+  EXPECT_THAT(confined, HasSubstr("allowed"));
+  EXPECT_THAT(unconfined, HasSubstr("Invalid argument"));
+}
+
 TEST_F(ContainerE2eTest, StatsGrowAndCountTheWritableLayer) {
   const std::string id = Start("stats", kForever);
   node_->Exec(id, {"dd", "if=/dev/zero", "of=/big", "bs=1048576", "count=4"});
