@@ -1,12 +1,16 @@
 // What Prometheus sees.
 
+#include <set>
+
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/process.h"
 #include "e2e/test_node.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "metrics/metric_names.h"
 
 namespace podvisor::e2e {
 namespace {
@@ -20,36 +24,47 @@ std::string Get(const std::string& url) {
   return RunCommand(curl).value().stdout_data;
 }
 
-TEST(MetricsE2eTest, AScrapeShowsEveryVmPassesPromtoolAndForgetsRemovedPods) {
-  TestNode node;
-  node.PullImage();
-  const std::string base = absl::StrCat("http://", node.metrics_address());
-  const cri::PodSandboxConfig config = node.PodConfig("measured");
-  const std::string pod = node.RunPod(config);
-  cri::ContainerConfig container = node.ContainerConfig("main", "sleep 1000");
-  *container.mutable_linux()->mutable_resources() = Resources(3000, 512);
-  node.CreateContainer(pod, container, config);
-
-  const std::string scrape = Get(base + "/metrics");
-
-  for (const char* family :
-       {"podvisor_vm_info", "podvisor_vm_vcpus", "podvisor_vm_memory_bytes",
-        "podvisor_vm_resize_total", "podvisor_vm_resize_seconds",
-        "podvisor_vm_boot_seconds", "podvisor_cri_requests_total",
-        "podvisor_cri_request_seconds"}) {
-    EXPECT_THAT(scrape, HasSubstr(absl::StrCat("# HELP ", family, " ")));
-  }
-  size_t bytes = 0;
-  bool online_is_three = false;
+// The value of the first series of the family whose labels have the text; -1
+// without one.
+double Value(const std::string& scrape, const std::string& family,
+             absl::string_view labels) {
   for (const absl::string_view line : absl::StrSplit(scrape, '\n')) {
-    if (!absl::StrContains(line, pod)) continue;
-    bytes += line.size() + 1;
-    if (absl::StartsWith(line, "podvisor_vm_vcpus{") &&
-        absl::StrContains(line, "state=\"online\"")) {
-      online_is_three = absl::EndsWith(line, " 3");
+    double value = 0;
+    if (absl::StartsWith(line, family + "{") &&
+        absl::StrContains(line, labels) &&
+        absl::SimpleAtod(line.substr(line.rfind(' ') + 1), &value)) {
+      return value;
     }
   }
-  EXPECT_TRUE(online_is_three) << scrape;
+  return -1;
+}
+
+class MetricsE2eTest : public testing::Test {
+ protected:
+  MetricsE2eTest() {
+    node_.PullImage();
+    base_ = absl::StrCat("http://", node_.metrics_address());
+  }
+  std::string Scrape() { return Get(base_ + "/metrics"); }
+
+  TestNode node_;
+  std::string base_;
+};
+
+TEST_F(MetricsE2eTest, AScrapeShowsEveryVmPassesPromtoolAndForgetsRemovedPods) {
+  const cri::PodSandboxConfig config = node_.PodConfig("measured");
+  const std::string pod = node_.RunPod(config);
+  cri::ContainerConfig container = node_.ContainerConfig("main", "sleep 1000");
+  *container.mutable_linux()->mutable_resources() = Resources(3000, 512);
+  node_.CreateContainer(pod, container, config);
+
+  const std::string scrape = Scrape();
+
+  size_t bytes = 0;
+  for (const absl::string_view line : absl::StrSplit(scrape, '\n')) {
+    if (absl::StrContains(line, pod)) bytes += line.size() + 1;
+  }
+  EXPECT_EQ(Value(scrape, "podvisor_vm_vcpus", "state=\"online\""), 3);
   RecordProperty("bytes_per_vm", static_cast<int>(bytes));
 
   CommandOptions promtool;
@@ -59,9 +74,58 @@ TEST(MetricsE2eTest, AScrapeShowsEveryVmPassesPromtoolAndForgetsRemovedPods) {
   const CommandResult checked = RunCommand(promtool).value();
   EXPECT_EQ(checked.exit_code, 0) << checked.stderr_data;
 
-  EXPECT_THAT(Get(base + "/healthz"), HasSubstr("ok"));
-  node.RemovePod(pod);
-  EXPECT_THAT(Get(base + "/metrics"), testing::Not(HasSubstr(pod)));
+  EXPECT_THAT(Get(base_ + "/healthz"), HasSubstr("ok"));
+  node_.RemovePod(pod);
+  EXPECT_THAT(Scrape(), testing::Not(HasSubstr(pod)));
+}
+
+// A family that nobody fills has no HELP line in a scrape.
+TEST_F(MetricsE2eTest, EveryFamilyOfTheTableIsFilledButThoseOfTheNetwork) {
+  const std::set<std::string> kNotYet = {
+      "podvisor_vm_network_receive_bytes_total",
+      "podvisor_vm_network_transmit_bytes_total"};
+  const cri::PodSandboxConfig config = node_.PodConfig("filled");
+  const std::string pod = node_.RunPod(config);
+  cri::ContainerConfig container = node_.ContainerConfig("main", "sleep 1000");
+  *container.mutable_linux()->mutable_resources() = Resources(2000, 512);
+  node_.StartContainer(node_.CreateContainer(pod, container, config));
+  const std::string lost = node_.RunPod(node_.PodConfig("lost"));
+  node_.KillProcess(node_.PodInfo(lost, "/pid"));
+
+  std::string scrape;
+  // The samples of the guest and the end of the other VM come by themselves.
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(40), [&] {
+    scrape = Scrape();
+    return Value(scrape, "podvisor_vm_block_read_bytes_total", pod) > 0 &&
+           Value(scrape, "podvisor_vm_exits_total", "reason") == 1;
+  }));
+  for (const MetricFamilyInfo* family : kAllMetrics) {
+    EXPECT_EQ(
+        absl::StrContains(scrape, absl::StrCat("# HELP ", family->name, " ")),
+        kNotYet.count(family->name) == 0)
+        << family->name;
+  }
+  EXPECT_GT(Value(scrape, "podvisor_vm_block_written_bytes_total", pod), 0);
+}
+
+TEST_F(MetricsE2eTest, CallsOfBothServicesAreCountedBuiltOrNot) {
+  Call call;
+  cri::ListPodSandboxStatsResponse response;
+  ASSERT_EQ(
+      node_.runtime().ListPodSandboxStats(&call, {}, &response).error_code(),
+      grpc::StatusCode::UNIMPLEMENTED);
+
+  const std::string scrape = Scrape();
+
+  EXPECT_EQ(Value(scrape, "podvisor_cri_requests_total",
+                  "method=\"PullImage\",code=\"OK\""),
+            1);
+  EXPECT_EQ(Value(scrape, "podvisor_cri_requests_total",
+                  "method=\"ListPodSandboxStats\",code=\"UNIMPLEMENTED\""),
+            1);
+  EXPECT_EQ(Value(scrape, "podvisor_cri_request_seconds_count",
+                  "method=\"PullImage\""),
+            1);
 }
 
 }  // namespace

@@ -170,6 +170,26 @@ absl::StatusOr<std::vector<Dimm>> ParseDimms(absl::string_view json) {
   return dimms;
 }
 
+absl::StatusOr<std::map<std::string, DiskBytes>> ParseDiskBytes(
+    absl::string_view json) {
+  constexpr absl::string_view kCommand = "query-blockstats";
+  ASSIGN_OR_RETURN(const Json list, ParseList(kCommand, json));
+  std::map<std::string, DiskBytes> disks;
+  for (const Json& entry : list) {
+    const std::optional<std::string> node = FindText(entry, "node-name");
+    const auto stats = entry.find("stats");
+    if (!node.has_value() || stats == entry.end() || !stats->is_object()) {
+      return Nonsense(kCommand);
+    }
+    const std::optional<int64_t> read = FindBytes(*stats, "rd_bytes");
+    const std::optional<int64_t> written = FindBytes(*stats, "wr_bytes");
+    if (!read.has_value() || !written.has_value()) return Nonsense(kCommand);
+    disks[*node] = {static_cast<uint64_t>(*read),
+                    static_cast<uint64_t>(*written)};
+  }
+  return disks;
+}
+
 absl::StatusOr<std::vector<VcpuSlot>> QueryVcpuSlots(QmpClient& qmp,
                                                      absl::Time deadline) {
   ASSIGN_OR_RETURN(const std::string json,
@@ -189,6 +209,13 @@ absl::StatusOr<std::vector<Dimm>> QueryDimms(QmpClient& qmp,
   ASSIGN_OR_RETURN(const std::string json,
                    qmp.Execute("query-memory-devices", "", deadline));
   return ParseDimms(json);
+}
+
+absl::StatusOr<std::map<std::string, DiskBytes>> QueryDiskBytes(
+    QmpClient& qmp, absl::Time deadline) {
+  ASSIGN_OR_RETURN(const std::string json,
+                   qmp.Execute("query-blockstats", "", deadline));
+  return ParseDiskBytes(json);
 }
 
 absl::StatusOr<std::map<std::string, int64_t>> QueryMemoryBackends(

@@ -57,6 +57,19 @@ std::string DimmId(int slot);
 // nonsense.
 absl::StatusOr<std::vector<Dimm>> ParseDimms(absl::string_view json);
 
+// What has gone through one disk since it was plugged.
+struct DiskBytes {
+  uint64_t read = 0;
+  uint64_t written = 0;
+
+  bool operator==(const DiskBytes&) const = default;
+};
+
+// The reply of query-blockstats: the disks by the names of their block nodes.
+// DataLoss for nonsense.
+absl::StatusOr<std::map<std::string, DiskBytes>> ParseDiskBytes(
+    absl::string_view json);
+
 // The same, asked of a QEMU. Errors: see QmpClient.
 absl::StatusOr<std::vector<VcpuSlot>> QueryVcpuSlots(QmpClient& qmp,
                                                      absl::Time deadline);
@@ -65,6 +78,9 @@ absl::StatusOr<std::optional<MemoryDeviceState>> QueryMemoryDevice(
 
 absl::StatusOr<std::vector<Dimm>> QueryDimms(QmpClient& qmp,
                                              absl::Time deadline);
+
+absl::StatusOr<std::map<std::string, DiskBytes>> QueryDiskBytes(
+    QmpClient& qmp, absl::Time deadline);
 
 // The sizes of all memory backends, by their ids.
 absl::StatusOr<std::map<std::string, int64_t>> QueryMemoryBackends(

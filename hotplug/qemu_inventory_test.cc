@@ -97,5 +97,37 @@ TEST(ParseMemoryDeviceTest, NonsenseIsDataLoss) {
   }
 }
 
+TEST(ParseDiskBytesTest, EachDiskHasWhatWentThroughIt) {
+  // QEMU 7.2, cut to a few of its numbers.
+  const auto disks = ParseDiskBytes(R"([
+    {"device":"","qdev":"/machine/peripheral/b/virtio-backend",
+     "node-name":"node-scratch","parent":{"node-name":"#block1","stats":{}},
+     "stats":{"rd_bytes":4096,"wr_bytes":1048576,"failed_rd_operations":0}},
+    {"device":"","node-name":"node-i0","stats":{"rd_bytes":7,"wr_bytes":0}}])");
+
+  ASSERT_TRUE(disks.ok()) << disks.status();
+  EXPECT_EQ(disks->size(), 2u);
+  EXPECT_EQ(disks->at("node-scratch"), (DiskBytes{4096, 1048576}));
+  EXPECT_EQ(disks->at("node-i0"), (DiskBytes{7, 0}));
+  EXPECT_TRUE(ParseDiskBytes("[]")->empty());
+}
+
+TEST(ParseDiskBytesTest, NonsenseIsDataLoss) {
+  for (const std::string text : {
+           "",
+           "{}",
+           "[1]",
+           "[{}]",
+           R"([{"node-name":"a"}])",
+           R"([{"node-name":"a","stats":1}])",
+           R"([{"node-name":"a","stats":{"rd_bytes":1}}])",
+           R"([{"node-name":"a","stats":{"rd_bytes":-1,"wr_bytes":1}}])",
+           R"([{"node-name":"a","stats":{"rd_bytes":"1","wr_bytes":1}}])",
+           R"([{"node-name":"","stats":{"rd_bytes":1,"wr_bytes":1}}])",
+       }) {
+    EXPECT_TRUE(absl::IsDataLoss(ParseDiskBytes(text).status())) << text;
+  }
+}
+
 }  // namespace
 }  // namespace podvisor

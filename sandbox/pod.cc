@@ -10,6 +10,7 @@
 #include "base/clean_text.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "hotplug/qemu_inventory.h"
 #include "sandbox/pod_sample.h"
 #include "sandbox/vm_record_json.h"
 
@@ -340,11 +341,17 @@ absl::Status Pod::Sample(absl::Time deadline) {
       container->SetUsage(UsageOf(one));
     }
   }
+  const auto disks = QueryDiskBytes(vm_->vm().qmp(), deadline);
   {
     absl::MutexLock lock(&mutex_);
     sample_.sampled_at = services_.vm.clock->Now();
     AddGuestStats(stats, &sample_);
     AddHostUsage(vm_->record(), &sample_);
+    if (disks.ok()) {
+      disk_traffic_.Observe(*disks);
+      sample_.block_read_bytes = disk_traffic_.total().read;
+      sample_.block_written_bytes = disk_traffic_.total().written;
+    }
   }
   PublishMetrics();
   return absl::OkStatus();

@@ -19,6 +19,7 @@
 #include "base/timer_queue.h"
 #include "metrics/vm_snapshot.h"
 #include "sandbox/container.h"
+#include "sandbox/disk_traffic.h"
 #include "sandbox/pod_record.h"
 #include "sandbox/pod_snapshot.h"
 #include "sandbox/pod_vm.h"
@@ -176,6 +177,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   std::unique_ptr<PodVm> vm_;
   agent::v1::HelloResponse hello_ ABSL_GUARDED_BY(mutex_);
   VmSnapshot sample_ ABSL_GUARDED_BY(mutex_);
+  DiskTraffic disk_traffic_ ABSL_GUARDED_BY(mutex_);
   bool sample_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t settle_generation_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Duration settle_backoff_ ABSL_GUARDED_BY(operation_mutex_);

@@ -46,6 +46,7 @@ absl::Status PodManager::Recover(absl::Time deadline) {
     Log(LogLevel::kError, "a record is damaged and was skipped",
         {{"kind", row.kind}, {"id", row.id}, {"reason", row.reason}});
   }
+  services_.vm.metrics->CountBrokenRecords(loaded.broken.size());
   std::vector<std::shared_ptr<Pod>> recovering;
   {
     absl::MutexLock lock(&mutex_);

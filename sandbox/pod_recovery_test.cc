@@ -49,6 +49,20 @@ class PodRecoveryTest : public PodManagerFixture {
   }
 };
 
+TEST_F(PodRecoveryTest, ARecordThatCannotBeReadIsSkippedAndCounted) {
+  const PodId id = Run("sound")->id();
+  ContainerRecord orphan;
+  orphan.id = ContainerId(RandomHexId());
+  orphan.pod_id = PodId(RandomHexId());  // has no record
+  ASSERT_TRUE(store_->PutContainer(orphan).ok());
+
+  Restart();
+
+  EXPECT_TRUE(pods_->FindPod(id.value()).ok());
+  EXPECT_THAT(metrics_.broken_records().Values(),
+              testing::ElementsAre(testing::Pair(LabelValues(), 1)));
+}
+
 TEST_F(PodRecoveryTest, RunningContainersGoOnWithTheNextDaemon) {
   const PodId id = Run("goes-on")->id();
   const ContainerId container = CreateRunning(id, ContainerOf(2000, 512));
