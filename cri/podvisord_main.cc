@@ -20,6 +20,7 @@
 #include "cri/config.h"
 #include "cri/host_settings.h"
 #include "cri/image_service.h"
+#include "cri/node_health.h"
 #include "cri/request_counter.h"
 #include "cri/runtime_service.h"
 #include "cri/seccomp_profile.h"
@@ -173,12 +174,22 @@ absl::Status Serve(const Config& config) {
   PodManager pods(services);
   RETURN_IF_ERROR(pods.Recover(clock.Now() + kRecoveryTime));
 
+  const std::shared_ptr<NodeHealth> health =
+      NodeHealth::Start(NodeChecks(store.get(), settings.vm), &timers, &clock);
   MetricsServerOptions metrics_options;
   metrics_options.address = config.server.metrics_address;
   ASSIGN_OR_RETURN(
       const std::unique_ptr<HttpServer> metrics_server,
       StartMetricsServer(
-          metrics_options, &metrics, [] { return absl::OkStatus(); }, &clock));
+          metrics_options, &metrics,
+          [&health] {
+            const NodeHealth::Verdict verdict = health->verdict();
+            return verdict.reason.empty()
+                       ? absl::OkStatus()
+                       : absl::UnavailableError(absl::StrCat(
+                             verdict.reason, ": ", verdict.message));
+          },
+          &clock));
 
   RuntimeFacts facts;
   facts.version = kVersion;
@@ -194,7 +205,7 @@ absl::Status Serve(const Config& config) {
         "containers that want seccomp RuntimeDefault will be refused",
         {{"reason", facts.seccomp_default.status().message()}});
   }
-  RuntimeService runtime(&pods, &clock, facts);
+  RuntimeService runtime(&pods, health.get(), &clock, facts);
   ImageService image_service(*images, clock);
   ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server,
                    Listen(config.server.socket, &runtime, &image_service,

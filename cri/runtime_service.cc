@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/clean_text.h"
 #include "base/status_macros.h"
 #include "cri/convert_container.h"
 #include "cri/convert_pod.h"
@@ -51,9 +52,9 @@ absl::Status GoneIsFine(const absl::Status& status) {
 
 }  // namespace
 
-RuntimeService::RuntimeService(PodManager* pods, Clock* clock,
-                               RuntimeFacts facts)
-    : pods_(pods), clock_(clock), facts_(std::move(facts)) {}
+RuntimeService::RuntimeService(PodManager* pods, const NodeHealth* health,
+                               Clock* clock, RuntimeFacts facts)
+    : pods_(pods), health_(health), clock_(clock), facts_(std::move(facts)) {}
 
 absl::Time RuntimeService::Deadline(const grpc::ServerContext& context) const {
   const auto deadline = context.deadline();
@@ -85,7 +86,9 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*,
                                     const runtime::v1::StatusRequest* request,
                                     runtime::v1::StatusResponse* response) {
   return Answer([&] {
-    AddCondition("RuntimeReady", true, "", "", response->mutable_status());
+    const NodeHealth::Verdict verdict = health_->verdict();
+    AddCondition("RuntimeReady", verdict.reason.empty(), verdict.reason,
+                 CleanText(verdict.message), response->mutable_status());
     AddCondition("NetworkReady", false, "NetworkNotImplemented",
                  "this version gives pods a loopback interface only",
                  response->mutable_status());

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "cri/node_health.h"
 #include "sandbox/pod_manager.h"
 #include "third_party/cri_api/api.grpc.pb.h"
 
@@ -30,7 +31,8 @@ struct RuntimeFacts {
 // Thread-safe. Borrows all but the facts.
 class RuntimeService final : public runtime::v1::RuntimeService::Service {
  public:
-  RuntimeService(PodManager* pods, Clock* clock, RuntimeFacts facts);
+  RuntimeService(PodManager* pods, const NodeHealth* health, Clock* clock,
+                 RuntimeFacts facts);
 
   grpc::Status Version(grpc::ServerContext* context,
                        const runtime::v1::VersionRequest* request,
@@ -132,6 +134,7 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   std::vector<PodId> PodIds() const;
 
   PodManager* const pods_;
+  const NodeHealth* const health_;
   Clock* const clock_;
   const RuntimeFacts facts_;
 };

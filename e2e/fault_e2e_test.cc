@@ -299,6 +299,34 @@ TEST(BrokenNodeE2eTest, AGuestThatPanicsIsUnavailableAndLeavesNothing) {
   EXPECT_EQ(node.Leftovers(), "");
 }
 
+TEST(BrokenNodeE2eTest, ANodeWithoutItsGuestImageIsNotReadyUntilItIsBack) {
+  TestNode node({kTcg});
+  const std::string initrd = node.directory() + "/initrd.img";
+  CommandOptions copy;
+  copy.argv = {"cp", node.ConfigValue("initrd"), initrd};
+  ASSERT_EQ(RunCommand(copy)->exit_code, 0);
+  node.EndDaemon(SIGTERM);
+  node.EditConfig(absl::StrCat("s|^initrd = .*|initrd = \"", initrd, "\"|"));
+  node.StartDaemon();
+  const auto runtime_ready = [&node] {
+    cri::StatusResponse response;
+    Call call;
+    EXPECT_TRUE(node.runtime().Status(&call, {}, &response).ok());
+    return response.status().conditions(0);
+  };
+  EXPECT_TRUE(runtime_ready().status());
+
+  ASSERT_EQ(rename(initrd.c_str(), (initrd + ".away").c_str()), 0);
+  EXPECT_TRUE(
+      AwaitTrue(absl::Seconds(30), [&] { return !runtime_ready().status(); }));
+  EXPECT_EQ(runtime_ready().reason(), "HypervisorMissing");
+  EXPECT_THAT(runtime_ready().message(), HasSubstr(initrd));
+
+  ASSERT_EQ(rename((initrd + ".away").c_str(), initrd.c_str()), 0);
+  EXPECT_TRUE(
+      AwaitTrue(absl::Seconds(30), [&] { return runtime_ready().status(); }));
+}
+
 TEST(BrokenNodeE2eTest, AConfigurationThatCannotBeIsRefusedWithFileAndLine) {
   TestNode node;
   const std::string path = node.directory() + "/bad.toml";

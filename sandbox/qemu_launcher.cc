@@ -71,16 +71,6 @@ absl::Status CheckReadable(const std::string& path, absl::string_view what) {
   return absl::OkStatus();
 }
 
-absl::Status CheckHost(const VmSpec& spec) {
-  RETURN_IF_ERROR(CheckReadable(spec.kernel, "guest kernel"));
-  RETURN_IF_ERROR(CheckReadable(spec.initrd, "guest initrd"));
-  if (access(spec.qemu.c_str(), X_OK) != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("QEMU: ", ErrnoStatus(errno, spec.qemu).message()));
-  }
-  return absl::OkStatus();
-}
-
 // Starts QEMU; afterwards the listening sockets are its alone, so that a
 // connection to them ends when it does.
 absl::StatusOr<ProcessIdentity> StartQemu(const VmSpec& spec,
@@ -144,6 +134,16 @@ VmRecord RecordOf(const VmSpec& spec, const ProcessIdentity& process,
 
 }  // namespace
 
+absl::Status CheckVmParts(const VmSpec& spec) {
+  RETURN_IF_ERROR(CheckReadable(spec.kernel, "guest kernel"));
+  RETURN_IF_ERROR(CheckReadable(spec.initrd, "guest initrd"));
+  if (access(spec.qemu.c_str(), X_OK) != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("QEMU: ", ErrnoStatus(errno, spec.qemu).message()));
+  }
+  return absl::OkStatus();
+}
+
 QemuLauncher::QemuLauncher(Clock* clock, BootGate* gate,
                            ProcessWatcher* watcher, QemuLauncherOptions options)
     : clock_(clock), gate_(gate), watcher_(watcher), options_(options) {}
@@ -151,7 +151,7 @@ QemuLauncher::QemuLauncher(Clock* clock, BootGate* gate,
 absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::Launch(
     const VmSpec& spec, const VmRecorder& recorder, absl::Time deadline) {
   RETURN_IF_ERROR(QemuCommandLine(spec).status());
-  RETURN_IF_ERROR(CheckHost(spec));
+  RETURN_IF_ERROR(CheckVmParts(spec));
   ASSIGN_OR_RETURN(const BootGate::Pass pass, gate_->Enter(deadline));
   for (int attempt = 1;; ++attempt) {
     absl::StatusOr<std::unique_ptr<Vm>> vm =

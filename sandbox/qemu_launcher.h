@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
@@ -19,6 +20,10 @@ struct QemuLauncherOptions {
   // From the start of the process to the QMP greeting.
   absl::Duration qmp_timeout = absl::Seconds(20);
 };
+
+// Whether QEMU, kernel and initrd are where the jail will find them. Errors:
+// FailedPrecondition, naming the one that is not.
+absl::Status CheckVmParts(const VmSpec& spec);
 
 // VMs as jailed QEMU processes. See VmLauncher.
 class QemuLauncher final : public VmLauncher {

@@ -265,6 +265,16 @@ absl::Status StateStore::DeleteContainer(const ContainerId& id) {
                 {SqliteValue::Text(id.value())});
 }
 
+absl::Status StateStore::Probe() {
+  absl::MutexLock lock(&mutex_);
+  // A number in the file's header that means nothing to us. A new one each
+  // time: SQLite leaves out a write that would change nothing.
+  probes_ = (probes_ + 1) % 1'000'000;
+  return Annotate(
+      database_.Execute(absl::StrCat("PRAGMA user_version=", probes_).c_str()),
+      path_);
+}
+
 absl::StatusOr<LoadedState> StateStore::LoadAll() {
   std::vector<Row> rows;
   {

@@ -70,6 +70,10 @@ class StateStore {
   absl::Status DeleteContainer(const ContainerId& id)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Whether the store takes writes: writes something that nobody reads. Errors
+  // as above.
+  absl::Status Probe() ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Everything, in order of creation.
   absl::StatusOr<LoadedState> LoadAll() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -91,6 +95,7 @@ class StateStore {
   absl::Mutex mutex_;
   SqliteDatabase database_ ABSL_GUARDED_BY(mutex_);
   DiskReserve reserve_ ABSL_GUARDED_BY(mutex_);
+  int probes_ ABSL_GUARDED_BY(mutex_) = 0;
   // What was found when the file was opened.
   const std::vector<BrokenRow> broken_;
 };
