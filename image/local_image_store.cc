@@ -28,6 +28,8 @@ constexpr char kIndexName[] = "index.json";
 constexpr char kTemporaryName[] = "tmp";
 constexpr int64_t kMaxIndexBytes = 64 << 20;
 constexpr size_t kMaxPolicyBytes = 1 << 20;
+// Signatures and skopeo's own file, beside the blobs and the manifest.
+constexpr int64_t kDownloadSlack = 1 << 20;
 
 // A directory of one pull, gone when the pull is over.
 class WorkDirectory {
@@ -309,8 +311,18 @@ absl::Status LocalImageStore::FetchBlobs(Pulled& pulled,
   ImageReference at = pulled.reference;
   at.tag.clear();
   at.digest = pulled.manifest_digest;
-  RETURN_IF_ERROR(puller_.FetchImage(at, directory, context));
   const BlobDescriptor& config = pulled.manifest.config;
+  int64_t declared = config.size;
+  for (const BlobDescriptor& layer : pulled.manifest.layers) {
+    declared += layer.size;
+  }
+  if (declared > options_.budget.tar_bytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the image is larger than ", options_.budget.tar_bytes,
+                     " bytes even before it unfolds"));
+  }
+  RETURN_IF_ERROR(puller_.FetchImage(
+      at, directory, declared + kMaxManifestBytes + kDownloadSlack, context));
   ASSIGN_OR_RETURN(pulled.config_json,
                    ReadVerifiedBlob(directory, config.digest, config.size,
                                     kMaxImageConfigBytes));

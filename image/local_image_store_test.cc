@@ -325,6 +325,30 @@ TEST_F(LocalImageStoreTest, WhatTheRegistryGetsWrongIsAnError) {
   EXPECT_TRUE(Pull(Name("team/app:1")).ok());
 }
 
+TEST_F(LocalImageStoreTest, AnImageThatDeclaresTooMuchIsNotEvenDownloaded) {
+  options_.budget.tar_bytes = 1000;
+  Open();
+
+  const absl::Status status = Pull(Name("team/app:1")).status();
+
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("before it unfolds"));
+  EXPECT_EQ(Files(), "index.json\nlock\ntmp\n");
+}
+
+TEST_F(LocalImageStoreTest, ABlobWithoutEndIsCutOffWhereItsSizeWasDeclared) {
+  const std::string blob = registry_->directory() + "/" + LargestBlob();
+  ASSERT_EQ(rename(blob.c_str(), (blob + ".away").c_str()), 0);
+  // As far as the disk is concerned, 8 GiB of nothing.
+  Shell("truncate -s 8G " + blob);
+
+  const absl::Status status = Pull(Name("team/app:1")).status();
+
+  ASSERT_EQ(rename((blob + ".away").c_str(), blob.c_str()), 0);
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("declares"));
+}
+
 TEST_F(LocalImageStoreTest, ARegistryThatIsDownIsUnavailable) {
   const std::string name = Name("team/app:1");
   registry_->Stop();

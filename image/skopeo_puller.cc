@@ -149,7 +149,7 @@ absl::StatusOr<std::string> SkopeoPuller::FetchManifest(
   ASSIGN_OR_RETURN(
       std::string bytes,
       Run({"inspect", "--raw", absl::StrCat("docker://", reference.Name())},
-          context, ""));
+          context, Watched()));
   if (static_cast<int64_t>(bytes.size()) > kMaxManifestBytes) {
     return absl::DataLossError("the image manifest is longer than 4 MiB");
   }
@@ -159,18 +159,19 @@ absl::StatusOr<std::string> SkopeoPuller::FetchManifest(
 
 absl::Status SkopeoPuller::FetchImage(const ImageReference& reference,
                                       const std::string& directory,
+                                      int64_t max_bytes,
                                       const PullContext& context) const {
   // "dir:" is the one transport that keeps the registry's manifest, and with
   // it the digests, as they are.
   return Run({"copy", "--quiet", absl::StrCat("docker://", reference.Name()),
               absl::StrCat("dir:", directory)},
-             context, directory)
+             context, {directory, max_bytes})
       .status();
 }
 
 absl::StatusOr<std::string> SkopeoPuller::Run(
     std::vector<std::string> arguments, const PullContext& context,
-    const std::string& watched) const {
+    const Watched& watched) const {
   CommandOptions command;
   if (!options_.setpriv.empty()) {
     command.argv = {options_.setpriv, "--pdeathsig", "KILL", "--no-new-privs",
@@ -210,21 +211,28 @@ absl::StatusOr<std::string> SkopeoPuller::Run(
   command.deadline = context.deadline;
 
   bool stalled = false;
+  bool too_much = false;
   int64_t arrived = -1;
   absl::Time last_progress = clock_->Now();
   command.cancelled = [&] {
     if (context.cancelled && context.cancelled()) return true;
-    const int64_t now = watched.empty() ? 0 : BytesBelow(watched);
+    const int64_t now =
+        watched.directory.empty() ? 0 : BytesBelow(watched.directory);
+    too_much = now > watched.max_bytes;
     if (now != arrived) {
       arrived = now;
       last_progress = clock_->Now();
     }
     stalled = clock_->Now() - last_progress > options_.progress_timeout;
-    return stalled;
+    return stalled || too_much;
   };
   ASSIGN_OR_RETURN(const CommandResult result, [&] {
     absl::StatusOr<CommandResult> run = RunCommand(command);
-    if (stalled && absl::IsCancelled(run.status())) {
+    if (too_much && absl::IsCancelled(run.status())) {
+      run = absl::ResourceExhaustedError(
+          absl::StrCat("the registry sends more than the ", watched.max_bytes,
+                       " bytes that the manifest declares"));
+    } else if (stalled && absl::IsCancelled(run.status())) {
       run = absl::UnavailableError(
           absl::StrCat("the registry sent nothing for ",
                        absl::FormatDuration(options_.progress_timeout)));

@@ -1,6 +1,7 @@
 #ifndef PODVISOR_IMAGE_SKOPEO_PULLER_H_
 #define PODVISOR_IMAGE_SKOPEO_PULLER_H_
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -60,15 +61,23 @@ class SkopeoPuller {
 
   // The image `reference` names by the digest of a manifest, into `directory`
   // (which must not exist): "manifest.json" and each blob under the digits of
-  // its digest. The signature policy decides.
+  // its digest. The signature policy decides. ResourceExhausted also when the
+  // registry sends more than `max_bytes`, at once and not when the disk is
+  // full.
   absl::Status FetchImage(const ImageReference& reference,
-                          const std::string& directory,
+                          const std::string& directory, int64_t max_bytes,
                           const PullContext& context) const;
 
  private:
+  // What a transfer writes, and how much of it is too much.
+  struct Watched {
+    std::string directory;  // empty: nothing
+    int64_t max_bytes = 0;
+  };
+
   absl::StatusOr<std::string> Run(std::vector<std::string> arguments,
                                   const PullContext& context,
-                                  const std::string& watched) const;
+                                  const Watched& watched) const;
 
   const SkopeoOptions options_;
   Clock* const clock_;

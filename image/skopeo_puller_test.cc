@@ -16,6 +16,8 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
+constexpr int64_t kEnough = 1 << 20;
+
 struct Case {
   const char* message;
   absl::StatusCode code;
@@ -179,7 +181,7 @@ TEST_F(FakeSkopeoTest, CancellationKillsTheWholeGroupSoon) {
   const absl::Time begin = absl::Now();
 
   const absl::Status status =
-      puller.FetchImage(reference_, directory_ + "/image", context_);
+      puller.FetchImage(reference_, directory_ + "/image", kEnough, context_);
 
   EXPECT_TRUE(absl::IsCancelled(status)) << status;
   EXPECT_LT(absl::Now() - begin, absl::Seconds(10));
@@ -190,9 +192,20 @@ TEST_F(FakeSkopeoTest, ATransferWithoutProgressIsGivenUp) {
   const SkopeoPuller puller = Puller("exec sleep 1000");
 
   const absl::Status status =
-      puller.FetchImage(reference_, directory_ + "/image", context_);
+      puller.FetchImage(reference_, directory_ + "/image", kEnough, context_);
 
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+}
+
+TEST_F(FakeSkopeoTest, MoreThanWasDeclaredIsCutOffAtOnce) {
+  const SkopeoPuller puller = Puller(
+      "for last; do :; done; mkdir ${last#dir:}\n"
+      "head -c 1048577 /dev/zero > ${last#dir:}/blob; exec sleep 1000");
+
+  const absl::Status status =
+      puller.FetchImage(reference_, directory_ + "/image", kEnough, context_);
+
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
 }
 
 TEST_F(FakeSkopeoTest, TheDeadlineHolds) {
