@@ -77,6 +77,7 @@ class FakeVm final : public Vm {
   absl::Status PowerOff(absl::Time deadline) override;
   absl::Status Kill(absl::Time deadline) override;
   absl::StatusOr<std::string> ConsoleTail() const override;
+  void TrimConsole() override {}
 
  private:
   const std::shared_ptr<FakeMachine> machine_;

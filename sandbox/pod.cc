@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "hotplug/qemu_inventory.h"
 #include "sandbox/pod_sample.h"
+#include "sandbox/vm_files.h"
 #include "sandbox/vm_record_json.h"
 
 namespace podvisor {
@@ -72,7 +73,8 @@ PodSnapshot Pod::Snapshot() const {
     snapshot.accelerator = vm.accelerator == Accelerator::kKvm ? "kvm" : "tcg";
     snapshot.boot_time = vm_->vm().boot_timings().hello;
     if (record_.state == SandboxState::kReady) snapshot.vmm_pid = vm.qemu.pid;
-    snapshot.console_path = vm_->directory() + "/console.log";
+    snapshot.console_path =
+        absl::StrCat(vm_->directory(), "/", VmFiles::kConsole);
   }
   return snapshot;
 }
@@ -342,6 +344,7 @@ absl::Status Pod::Sample(absl::Time deadline) {
     }
   }
   const auto disks = QueryDiskBytes(vm_->vm().qmp(), deadline);
+  vm_->vm().TrimConsole();
   {
     absl::MutexLock lock(&mutex_);
     sample_.sampled_at = services_.vm.clock->Now();

@@ -12,6 +12,9 @@ namespace podvisor {
 namespace {
 
 constexpr size_t kConsoleTail = 64 << 10;
+// A quarter of the console's room (volume/pod_directory.cc): a flood has the
+// rest until the next look.
+constexpr size_t kLongConsole = 1 << 20;
 
 }  // namespace
 
@@ -93,6 +96,15 @@ absl::Status QemuVm::Kill(absl::Time deadline) {
 
 absl::StatusOr<std::string> QemuVm::ConsoleTail() const {
   return parts_.files->ConsoleTail(kConsoleTail);
+}
+
+void QemuVm::TrimConsole() {
+  const absl::Status trimmed =
+      parts_.files->TrimConsole(kLongConsole, kConsoleTail);
+  if (!trimmed.ok()) {
+    Log(LogLevel::kDebug, "a console cannot be cut",
+        {{"error", trimmed.message()}});
+  }
 }
 
 // The exit code alone tells little: QEMU ends with 0 also when the guest's

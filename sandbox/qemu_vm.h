@@ -54,6 +54,7 @@ class QemuVm final : public Vm {
   absl::Status PowerOff(absl::Time deadline) override;
   absl::Status Kill(absl::Time deadline) override;
   absl::StatusOr<std::string> ConsoleTail() const override;
+  void TrimConsole() override;
 
  private:
   std::string ExitReason(int wait_status) const;

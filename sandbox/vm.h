@@ -103,6 +103,9 @@ class Vm {
   // hostile bytes: CleanText() before it goes anywhere. Works after the exit as
   // long as the pod's directory is there.
   virtual absl::StatusOr<std::string> ConsoleTail() const = 0;
+  // Keeps the console's end where it has grown so long that it would soon have
+  // no room. Cheap; to be called now and then.
+  virtual void TrimConsole() = 0;
 
  protected:
   Vm() = default;

@@ -16,6 +16,9 @@
 #include "absl/strings/string_view.h"
 #include "base/clean_text.h"
 #include "base/errno_status.h"
+#include "base/file.h"
+#include "base/status_macros.h"
+#include "volume/pod_directory.h"
 
 namespace podvisor {
 
@@ -24,6 +27,10 @@ VmFiles::VmFiles(UniqueFd directory) : directory_(std::move(directory)) {}
 absl::StatusOr<VmFiles> VmFiles::Open(const std::string& pod_directory) {
   UniqueFd fd(open(pod_directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid()) return ErrnoStatus(errno, pod_directory);
+  // A file system of its own in a pod's directory; there already, then.
+  if (mkdirat(fd.get(), kOutputDirectory, 0700) != 0 && errno != EEXIST) {
+    return ErrnoStatus(errno, pod_directory);
+  }
   return VmFiles(std::move(fd));
 }
 
@@ -76,6 +83,20 @@ absl::StatusOr<std::string> VmFiles::Tail(const char* name,
     at += n;
   }
   return text;
+}
+
+absl::Status VmFiles::TrimConsole(size_t max_bytes, size_t kept) const {
+  const UniqueFd fd(openat(directory_.get(), kConsole,
+                           O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info;
+  if (!fd.valid() || fstat(fd.get(), &info) != 0) {
+    return ErrnoStatus(errno, kConsole);
+  }
+  if (info.st_size <= static_cast<off_t>(max_bytes)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string tail, ConsoleTail(kept));
+  // QEMU appends too, and so to whatever the file is then.
+  if (ftruncate(fd.get(), 0) != 0) return ErrnoStatus(errno, kConsole);
+  return WriteAll(fd.get(), tail);
 }
 
 std::string PanicLine(const std::string& console) {

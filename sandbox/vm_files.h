@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
 
@@ -28,16 +29,25 @@ class VmFiles {
     return Listen("agent.sock");
   }
   // Emptied and opened for appending.
-  absl::StatusOr<UniqueFd> NewConsole() const { return New("console.log"); }
-  absl::StatusOr<UniqueFd> NewQemuLog() const { return New("qemu.log"); }
+  absl::StatusOr<UniqueFd> NewConsole() const { return New(kConsole); }
+  absl::StatusOr<UniqueFd> NewQemuLog() const { return New(kQemuLog); }
 
   // The last bytes of what the guest, or QEMU itself, has printed. Hostile.
   absl::StatusOr<std::string> ConsoleTail(size_t max_bytes) const {
-    return Tail("console.log", max_bytes);
+    return Tail(kConsole, max_bytes);
   }
   absl::StatusOr<std::string> QemuLogTail(size_t max_bytes) const {
-    return Tail("qemu.log", max_bytes);
+    return Tail(kQemuLog, max_bytes);
   }
+
+  // Cuts a console that is longer than `max_bytes` down to its last `kept`, so
+  // that what the guest prints last, a panic, finds room. QEMU goes on writing
+  // at the end; what it writes in the very moment is lost.
+  absl::Status TrimConsole(size_t max_bytes, size_t kept) const;
+
+  // From the pod's directory: what a guest fills has a file system of its own.
+  static constexpr char kConsole[] = "output/console.log";
+  static constexpr char kQemuLog[] = "output/qemu.log";
 
  private:
   explicit VmFiles(UniqueFd directory);

@@ -61,6 +61,19 @@ TEST_F(VmFilesTest, ANewConsoleIsEmpty) {
   EXPECT_EQ(*files->ConsoleTail(10), "");
 }
 
+TEST_F(VmFilesTest, ATrimmedConsoleKeepsItsEndAndItsWriter) {
+  auto files = VmFiles::Open(path_);
+  const auto console = files->NewConsole();
+  ASSERT_TRUE(WriteAll(console->get(), std::string(1000, 'x') + "end").ok());
+
+  ASSERT_TRUE(files->TrimConsole(1003, 5).ok());
+  EXPECT_EQ(files->ConsoleTail(1 << 20)->size(), 1003u);
+  ASSERT_TRUE(files->TrimConsole(1002, 5).ok());
+  ASSERT_TRUE(WriteAll(console->get(), " panic").ok());
+
+  EXPECT_EQ(*files->ConsoleTail(1 << 20), "xxend panic");
+}
+
 TEST_F(VmFilesTest, NoDirectoryIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(VmFiles::Open(path_ + "/no").status()));
 }

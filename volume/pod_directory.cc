@@ -19,9 +19,11 @@
 namespace podvisor {
 namespace {
 
-// Room for the console's text; sockets and mount points need none. A full one
-// costs the guest its further console text and nothing else.
+// A page for each log cursor; sockets and mount points need none.
 constexpr char kMountOptions[] = "size=4m,nr_inodes=65536,mode=0700";
+// Room for the console's text. A full one costs the guest its further console
+// text and nothing else.
+constexpr char kOutputOptions[] = "size=4m,nr_inodes=16,mode=0700";
 
 std::string PodsPath(const std::string& run_dir) {
   return absl::StrCat(run_dir, "/pods");
@@ -33,6 +35,15 @@ bool IsMountPoint(const std::string& path) {
                STATX_TYPE, &info) == 0 &&
          (info.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0 &&
          (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+absl::Status MountTmpfs(const std::string& path, const char* options) {
+  if (mkdir(path.c_str(), 0700) != 0) return ErrnoStatus(errno, path);
+  if (mount("podvisor", path.c_str(), "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC,
+            options) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("mount a tmpfs on ", path));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RemovePath(const std::string& path) {
@@ -76,17 +87,15 @@ absl::StatusOr<PodDirectory> PodDirectory::Create(const std::string& run_dir,
   RETURN_IF_ERROR(MakeDirectories(PodsPath(run_dir), 0700));
   const std::string path = absl::StrCat(PodsPath(run_dir), "/", id.value());
   RETURN_IF_ERROR(RemovePath(path));
-  if (mkdir(path.c_str(), 0700) != 0) return ErrnoStatus(errno, path);
   PodDirectory directory(path, /*owned=*/true);
-  if (mount("podvisor", path.c_str(), "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC,
-            kMountOptions) != 0) {
-    return ErrnoStatus(errno, absl::StrCat("mount a tmpfs on ", path));
-  }
+  RETURN_IF_ERROR(MountTmpfs(path, kMountOptions));
   // Unbindable, so that no pod that is given /run or / as a volume sees the
   // directories of pods, and private, so that its mounts stay here.
   if (mount(nullptr, path.c_str(), nullptr, MS_UNBINDABLE, nullptr) != 0) {
     return ErrnoStatus(errno, absl::StrCat("make unbindable ", path));
   }
+  RETURN_IF_ERROR(
+      MountTmpfs(absl::StrCat(path, "/", kOutputDirectory), kOutputOptions));
   return directory;
 }
 

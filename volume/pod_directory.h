@@ -11,9 +11,14 @@
 
 namespace podvisor {
 
-// run_dir/pods/<id>: a small tmpfs of its own that holds the sockets, the
-// console and the share of one pod. Because it is one mount, one detaching
-// unmount undoes it with every bind mount inside, in one system call.
+// In a pod's directory: what its guest can fill.
+inline constexpr char kOutputDirectory[] = "output";
+
+// run_dir/pods/<id>: a small tmpfs of its own that holds the sockets, the log
+// cursors and the share of one pod. Below it is another one for what the
+// guest can fill, its console, so that a flood there leaves the rest its room.
+// One detaching unmount undoes it all with every mount inside, in one system
+// call.
 //
 // While the object owns the directory its destructor removes it; Release()
 // leaves it for good, which is what a pod that runs does.

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "volume/pod_directory.h"
 #include "volume/virtiofsd_command.h"
 
 namespace podvisor {
@@ -293,10 +294,12 @@ absl::StatusOr<VirtiofsdHandle> PodShare::StartDaemon(
   // The one connection is made: nobody else can make another.
   unlinkat(directory.get(), kSocket, 0);
 
+  // Its messages are the guest's doing as much as the console is.
+  const std::string log_name = absl::StrCat(kOutputDirectory, "/virtiofsd.log");
   const UniqueFd log(
-      openat(directory.get(), "virtiofsd.log",
+      openat(directory.get(), log_name.c_str(),
              O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!log.valid()) return ErrnoStatus(errno, "virtiofsd.log");
+  if (!log.valid()) return ErrnoStatus(errno, log_name);
   spawn.fds = {{listener.get(), kVirtiofsdSocketFd}};
   spawn.stdout_fd = log.get();
   spawn.stderr_fd = log.get();

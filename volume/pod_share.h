@@ -70,8 +70,8 @@ class PodShare {
   absl::Status RemoveMount(absl::string_view name);
 
   // Starts virtiofsd on the share. The caller watches the process: QEMU does
-  // not tell when it dies. Its messages are in virtiofsd.log in the pod's
-  // directory.
+  // not tell when it dies. Its messages are in virtiofsd.log where the
+  // console is.
   absl::StatusOr<VirtiofsdHandle> StartDaemon(
       const VirtiofsdOptions& options) const;
 

@@ -257,6 +257,20 @@ TEST_F(PodShareTest, VirtiofsdRunsUntilItsSocketIsClosed) {
   EXPECT_TRUE(ended.ok()) << ended.status();
 }
 
+TEST_F(PodShareTest, AGuestThatFloodsItsConsoleLeavesRoomForTheRest) {
+  const std::string& pod = directory_->path();
+  const UniqueFd console(
+      open(absl::StrCat(pod, "/", kOutputDirectory, "/console.log").c_str(),
+           O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_TRUE(console.valid());
+  EXPECT_TRUE(absl::IsResourceExhausted(
+      WriteAll(console.get(), std::string(16 << 20, 'x'))));
+
+  // A page, as a log cursor is.
+  EXPECT_TRUE(
+      WriteFileAtomically(pod + "/cursor", std::string(4096, 'c')).ok());
+}
+
 TEST_F(PodShareTest, SweepingRemovesAllButTheLiving) {
   const PodId other(std::string(64, 'b'));
   auto left = PodDirectory::Create(run_, other);
