@@ -314,6 +314,13 @@ const Refusal kRefusals[] = {
     {"PageSize",
      [](auto& c) { Resources(c).add_hugepage_limits()->set_page_size("2M"); },
      kInvalid, "hugepage_limits"},
+    {"LongCpuset",
+     [](auto& c) {
+       std::string list = "0";
+       while (list.size() < 64 << 10) list += ",0";
+       Resources(c).set_cpuset_cpus(list);
+     },
+     kInvalid, "cpuset_cpus"},
     {"UnifiedPath",
      [](auto& c) { (*Resources(c).mutable_unified())["../memory.max"] = "1"; },
      kInvalid, "unified"},

@@ -1,12 +1,10 @@
 #include "cri/convert_resources.h"
 
 #include <string>
-#include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "base/cpu_list.h"
 #include "base/status_macros.h"
 #include "cri/field_check.h"
 
@@ -25,33 +23,6 @@ absl::Status Wrong(absl::string_view field, absl::string_view member,
                    absl::string_view what) {
   return absl::InvalidArgumentError(
       absl::StrCat(field, ".", member, ": ", what));
-}
-
-// A cpuset list, cpuset(7): "0-3,7". Not kept as numbers: it is returned to
-// the client as it came.
-absl::Status CheckCpuList(absl::string_view field, absl::string_view list) {
-  constexpr size_t kMaxListBytes = 4096;
-  constexpr int kMaxCpu = 8191;  // CONFIG_NR_CPUS of distributions
-  if (list.empty()) return absl::OkStatus();
-  RETURN_IF_ERROR(
-      CheckText(absl::StrCat(field, ".cpuset_cpus"), list, kMaxListBytes));
-  for (const absl::string_view range : absl::StrSplit(list, ',')) {
-    const std::vector<absl::string_view> ends =
-        absl::StrSplit(range, absl::MaxSplits('-', 1));
-    int previous = 0;
-    for (const absl::string_view end : ends) {
-      int cpu = 0;
-      const bool digits = !end.empty() && end.find_first_not_of("0123456789") ==
-                                              absl::string_view::npos;
-      if (!digits || !absl::SimpleAtoi(end, &cpu) || cpu > kMaxCpu ||
-          cpu < previous) {
-        return Wrong(field, "cpuset_cpus",
-                     "is not a list of CPUs such as \"0-3,7\"");
-      }
-      previous = cpu;
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::Status CheckNumbers(const runtime::v1::LinuxContainerResources& from,
@@ -135,7 +106,9 @@ absl::StatusOr<ContainerResources> ConvertResources(
     const runtime::v1::LinuxContainerResources& resources,
     absl::string_view field) {
   RETURN_IF_ERROR(CheckNumbers(resources, field));
-  RETURN_IF_ERROR(CheckCpuList(field, resources.cpuset_cpus()));
+  // Not kept as numbers: it is returned to the client as it came.
+  RETURN_IF_ERROR(Annotate(ParseCpuList(resources.cpuset_cpus()).status(),
+                           absl::StrCat(field, ".cpuset_cpus")));
   if (!resources.cpuset_mems().empty() && resources.cpuset_mems() != "0") {
     return Wrong(
         field, "cpuset_mems",

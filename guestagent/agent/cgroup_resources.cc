@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/clean_text.h"
+#include "base/cpu_list.h"
 #include "base/status_macros.h"
 
 namespace podvisor {
@@ -22,13 +23,6 @@ constexpr size_t kMaxUnifiedValueBytes = 4096;
 
 constexpr absl::string_view kControllers[] = {
     "cpu", "cpuset", "memory", "io", "pids", "hugetlb", "misc", "rdma"};
-
-bool IsCpuList(absl::string_view text) {
-  return text.size() <= 1024 &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || c == ',' || c == '-';
-         });
-}
 
 bool IsUnifiedKey(absl::string_view key) {
   const size_t dot = key.find('.');
@@ -86,9 +80,7 @@ absl::Status CheckResources(const agent::v1::LinuxResources& resources) {
   if (resources.pids_limit() < -1) {
     return absl::InvalidArgumentError("negative process limit");
   }
-  if (!IsCpuList(resources.cpuset_cpus())) {
-    return absl::InvalidArgumentError("not a list of CPUs");
-  }
+  RETURN_IF_ERROR(ParseCpuList(resources.cpuset_cpus()).status());
   if (static_cast<size_t>(resources.unified_size()) > kMaxUnifiedKeys) {
     return absl::InvalidArgumentError("too many cgroup files");
   }

@@ -3,14 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include <iterator>
 #include <utility>
-#include <vector>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "base/errno_status.h"
 #include "base/file.h"
 #include "base/status_macros.h"
@@ -18,29 +13,6 @@
 #include "guestagent/agent/poll_until.h"
 
 namespace podvisor {
-namespace {
-
-constexpr int kMaxCpu = 8191;  // CONFIG_NR_CPUS of the largest kernels
-
-}  // namespace
-
-absl::StatusOr<std::set<int>> ParseCpuList(absl::string_view text) {
-  std::set<int> cpus;
-  text = absl::StripAsciiWhitespace(text);
-  if (text.empty()) return cpus;
-  for (absl::string_view range : absl::StrSplit(text, ',')) {
-    const std::vector<absl::string_view> ends = absl::StrSplit(range, '-');
-    int first = 0;
-    int last = 0;
-    if (ends.size() > 2 || !absl::SimpleAtoi(ends.front(), &first) ||
-        !absl::SimpleAtoi(ends.back(), &last) || first < 0 || last < first ||
-        last > kMaxCpu) {
-      return absl::DataLossError(absl::StrCat("not a CPU list: ", text));
-    }
-    for (int cpu = first; cpu <= last; ++cpu) cpus.insert(cpu);
-  }
-  return cpus;
-}
 
 CpuStep NextCpuStep(const CpuSet& cpus, int count) {
   const int online = static_cast<int>(cpus.online.size());
@@ -60,13 +32,11 @@ CpuOnline::CpuOnline(std::string sys)
     : directory_(absl::StrCat(sys, "/devices/system/cpu")) {}
 
 absl::StatusOr<CpuSet> CpuOnline::Observe() const {
-  ASSIGN_OR_RETURN(const std::string online,
-                   ReadFile(absl::StrCat(directory_, "/online"), 64 << 10));
-  ASSIGN_OR_RETURN(const std::string present,
-                   ReadFile(absl::StrCat(directory_, "/present"), 64 << 10));
   CpuSet cpus;
-  ASSIGN_OR_RETURN(cpus.online, ParseCpuList(online));
-  ASSIGN_OR_RETURN(cpus.present, ParseCpuList(present));
+  ASSIGN_OR_RETURN(cpus.online,
+                   ReadCpuList(absl::StrCat(directory_, "/online")));
+  ASSIGN_OR_RETURN(cpus.present,
+                   ReadCpuList(absl::StrCat(directory_, "/present")));
   return cpus;
 }
 

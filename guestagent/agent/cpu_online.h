@@ -2,27 +2,22 @@
 #define PODVISOR_GUESTAGENT_AGENT_CPU_ONLINE_H_
 
 #include <functional>
-#include <set>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/cpu_list.h"
 
 namespace podvisor {
 
 struct CpuSet {
-  std::set<int> online;
-  std::set<int> present;
+  CpuList online;
+  CpuList present;
 
   bool operator==(const CpuSet&) const = default;
 };
-
-// "0-2,4" as /sys/devices/system/cpu writes it. DataLoss for anything else and
-// for numbers above 8191. Pure.
-absl::StatusOr<std::set<int>> ParseCpuList(absl::string_view text);
 
 struct CpuStep {
   enum class Action { kDone, kOnline, kOffline, kWaitForCpu };

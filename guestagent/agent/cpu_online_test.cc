@@ -11,19 +11,6 @@ namespace {
 
 using Action = CpuStep::Action;
 
-TEST(CpuOnlineTest, ParsesWhatTheKernelWrites) {
-  EXPECT_EQ(*ParseCpuList("0\n"), (std::set<int>{0}));
-  EXPECT_EQ(*ParseCpuList("0-2,4\n"), (std::set<int>{0, 1, 2, 4}));
-  EXPECT_TRUE(ParseCpuList("\n")->empty());
-}
-
-TEST(CpuOnlineTest, RefusesListsThatNoKernelWrites) {
-  for (const char* text :
-       {"a", "1-", "-1", "3-1", "0-1-2", "0,,1", "9999999"}) {
-    EXPECT_TRUE(absl::IsDataLoss(ParseCpuList(text).status())) << text;
-  }
-}
-
 TEST(CpuOnlineTest, NextStepIsTheLowestUpAndTheHighestDown) {
   EXPECT_EQ(NextCpuStep({{0, 1}, {0, 1, 2, 3}}, 2),
             (CpuStep{Action::kDone, 0}));
@@ -42,7 +29,7 @@ TEST(CpuOnlineTest, CpuZeroNeverGoesOffline) {
 // Every start and every aim within reach: the steps end at the aim, and never
 // touch CPU 0.
 TEST(CpuOnlineTest, StepsAlwaysReachTheCount) {
-  const std::set<int> present = {0, 1, 2, 3, 4};
+  const CpuList present = {0, 1, 2, 3, 4};
   for (unsigned mask = 0; mask < 16; ++mask) {
     for (int count = 1; count <= 5; ++count) {
       CpuSet cpus{{0}, present};
