@@ -321,6 +321,12 @@ const Refusal kRefusals[] = {
        Resources(c).set_cpuset_cpus(list);
      },
      kInvalid, "cpuset_cpus"},
+    {"CpusetBesideItsField",
+     [](auto& c) { (*Resources(c).mutable_unified())["cpuset.cpus"] = "9"; },
+     kInvalid, "cpuset_cpus"},
+    {"NumaNodeBesideItsField",
+     [](auto& c) { (*Resources(c).mutable_unified())["cpuset.mems"] = "1"; },
+     kInvalid, "cpuset"},
     {"UnifiedPath",
      [](auto& c) { (*Resources(c).mutable_unified())["../memory.max"] = "1"; },
      kInvalid, "unified"},

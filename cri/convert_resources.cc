@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/cpu_list.h"
 #include "base/status_macros.h"
@@ -92,6 +93,12 @@ absl::Status ConvertUnified(const runtime::v1::LinuxContainerResources& from,
       return Wrong(field, "unified",
                    "a key is the name of a cgroup v2 file such as "
                    "\"memory.high\"");
+    }
+    // What they mean depends on the node, and is checked, in fields of their
+    // own.
+    if (absl::StartsWith(file, "cpuset.")) {
+      return Wrong(field, "unified",
+                   "CPUs are given with cpuset_cpus, not with cpuset files");
     }
     RETURN_IF_ERROR(
         CheckLine(absl::StrCat(field, ".unified[", file, "]"), value, 4096));
