@@ -38,7 +38,7 @@ struct QemuConfig {
   int64_t max_parallel_boots = 2;
 
   int64_t default_vcpus = 1;
-  int64_t default_maxvcpus = 0;   // 0: the host's online CPUs
+  int64_t default_maxvcpus = 0;   // 0: the host's, but isolated ones
   int64_t default_memory = 1024;  // MiB
   int64_t default_maxmemory = 0;  // MiB; 0: the host's memory
   int64_t memory_slots = 10;

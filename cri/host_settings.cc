@@ -1,12 +1,12 @@
 #include "cri/host_settings.h"
 
 #include <sys/sysinfo.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -57,11 +57,18 @@ VmLimits LimitsFrom(const QemuConfig& config, const HostSize& host) {
 
 }  // namespace
 
-absl::StatusOr<HostSize> MeasureHost() {
+absl::StatusOr<HostSize> MeasureHost(const std::string& sys) {
   struct sysinfo info;
   if (sysinfo(&info) != 0) return ErrnoStatus(errno, "sysinfo");
+  const std::string directory = sys + "/devices/system/cpu";
   HostSize host;
-  host.cpus = std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+  ASSIGN_OR_RETURN(host.online_cpus, ReadCpuList(directory + "/online"));
+  absl::StatusOr<CpuList> isolated = ReadCpuList(directory + "/isolated");
+  if (absl::IsNotFound(isolated.status())) isolated.emplace();
+  RETURN_IF_ERROR(isolated.status());
+  const auto usable = absl::c_count_if(
+      host.online_cpus, [&](int cpu) { return !isolated->contains(cpu); });
+  host.cpus = std::max(1, static_cast<int>(usable));
   host.memory_bytes = static_cast<int64_t>(info.totalram) * info.mem_unit;
   return host;
 }

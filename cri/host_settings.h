@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/cpu_list.h"
 #include "cri/config.h"
 #include "hotplug/qemu_version.h"
 #include "sandbox/pod_settings.h"
@@ -14,12 +15,13 @@ namespace podvisor {
 
 // What a VM can at most be on this host.
 struct HostSize {
-  int cpus = 1;              // online
+  int cpus = 1;              // online, and not isolated from the scheduler
   int64_t memory_bytes = 0;  // MemTotal
+  CpuList online_cpus;       // isolated ones too: a cpuset may name them
 };
 
-// Reads it from the kernel.
-absl::StatusOr<HostSize> MeasureHost();
+// Reads it from the kernel, whose sysfs is mounted at `sys`.
+absl::StatusOr<HostSize> MeasureHost(const std::string& sys = "/sys");
 
 // The version of a QEMU, by asking the program itself. FailedPrecondition when
 // it is missing or says something else.

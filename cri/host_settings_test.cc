@@ -1,12 +1,13 @@
 #include "cri/host_settings.h"
 
+#include "base/file.h"
 #include "gtest/gtest.h"
 
 namespace podvisor {
 namespace {
 
 constexpr int64_t kMiB = int64_t{1} << 20;
-constexpr HostSize kHost = {16, 65536 * kMiB};
+const HostSize kHost = {16, 65536 * kMiB, {0, 1, 2, 3}};
 constexpr QemuVersion kOldQemu = {7, 2, 22};
 
 PodSettings Settings(const Config& config,
@@ -89,7 +90,27 @@ TEST(HostSettingsTest, MeasuresThisHost) {
   const HostSize host = MeasureHost().value();
 
   EXPECT_GE(host.cpus, 1);
+  EXPECT_FALSE(host.online_cpus.empty());
   EXPECT_GT(host.memory_bytes, 64 * kMiB);
+}
+
+TEST(HostSettingsTest, IsolatedCpusAreNotForVmsUnlessAskedFor) {
+  const std::string sys = testing::TempDir() + "/sys";
+  const std::string directory = sys + "/devices/system/cpu";
+  ASSERT_TRUE(MakeDirectories(directory).ok());
+  ASSERT_TRUE(WriteFileAtomically(directory + "/online", "0-7\n").ok());
+  EXPECT_EQ(MeasureHost(sys)->cpus, 8);  // a kernel that knows no isolation
+
+  // One that is offline counts once only.
+  ASSERT_TRUE(WriteFileAtomically(directory + "/isolated", "2-3,9\n").ok());
+  EXPECT_EQ(MeasureHost(sys)->cpus, 6);
+  EXPECT_EQ(MeasureHost(sys)->online_cpus.size(), 8u);
+
+  ASSERT_TRUE(WriteFileAtomically(directory + "/isolated", "0-7\n").ok());
+  EXPECT_EQ(MeasureHost(sys)->cpus, 1);
+
+  ASSERT_TRUE(WriteFileAtomically(directory + "/isolated", "none\n").ok());
+  EXPECT_TRUE(absl::IsDataLoss(MeasureHost(sys).status()));
 }
 
 }  // namespace
