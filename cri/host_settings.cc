@@ -124,6 +124,10 @@ absl::StatusOr<PodSettings> PodSettingsFrom(const Config& config,
   settings.sizing.guest_overhead_memory_bytes =
       config.qemu.guest_overhead_memory * kMiB;
 
+  settings.cpuset =
+      config.qemu.cpuset == "guest" ? CpusetMode::kGuest : CpusetMode::kPin;
+  settings.host_cpus = host.online_cpus;
+
   settings.vm.accelerator = accelerator;
   settings.vm.qemu = config.qemu.path;
   settings.vm.kernel = config.qemu.kernel;

@@ -86,6 +86,15 @@ TEST(QemuVersionTest, ReadsWhatTheProgramPrints) {
   }
 }
 
+TEST(HostSettingsTest, CpusetsNameHostCpusUnlessToldOtherwise) {
+  Config config;
+  EXPECT_EQ(Settings(config).cpuset, CpusetMode::kPin);
+  EXPECT_EQ(Settings(config).host_cpus, kHost.online_cpus);
+
+  config.qemu.cpuset = "guest";
+  EXPECT_EQ(Settings(config).cpuset, CpusetMode::kGuest);
+}
+
 TEST(HostSettingsTest, MeasuresThisHost) {
   const HostSize host = MeasureHost().value();
 

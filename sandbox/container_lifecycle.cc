@@ -59,8 +59,11 @@ class ContainerBuild {
     const std::vector<ShareMount> mounts = container_.ShareMounts();
     RETURN_IF_ERROR(vm_.AddMounts(mounts, deadline));
     const ContainerSnapshot snapshot = container_.Snapshot();
-    ContainerRequestInput input = {
-        snapshot.spec, image.config, container_.image_hex(), {}};
+    ContainerRequestInput input = {snapshot.spec,
+                                   image.config,
+                                   container_.image_hex(),
+                                   {},
+                                   pod_.services().vm.settings->cpuset};
     for (const ShareMount& mount : mounts) {
       input.share_names.push_back(mount.name);
     }
@@ -199,6 +202,7 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
   absl::MutexLock operation(&pod.operation_mutex());
   ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
   RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
+  RETURN_IF_ERROR(pod.CheckCpusetOf(spec.resources));
   if (const absl::Status grown = pod.Grow(deadline); !grown.ok()) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "the VM cannot grow for this container: ", grown.message()));
@@ -300,17 +304,19 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
     absl::MutexLock pod_operation(&pod.operation_mutex());
     ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
     RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
+    RETURN_IF_ERROR(pod.CheckCpusetOf(update));
     RETURN_IF_ERROR(pod.Grow(deadline));
   }
-  RETURN_IF_ERROR(
-      Annotate(agent->Update(container.id(), GuestResourcesOf(after), deadline),
-               "container cgroup"));
+  const CpusetMode cpuset = pod.services().vm.settings->cpuset;
+  RETURN_IF_ERROR(Annotate(
+      agent->Update(container.id(), GuestResourcesOf(after, cpuset), deadline),
+      "container cgroup"));
   const absl::Status stored = container.Change(
       [&](ContainerRecord& record) { record.resources = after; });
   if (!stored.ok()) {
-    LogFailure(
-        container, "undo of an update",
-        agent->Update(container.id(), GuestResourcesOf(before), deadline));
+    LogFailure(container, "undo of an update",
+               agent->Update(container.id(), GuestResourcesOf(before, cpuset),
+                             deadline));
     return stored;
   }
   std::move(restore).Cancel();

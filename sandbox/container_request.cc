@@ -105,18 +105,21 @@ absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
     wanted->set_recursive_read_only(mount.recursive_read_only);
     wanted->set_slave(mount.slave);
   }
-  *request.mutable_resources() = GuestResourcesOf(spec.resources);
+  *request.mutable_resources() = GuestResourcesOf(spec.resources, input.cpuset);
   request.set_oom_score_adj(static_cast<int32_t>(spec.resources.oom_score_adj));
   return request;
 }
 
-agent::v1::LinuxResources GuestResourcesOf(
-    const ContainerResources& resources) {
+agent::v1::LinuxResources GuestResourcesOf(const ContainerResources& resources,
+                                           CpusetMode cpuset) {
   agent::v1::LinuxResources guest;
   guest.set_cpu_quota_micros(resources.cpu_quota);
   guest.set_cpu_period_micros(resources.cpu_period);
   guest.set_cpu_shares(resources.cpu_shares);
   guest.set_memory_limit_bytes(resources.memory_limit_bytes);
+  if (cpuset == CpusetMode::kGuest) {
+    guest.set_cpuset_cpus(resources.cpuset_cpus);
+  }
   for (const auto& [file, value] : resources.unified) {
     (*guest.mutable_unified())[file] = value;
   }

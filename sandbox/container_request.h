@@ -9,6 +9,7 @@
 #include "hotplug/container_resources.h"
 #include "image/image_store.h"
 #include "sandbox/container_spec.h"
+#include "sandbox/cpuset.h"
 
 namespace podvisor {
 
@@ -21,6 +22,7 @@ struct ContainerRequestInput {
   std::string image_hex;  // the image's mount in the guest
   // The share's name of each of spec.mounts, in the same order.
   std::vector<std::string> share_names;
+  CpusetMode cpuset = CpusetMode::kPin;
 };
 
 // Command and arguments replace the image's entrypoint and command as
@@ -31,8 +33,9 @@ struct ContainerRequestInput {
 absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
     const ContainerRequestInput& input);
 
-// In the agent's units. No cpuset: its numbers name CPUs of the host.
-agent::v1::LinuxResources GuestResourcesOf(const ContainerResources& resources);
+// In the agent's units; with a cpuset only where it names CPUs of the guest.
+agent::v1::LinuxResources GuestResourcesOf(const ContainerResources& resources,
+                                           CpusetMode cpuset);
 
 // `current` with every field that `update` gives. CRI: zero means unchanged.
 ContainerResources MergeResources(const ContainerResources& current,

@@ -83,6 +83,8 @@ TEST(ContainerRequestTest, HostCpusetsStayOnTheHost) {
   spec.resources.cpuset_cpus = "2-3";
 
   EXPECT_EQ(Request(spec, Image()).resources().cpuset_cpus(), "");
+  EXPECT_EQ(GuestResourcesOf(spec.resources, CpusetMode::kGuest).cpuset_cpus(),
+            "2-3");
 }
 
 TEST(MergeResourcesTest, ZeroMeansUnchanged) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "sandbox/vcpu_affinity.h"
 
 namespace podvisor {
 namespace {
@@ -66,6 +67,16 @@ void FakeMachine::Die(const std::string& reason) {
   if (on_exit) on_exit(exit);
 }
 
+std::vector<CpuList> FakeMachine::affinity() const {
+  absl::MutexLock lock(&mutex_);
+  return affinity_;
+}
+
+void FakeMachine::SetAffinity(std::vector<CpuList> affinity) {
+  absl::MutexLock lock(&mutex_);
+  affinity_ = std::move(affinity);
+}
+
 void FakeMachine::Watch(std::function<void(const VmExit&)> on_exit) {
   VmExit exit;
   {
@@ -117,6 +128,16 @@ absl::Status FakeVm::AttachNic(const NicAttachment& nic, absl::Time deadline) {
 
 absl::Status FakeVm::DetachNic(absl::Time deadline) {
   return devices_.DetachNic(deadline);
+}
+
+absl::Status FakeVm::PinVcpus(const CpuList& host_cpus, int online,
+                              absl::Time deadline) {
+  ASSIGN_OR_RETURN(const std::vector<pid_t> threads,
+                   QueryVcpuThreads(*qmp_, deadline));
+  absl::MutexLock lock(&machine_->mutex_);
+  machine_->affinity_ =
+      DecideVcpuAffinity(host_cpus, static_cast<int>(threads.size()), online);
+  return absl::OkStatus();
 }
 
 void FakeVm::WatchExit(std::function<void(const VmExit&)> on_exit) {

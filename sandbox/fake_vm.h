@@ -31,6 +31,9 @@ class FakeMachine {
   FakeGuestAgent& guest() { return guest_; }
   FakeQemu& qemu() { return qemu_; }
   bool alive() const { return qemu_.alive(); }
+  // Of each vCPU, as last pinned; empty: never.
+  std::vector<CpuList> affinity() const ABSL_LOCKS_EXCLUDED(mutex_);
+  void SetAffinity(std::vector<CpuList> affinity) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // QEMU ends: connections break, the agent is gone, the watcher is told. Call
   // it without a lock that the watcher needs.
@@ -45,7 +48,8 @@ class FakeMachine {
   VmRecord record_;
   FakeGuestAgent guest_;
   FakeQemu qemu_;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
+  std::vector<CpuList> affinity_ ABSL_GUARDED_BY(mutex_);
   VmExit exit_ ABSL_GUARDED_BY(mutex_);
   std::function<void(const VmExit&)> on_exit_ ABSL_GUARDED_BY(mutex_);
 };
@@ -72,6 +76,8 @@ class FakeVm final : public Vm {
   absl::Status AttachNic(const NicAttachment& nic,
                          absl::Time deadline) override;
   absl::Status DetachNic(absl::Time deadline) override;
+  absl::Status PinVcpus(const CpuList& host_cpus, int online,
+                        absl::Time deadline) override;
   void WatchExit(std::function<void(const VmExit&)> on_exit) override;
   bool Exited() const override { return !machine_->alive(); }
   absl::Status PowerOff(absl::Time deadline) override;

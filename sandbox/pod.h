@@ -97,7 +97,12 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // as the pod object lives.
   absl::StatusOr<GuestAgent*> ReadyAgent() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Makes the VM at least as large as its containers want it now.
+  // Whether the CPUs that a container names are there, once the VM has the size
+  // that its containers want now. Errors: CheckCpuset() of cpuset.h.
+  absl::Status CheckCpusetOf(const ContainerResources& container) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+  // Makes the VM at least as large as its containers want it now, and keeps its
+  // vCPUs where they want them on the host.
   absl::Status Grow(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
   // Has the VM brought to the size that its containers want then, after
@@ -133,7 +138,11 @@ class Pod : public std::enable_shared_from_this<Pod> {
                           const std::function<void(PodRecord&)>& change)
       ABSL_LOCKS_EXCLUDED(mutex_);
   VmRecorder Recorder();
+  // What the containers want that count.
+  std::vector<ContainerResources> Wanted() const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<VmTarget> Target() const ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status PinVcpus(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
   void Settle(uint64_t generation);
   void StartWatching() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
   void StopWatching() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);

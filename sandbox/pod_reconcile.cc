@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "sandbox/cpuset.h"
 #include "sandbox/pod.h"
 #include "sandbox/pod_sizing.h"
 
@@ -22,15 +23,21 @@ constexpr absl::Duration kMostBackoff = absl::Seconds(30);
 
 }  // namespace
 
-absl::StatusOr<VmTarget> Pod::Target() const {
+std::vector<ContainerResources> Pod::Wanted() const {
   std::vector<ContainerResources> wanted;
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [id, container] : containers_) {
+    if (container->Counts()) wanted.push_back(container->wanted());
+  }
+  return wanted;
+}
+
+absl::StatusOr<VmTarget> Pod::Target() const {
+  const std::vector<ContainerResources> wanted = Wanted();
   std::optional<ContainerResources> pod_total;
   VmLimits limits;
   {
     absl::MutexLock lock(&mutex_);
-    for (const auto& [id, container] : containers_) {
-      if (container->Counts()) wanted.push_back(container->wanted());
-    }
     pod_total = record_.updated_resources.has_value()
                     ? record_.updated_resources
                     : spec_.resources;
@@ -38,6 +45,22 @@ absl::StatusOr<VmTarget> Pod::Target() const {
   }
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOfPod(wanted, pod_total));
   return TargetFor(demand, RulesOf(*services_.vm.settings, spec_.size), limits);
+}
+
+absl::Status Pod::CheckCpusetOf(const ContainerResources& container) const {
+  ASSIGN_OR_RETURN(const VmTarget target, Target());
+  const PodSettings& settings = *services_.vm.settings;
+  return CheckCpuset(settings.cpuset, container, settings.host_cpus,
+                     target.size.vcpus);
+}
+
+// Decided anew each time, from the records alone: whatever an earlier daemon
+// did to the threads, and whichever of them are new, they are right afterwards.
+absl::Status Pod::PinVcpus(absl::Time deadline) {
+  ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
+  ASSIGN_OR_RETURN(const CpuList cpus,
+                   PinnedCpus(services_.vm.settings->cpuset, Wanted()));
+  return vm->PinVcpus(cpus, deadline);
 }
 
 absl::Status Pod::Grow(absl::Time deadline) {
@@ -51,7 +74,8 @@ absl::Status Pod::Grow(absl::Time deadline) {
          {"vcpus", absl::StrCat(target.size.vcpus)},
          {"memory_bytes", absl::StrCat(target.size.memory_bytes)}});
   }
-  const absl::Status grown = vm->sizer().Grow(target, deadline);
+  absl::Status grown = vm->sizer().Grow(target, deadline);
+  if (grown.ok()) grown = PinVcpus(deadline);
   PublishMetrics();
   // Whatever was to be given back is looked at again, after the delay.
   SettleAfter(services_.vm.settings->shrink_delay);
@@ -107,6 +131,8 @@ void Pod::Settle(uint64_t generation) {
   if (settled.ok()) {
     settled = (*vm)->sizer().Settle(*target,
                                     services_.vm.clock->Now() + kSettleSlice);
+    // Also beside a guest that keeps something.
+    settled.Update(PinVcpus(services_.vm.clock->Now() + kSettleSlice));
     PublishMetrics();
   }
   if (settled.ok()) {

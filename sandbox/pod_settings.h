@@ -5,8 +5,10 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "base/cpu_list.h"
 #include "hotplug/pod_demand.h"
 #include "hotplug/vm_limits.h"
+#include "sandbox/cpuset.h"
 #include "sandbox/vm_spec.h"
 
 namespace podvisor {
@@ -23,6 +25,8 @@ struct PodSettings {
   VmLimits limits;
   SizingRules sizing;
   absl::Duration shrink_delay = absl::Seconds(5);
+  CpusetMode cpuset = CpusetMode::kPin;
+  CpuList host_cpus;  // online, what a cpuset may name with kPin
 
   std::string virtiofsd;
   int64_t scratch_bytes = int64_t{10} << 30;

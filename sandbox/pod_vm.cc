@@ -146,6 +146,7 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
   ASSIGN_OR_RETURN(pod_vm->vm_,
                    services.launcher->Adopt(spec, record, deadline));
   pod_vm->record_ = record;
+  pod_vm->may_be_pinned_ = true;
   pod_vm->sizer_ =
       std::make_unique<PodSizer>(id, pod_vm->vm_.get(), services.clock,
                                  services.metrics, pod_vm->LimitsFor(record));
@@ -254,6 +255,15 @@ absl::Status PodVm::PlugShare(absl::Time deadline) {
       vm_->AttachShare(std::move(virtiofsd.socket), kShareTag, deadline));
   record_ = with_share;
   WatchVirtiofsd();
+  return absl::OkStatus();
+}
+
+absl::Status PodVm::PinVcpus(const CpuList& host_cpus, absl::Time deadline) {
+  if (host_cpus.empty() && !may_be_pinned_) return absl::OkStatus();
+  may_be_pinned_ = true;
+  RETURN_IF_ERROR(
+      vm_->PinVcpus(host_cpus, sizer_->sizes().online_vcpus, deadline));
+  may_be_pinned_ = !host_cpus.empty();
   return absl::OkStatus();
 }
 

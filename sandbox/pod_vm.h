@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "base/cpu_list.h"
 #include "base/ids.h"
 #include "image/image_store.h"
 #include "sandbox/pod_settings.h"
@@ -67,6 +68,11 @@ class PodVm {
   PodSizer& sizer() { return *sizer_; }
   const VmRecord& record() const { return record_; }
   const std::string& directory() const { return directory_.path(); }
+
+  // Keeps the vCPUs to these CPUs of the host; empty: lets them go, where they
+  // may not be free. To be called again when their number has changed. Errors:
+  // Vm::PinVcpus().
+  absl::Status PinVcpus(const CpuList& host_cpus, absl::Time deadline);
 
   // As Vm::WatchExit(), and also when virtiofsd ends before QEMU: no QEMU
   // tells, and whatever the guest does with a mount hangs from then on. The
@@ -125,6 +131,7 @@ class PodVm {
   std::unique_ptr<Vm> vm_;
   VmRecord record_;
   std::unique_ptr<PodSizer> sizer_;
+  bool may_be_pinned_ = false;     // an earlier daemon may have done it
   std::optional<PodShare> share_;  // once a mount was asked for
   bool share_mounted_ = false;     // seen by this daemon
   std::function<void(const VmExit&)> on_exit_;

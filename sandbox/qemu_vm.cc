@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "sandbox/vcpu_affinity.h"
 
 namespace podvisor {
 namespace {
@@ -56,6 +57,13 @@ absl::Status QemuVm::AttachNic(const NicAttachment& nic, absl::Time deadline) {
 
 absl::Status QemuVm::DetachNic(absl::Time deadline) {
   return devices_.DetachNic(deadline);
+}
+
+absl::Status QemuVm::PinVcpus(const CpuList& host_cpus, int online,
+                              absl::Time deadline) {
+  return Annotate(PinVcpuThreads(*parts_.qmp, parts_.record.qemu, host_cpus,
+                                 online, deadline),
+                  "VM: vCPU affinity");
 }
 
 void QemuVm::WatchExit(std::function<void(const VmExit&)> on_exit) {

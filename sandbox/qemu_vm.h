@@ -48,6 +48,9 @@ class QemuVm final : public Vm {
                          absl::Time deadline) override;
   absl::Status DetachNic(absl::Time deadline) override;
 
+  absl::Status PinVcpus(const CpuList& host_cpus, int online,
+                        absl::Time deadline) override;
+
   void WatchExit(std::function<void(const VmExit&)> on_exit) override
       ABSL_LOCKS_EXCLUDED(mutex_);
   bool Exited() const override;

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/cpu_list.h"
 #include "base/unique_fd.h"
 #include "guestagent/client/guest_agent.h"
 #include "hotplug/qmp_client.h"
@@ -85,6 +86,12 @@ class Vm {
   virtual absl::Status AttachNic(const NicAttachment& nic,
                                  absl::Time deadline) = 0;
   virtual absl::Status DetachNic(absl::Time deadline) = 0;
+
+  // Keeps the vCPUs' threads to these CPUs of the host, see vcpu_affinity.h;
+  // empty: to none. `online` is how many vCPUs the guest uses. Threads that are
+  // plugged later are free. FailedPrecondition: QEMU may not run there.
+  virtual absl::Status PinVcpus(const CpuList& host_cpus, int online,
+                                absl::Time deadline) = 0;
 
   // Calls `on_exit` once, from another thread and with no lock held, when QEMU
   // is gone; at once if it is gone already. Replaces an earlier callback. After
