@@ -6,13 +6,16 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/errno_status.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "guestagent/agent/cgroup_resources.h"
@@ -113,17 +116,60 @@ absl::Status CgroupDirectory::SetMemoryLimit(int64_t limit_bytes) const {
   return Write("memory.max", absl::StrCat(limit));
 }
 
+// Writes to the files of a cgroup, taken back by the destructor unless Commit()
+// was called. A file of several lines (one for each device) or that cannot be
+// read (a command) is not taken back.
+class CgroupDirectory::Changes {
+ public:
+  explicit Changes(const CgroupDirectory& cgroup) : cgroup_(cgroup) {}
+  Changes(const Changes&) = delete;
+  Changes& operator=(const Changes&) = delete;
+  ~Changes() {
+    for (auto change = before_.rbegin(); change != before_.rend(); ++change) {
+      const absl::Status undone = Undo(*change);
+      if (undone.ok()) continue;
+      Log(LogLevel::kError, "a change of a cgroup is not taken back",
+          {{"file", change->file}, {"error", undone.message()}});
+    }
+  }
+
+  void Remember(const std::string& file) {
+    const std::string text = cgroup_.Read(file);
+    if (std::count(text.begin(), text.end(), '\n') == 1) {
+      before_.push_back({file, text});
+    }
+  }
+  void Commit() { before_.clear(); }
+
+ private:
+  absl::Status Undo(const CgroupWrite& change) const {
+    const std::optional<uint64_t> limit = ParseNumber(change.value);
+    // The container may use more by now than it could before.
+    if (change.file == "memory.max" && limit.has_value()) {
+      return cgroup_.SetMemoryLimit(static_cast<int64_t>(*limit));
+    }
+    return cgroup_.Write(change.file, change.value);
+  }
+
+  const CgroupDirectory& cgroup_;
+  std::vector<CgroupWrite> before_;
+};
+
 absl::Status CgroupDirectory::Update(
     const agent::v1::LinuxResources& resources) const {
   ASSIGN_OR_RETURN(const std::vector<CgroupWrite> writes,
                    PlanCgroupUpdate(resources, Read("cpu.max")));
+  Changes changes(*this);
   // First what may be refused although the request makes sense.
   if (resources.memory_limit_bytes() != 0) {
+    changes.Remember("memory.max");
     RETURN_IF_ERROR(SetMemoryLimit(resources.memory_limit_bytes()));
   }
   for (const CgroupWrite& change : writes) {
+    changes.Remember(change.file);
     RETURN_IF_ERROR(Write(change.file, change.value));
   }
+  changes.Commit();
   return absl::OkStatus();
 }
 

@@ -32,8 +32,8 @@ class CgroupDirectory {
   // Applies `resources`; zero fields stay. A memory limit below the present
   // usage is first made room for by reclaim, and never written while it would
   // kill: then FailedPrecondition. A refused value is InvalidArgument, a
-  // controller that the guest does not have FailedPrecondition. Writes before
-  // the failed one stay.
+  // controller that the guest does not have FailedPrecondition. After an error
+  // all is as it was.
   absl::Status Update(const agent::v1::LinuxResources& resources) const;
 
   // True when the kernel killed a process here for want of memory.
@@ -50,6 +50,8 @@ class CgroupDirectory {
   absl::Status Remove(absl::Time deadline) const;
 
  private:
+  class Changes;
+
   absl::Status Write(absl::string_view file, absl::string_view value) const;
   absl::Status SetMemoryLimit(int64_t limit_bytes) const;
   absl::Status Reclaim(uint64_t limit_bytes) const;

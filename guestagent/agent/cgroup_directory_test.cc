@@ -48,6 +48,26 @@ TEST_F(CgroupDirectoryTest, UpdateWritesTheAskedFilesOnly) {
   EXPECT_EQ(Get("pids.max"), "");
 }
 
+TEST_F(CgroupDirectoryTest, AnUpdateThatFailsHalfWayIsTakenBack) {
+  Put("cpu.max", "50000 100000\n");
+  Put("cpu.weight", "100\n");
+  Put("memory.max", "8192\n");
+  Put("pids.max", "max\n");
+  agent::v1::LinuxResources resources;
+  resources.set_cpu_quota_micros(20000);
+  resources.set_cpu_shares(262144);
+  resources.set_memory_limit_bytes(4096);
+  (*resources.mutable_unified())["memory.high"] = "1";  // is not there
+
+  EXPECT_EQ(CgroupDirectory(path_).Update(resources).code(),
+            absl::StatusCode::kFailedPrecondition);
+
+  EXPECT_EQ(Get("cpu.max"), "50000 100000\n");
+  EXPECT_EQ(Get("cpu.weight").substr(0, 4), "100\n");
+  EXPECT_EQ(Get("memory.max").substr(0, 4), "8192");
+  EXPECT_EQ(Get("pids.max"), "max\n");
+}
+
 TEST_F(CgroupDirectoryTest, LimitBelowTheUsageIsNotWritten) {
   Put("memory.current", "8192\n");
   Put("memory.max", "x");
