@@ -29,7 +29,8 @@ CpuStep NextCpuStep(const CpuSet& cpus, int count) {
 }
 
 CpuOnline::CpuOnline(std::string sys)
-    : directory_(absl::StrCat(sys, "/devices/system/cpu")) {}
+    : directory_(absl::StrCat(sys, "/devices/system/cpu")),
+      pod_cpuset_(absl::StrCat(sys, "/fs/cgroup/pod/cpuset.cpus")) {}
 
 absl::StatusOr<CpuSet> CpuOnline::Observe() const {
   CpuSet cpus;
@@ -45,6 +46,18 @@ absl::Status CpuOnline::Write(int cpu, bool online) const {
   const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!file.valid()) return ErrnoStatus(errno, path);
   return Annotate(WriteAll(file.get(), online ? "1" : "0"), path);
+}
+
+// A kernel before 6.9 tells the cgroups of a CPU that came or went in a work
+// item, some time after the CPU is there. Whoever writes to a cpuset waits for
+// that work (flush_work() in cpuset_write_resmask()); an empty line is what the
+// file has anyway.
+absl::Status CpuOnline::AwaitCpusets() const {
+  const UniqueFd file(open(pod_cpuset_.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file.valid() && errno == ENOENT)
+    return absl::OkStatus();  // no container
+  if (!file.valid()) return ErrnoStatus(errno, pod_cpuset_);
+  return Annotate(WriteAll(file.get(), "\n"), pod_cpuset_);
 }
 
 absl::Status CpuOnline::SetOnline(int count, absl::Duration timeout,
@@ -67,6 +80,7 @@ absl::Status CpuOnline::SetOnline(int count, absl::Duration timeout,
         }
         return false;
       });
+  if (status.ok()) return AwaitCpusets();
   if (!absl::IsDeadlineExceeded(status)) return status;
   return absl::DeadlineExceededError(
       absl::StrCat(online, " CPUs online instead of ", count,

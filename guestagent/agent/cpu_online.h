@@ -40,14 +40,17 @@ class CpuOnline {
 
   // Takes steps until exactly `count` are online, and waits for CPUs that are
   // still being plugged. InvalidArgument for a count below 1; a CPU that the
-  // kernel refuses is tried until DeadlineExceeded; Cancelled.
+  // kernel refuses is tried until DeadlineExceeded; Cancelled. On OK every
+  // process may run on what is online.
   absl::Status SetOnline(int count, absl::Duration timeout,
                          const std::function<bool()>& cancelled);
 
  private:
   absl::Status Write(int cpu, bool online) const;
+  absl::Status AwaitCpusets() const;
 
   const std::string directory_;
+  const std::string pod_cpuset_;
   absl::Mutex steps_;  // Held by the one that takes steps.
 };
 

@@ -48,6 +48,23 @@ TEST(CpuOnlineTest, StepsAlwaysReachTheCount) {
   }
 }
 
+TEST(CpuOnlineTest, ReturnsWhenThePodsCgroupsHaveTheirCpusToo) {
+  const std::string sys = absl::StrCat(testing::TempDir(), "/sys_cgroup");
+  const std::string directory = sys + "/devices/system/cpu";
+  const std::string pod = sys + "/fs/cgroup/pod";
+  ASSERT_TRUE(MakeDirectories(directory).ok());
+  ASSERT_TRUE(WriteFileAtomically(directory + "/online", "0-1\n").ok());
+  ASSERT_TRUE(WriteFileAtomically(directory + "/present", "0-1\n").ok());
+  CpuOnline cpus(sys);
+  // Before the first container there is no such cgroup.
+  EXPECT_TRUE(cpus.SetOnline(2, absl::Milliseconds(1), nullptr).ok());
+
+  ASSERT_TRUE(MakeDirectories(pod).ok());
+  ASSERT_TRUE(WriteFileAtomically(pod + "/cpuset.cpus", "").ok());
+  EXPECT_TRUE(cpus.SetOnline(2, absl::Milliseconds(1), nullptr).ok());
+  EXPECT_EQ(ReadFile(pod + "/cpuset.cpus").value(), "\n");
+}
+
 TEST(CpuOnlineTest, RefusedCpuIsADeadlineExceededThatSaysSo) {
   const std::string sys = absl::StrCat(testing::TempDir(), "/sys_cpu");
   const std::string directory = sys + "/devices/system/cpu";
