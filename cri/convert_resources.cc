@@ -8,6 +8,7 @@
 #include "base/cpu_list.h"
 #include "base/status_macros.h"
 #include "cri/field_check.h"
+#include "hotplug/pod_demand.h"
 
 namespace podvisor {
 namespace {
@@ -132,6 +133,8 @@ absl::StatusOr<ContainerResources> ConvertResources(
   converted.cpuset_mems = resources.cpuset_mems();
   RETURN_IF_ERROR(ConvertHugepages(resources, field, converted));
   RETURN_IF_ERROR(ConvertUnified(resources, field, converted));
+  // What makes up the VM's size is in a text, too.
+  RETURN_IF_ERROR(Annotate(DemandOf(converted).status(), field));
   return converted;
 }
 

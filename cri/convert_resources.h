@@ -15,7 +15,7 @@ namespace podvisor {
 // cpu_quota and memory_swap_limit_in_bytes know -1, "no limit"), a period
 // outside of 1 ms to 1 s, a quota below 1 ms, malformed cpusets, a NUMA node
 // (the guest has only node 0), a cgroup file that is no plain name, or one of
-// the cpuset controller.
+// the cpuset controller, and what DemandOf() refuses.
 absl::StatusOr<ContainerResources> ConvertResources(
     const runtime::v1::LinuxContainerResources& resources,
     absl::string_view field);
