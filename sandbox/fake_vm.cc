@@ -50,7 +50,11 @@ FakeMachine::FakeMachine(const VmSpec& spec, FakeClock* clock,
 }
 
 void FakeMachine::Die(const std::string& reason) {
-  if (!qemu_.alive()) return;
+  {
+    // A QEMU that died of a fault has still to be told of.
+    absl::MutexLock lock(&mutex_);
+    if (std::exchange(ended_, true)) return;
+  }
   qemu_.Die();
   GuestFaults faults;
   faults.agent_gone = true;

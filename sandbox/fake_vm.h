@@ -50,6 +50,7 @@ class FakeMachine {
   FakeQemu qemu_;
   mutable absl::Mutex mutex_;
   std::vector<CpuList> affinity_ ABSL_GUARDED_BY(mutex_);
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   VmExit exit_ ABSL_GUARDED_BY(mutex_);
   std::function<void(const VmExit&)> on_exit_ ABSL_GUARDED_BY(mutex_);
 };
