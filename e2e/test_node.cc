@@ -313,7 +313,9 @@ int64_t TestNode::PodInfo(const std::string& pod, const std::string& pointer) {
   EXPECT_TRUE(status.ok()) << status.error_message();
   const nlohmann::json info = nlohmann::json::parse(
       response.info().count("info") ? response.info().at("info") : "{}");
-  return info.value(nlohmann::json::json_pointer(pointer), int64_t{-1});
+  const nlohmann::json value =
+      info.value(nlohmann::json::json_pointer(pointer), nlohmann::json(-1));
+  return value.is_boolean() ? value.get<bool>() : value.get<int64_t>();
 }
 
 int64_t TestNode::AwaitPodInfo(const std::string& pod,

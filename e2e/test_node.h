@@ -70,7 +70,8 @@ class TestNode {
   // Standard output of a command in the container, which must succeed.
   std::string Exec(const std::string& container,
                    const std::vector<std::string>& command);
-  // A number in the verbose status of the pod: "/vcpus/online".
+  // A number in the verbose status of the pod, "/vcpus/online"; for a truth
+  // value 1 or 0.
   int64_t PodInfo(const std::string& pod, const std::string& pointer);
   // Waits until PodInfo() has the value, at most 60 s; returns the last one.
   int64_t AwaitPodInfo(const std::string& pod, const std::string& pointer,
