@@ -10,6 +10,7 @@
 #include "cri/convert_resources.h"
 #include "cri/field_check.h"
 #include "cri/pod_annotations.h"
+#include "sandbox/cgroup_path.h"
 
 namespace podvisor {
 namespace {
@@ -108,16 +109,6 @@ absl::Status CheckSysctl(absl::string_view key, absl::string_view value) {
         absl::StrCat(kField, "[", key, "]: contains a line end"));
   }
   return absl::OkStatus();
-}
-
-// cgroupfs syntax ("/kubepods/pod1"); a lone systemd slice is accepted too.
-absl::Status CheckCgroupParent(absl::string_view parent) {
-  constexpr char kField[] = "config.linux.cgroup_parent";
-  if (parent.empty()) return absl::OkStatus();
-  if (absl::EndsWith(parent, ".slice") && !absl::StrContains(parent, '/')) {
-    return CheckName(kField, parent);
-  }
-  return CheckAbsolutePath(kField, parent);
 }
 
 absl::Status CheckPortMappings(const runtime::v1::PodSandboxConfig& config) {
@@ -307,9 +298,11 @@ absl::StatusOr<PodSpec> ConvertPod(const runtime::v1::PodSandboxConfig& config,
   ASSIGN_OR_RETURN(spec.annotations,
                    ConvertStrings(config.annotations(), "config.annotations"));
   ASSIGN_OR_RETURN(spec.size, ParseSizeAnnotations(spec.annotations));
+  ASSIGN_OR_RETURN(spec.host, ParseHostAnnotations(spec.annotations));
 
   const runtime::v1::LinuxPodSandboxConfig& linux = config.linux();
-  RETURN_IF_ERROR(CheckCgroupParent(linux.cgroup_parent()));
+  RETURN_IF_ERROR(Annotate(CgroupParentPath(linux.cgroup_parent()).status(),
+                           "config.linux"));
   spec.cgroup_parent = linux.cgroup_parent();
   ASSIGN_OR_RETURN(spec.pid_namespace,
                    ConvertSecurity(linux.security_context()));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iterator>
 #include <optional>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
@@ -11,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
+#include "cri/blkio_annotation.h"
 #include "hotplug/vm_limits.h"
 
 namespace podvisor {
@@ -20,6 +22,10 @@ constexpr absl::string_view kSandboxCpu =
     "com.github.containers.virtcontainers.sandbox_cpu";
 constexpr absl::string_view kSandboxMem =
     "com.github.containers.virtcontainers.sandbox_mem";
+constexpr absl::string_view kBlkioCgroup =
+    "com.github.containers.virtcontainers.blkio_cgroup";
+constexpr absl::string_view kFilesLimit =
+    "com.github.containers.virtcontainers.files_limit";
 constexpr absl::string_view kKataVcpus =
     "io.katacontainers.config.hypervisor.default_vcpus";
 constexpr absl::string_view kKataMemory =
@@ -28,13 +34,8 @@ constexpr absl::string_view kKataMaxVcpus =
     "io.katacontainers.config.hypervisor.default_max_vcpus";
 
 constexpr absl::string_view kPodAnnotations[] = {
-    kSandboxCpu,
-    kSandboxMem,
-    "com.github.containers.virtcontainers.blkio_cgroup",
-    "com.github.containers.virtcontainers.files_limit",
-    kKataVcpus,
-    kKataMemory,
-    kKataMaxVcpus,
+    kSandboxCpu, kSandboxMem, kBlkioCgroup,  kFilesLimit,
+    kKataVcpus,  kKataMemory, kKataMaxVcpus,
 };
 
 constexpr int64_t kMiB = int64_t{1} << 20;
@@ -146,6 +147,29 @@ absl::StatusOr<SizeOverrides> ParseSizeAnnotations(
     field = value;
   }
   return size;
+}
+
+absl::StatusOr<HostLimits> ParseHostAnnotations(
+    const std::map<std::string, std::string>& annotations) {
+  HostLimits host;
+  if (const auto found = annotations.find(std::string(kFilesLimit));
+      found != annotations.end()) {
+    host.files_limit = ParseDigits(found->second);
+    if (!host.files_limit.has_value()) {
+      return Refuse(kFilesLimit, found->second, "must be a number of files");
+    }
+  }
+  if (const auto found = annotations.find(std::string(kBlkioCgroup));
+      found != annotations.end()) {
+    absl::StatusOr<std::vector<BlockIoLimit>> limits =
+        ParseBlkioAnnotation(found->second);
+    if (!limits.ok()) {
+      return Annotate(limits.status(),
+                      absl::StrCat("config.annotations: ", kBlkioCgroup));
+    }
+    host.block_io = *std::move(limits);
+  }
+  return host;
 }
 
 }  // namespace podvisor

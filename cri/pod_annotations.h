@@ -29,6 +29,17 @@ bool IsPodAnnotation(absl::string_view name);
 absl::StatusOr<SizeOverrides> ParseSizeAnnotations(
     const std::map<std::string, std::string>& annotations);
 
+// Reads those that limit the VM's processes on the host:
+//
+//   com.github.containers.virtcontainers.blkio_cgroup  see blkio_annotation.h
+//   com.github.containers.virtcontainers.files_limit   open files; what a
+//                                                      number means is for
+//                                                      FilesLimitFor() to say
+//
+// Pure. InvalidArgument as above.
+absl::StatusOr<HostLimits> ParseHostAnnotations(
+    const std::map<std::string, std::string>& annotations);
+
 }  // namespace podvisor
 
 #endif  // PODVISOR_CRI_POD_ANNOTATIONS_H_

@@ -11,6 +11,8 @@ using testing::HasSubstr;
 
 constexpr char kCpu[] = "com.github.containers.virtcontainers.sandbox_cpu";
 constexpr char kMem[] = "com.github.containers.virtcontainers.sandbox_mem";
+constexpr char kBlkio[] = "com.github.containers.virtcontainers.blkio_cgroup";
+constexpr char kFiles[] = "com.github.containers.virtcontainers.files_limit";
 constexpr char kKataVcpus[] =
     "io.katacontainers.config.hypervisor.default_vcpus";
 constexpr char kKataMemory[] =
@@ -98,10 +100,40 @@ TEST(PodAnnotationsTest, WhatIsNotUnderstoodIsRefusedByName) {
   }
 }
 
+TEST(PodAnnotationsTest, TheHostsLimitsAreKeptAsTheyWereAskedFor) {
+  EXPECT_EQ(ParseHostAnnotations({}).value(), HostLimits());
+  const auto host = ParseHostAnnotations(
+      {{kFiles, "0"},
+       {kBlkio, R"({"blkiocgroup":[{"limits":[)"
+                R"({"type":"blkio_weight","value":78}]}]})"}});
+
+  EXPECT_EQ(host->files_limit, 0);
+  EXPECT_EQ(host->block_io,
+            (std::vector<BlockIoLimit>{{BlockIoType::kWeight, "", 78}}));
+  EXPECT_EQ(ParseHostAnnotations({{kFiles, "65536"}})->files_limit, 65536);
+}
+
+TEST(PodAnnotationsTest, HostLimitsThatAreNotUnderstoodAreRefusedByName) {
+  const std::pair<const char*, const char*> kBad[] = {
+      {kFiles, ""},      {kFiles, "-1"},
+      {kFiles, "1e4"},   {kFiles, "1024 "},
+      {kFiles, "0x400"}, {kFiles, "1.5"},
+      {kFiles, "many"},  {kFiles, "9223372036854775808"},
+      {kBlkio, ""},      {kBlkio, "400"},
+  };
+  for (const auto& [name, value] : kBad) {
+    const absl::Status status = ParseHostAnnotations({{name, value}}).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << name << "=" << value;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(name)) << value;
+  }
+}
+
 TEST(PodAnnotationsTest, OtherAnnotationsMeanNothing) {
   EXPECT_EQ(ParseSizeAnnotations({{"sandbox_cpu", "x"}}).value(),
             SizeOverrides());
   EXPECT_TRUE(IsPodAnnotation(kMem));
+  EXPECT_TRUE(IsPodAnnotation(kBlkio));
+  EXPECT_TRUE(IsPodAnnotation(kFiles));
   EXPECT_FALSE(IsPodAnnotation("sandbox_mem"));
 }
 

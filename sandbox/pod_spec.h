@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "hotplug/container_resources.h"
+#include "sandbox/block_io.h"
 
 namespace podvisor {
 
@@ -45,6 +46,14 @@ struct SizeOverrides {
   bool operator==(const SizeOverrides&) const = default;
 };
 
+// What the pod's annotations say about the processes of its VM on the host.
+struct HostLimits {
+  std::optional<int64_t> files_limit = std::nullopt;  // as asked for
+  std::vector<BlockIoLimit> block_io;
+
+  bool operator==(const HostLimits&) const = default;
+};
+
 struct PodSpec {
   PodMetadata metadata;
   std::string hostname;
@@ -59,6 +68,7 @@ struct PodSpec {
   std::optional<ContainerResources> resources;  // of the whole pod
   std::optional<ContainerResources> overhead;
   SizeOverrides size;
+  HostLimits host;
 
   bool operator==(const PodSpec&) const = default;
 };

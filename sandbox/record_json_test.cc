@@ -93,6 +93,12 @@ PodRecord RandomPod(std::mt19937* random) {
   if ((*random)() % 2) pod.spec.size.base_milli_cpu = (*random)() % 10'000;
   if ((*random)() % 2) pod.spec.size.base_memory_bytes = (*random)() % 10'000;
   if ((*random)() % 2) pod.spec.size.max_vcpus = (*random)() % 256;
+  if ((*random)() % 2) pod.spec.host.files_limit = (*random)() % 10'000;
+  for (unsigned left = (*random)() % 3; left > 0; --left) {
+    pod.spec.host.block_io.push_back({static_cast<BlockIoType>((*random)() % 6),
+                                      RandomText(random),
+                                      RandomNumber(random)});
+  }
   if ((*random)() % 2) pod.updated_resources = RandomResources(random);
   if ((*random)() % 2) pod.updated_overhead = RandomResources(random);
   pod.state = static_cast<SandboxState>(1 + (*random)() % 4);

@@ -142,6 +142,28 @@ json SizeOverridesToJson(const SizeOverrides& size) {
   return object;
 }
 
+json HostLimitsToJson(const HostLimits& host) {
+  json object = json::object();
+  if (host.files_limit) object["files_limit"] = *host.files_limit;
+  for (const BlockIoLimit& limit : host.block_io) {
+    object["block_io"].push_back({{"type", static_cast<int>(limit.type)},
+                                  {"device", limit.device},
+                                  {"value", limit.value}});
+  }
+  return object;
+}
+
+void ReadHostLimits(JsonFields* fields, HostLimits* host) {
+  fields->Read("files_limit", &host->files_limit);
+  fields->ReadObjects("block_io", [host](JsonFields* members) {
+    BlockIoLimit& limit = host->block_io.emplace_back();
+    members->ReadEnum("type", BlockIoType::kReadBytes, BlockIoType::kLeafWeight,
+                      &limit.type);
+    members->Read("device", &limit.device);
+    members->Read("value", &limit.value);
+  });
+}
+
 json PodSpecToJson(const PodSpec& spec) {
   json object = {{"metadata", MetadataToJson(spec.metadata)},
                  {"hostname", spec.hostname},
@@ -157,6 +179,8 @@ json PodSpecToJson(const PodSpec& spec) {
   if (spec.overhead) object["overhead"] = ResourcesToJson(*spec.overhead);
   json size = SizeOverridesToJson(spec.size);
   if (!size.empty()) object["size"] = std::move(size);
+  json host = HostLimitsToJson(spec.host);
+  if (!host.empty()) object["host"] = std::move(host);
   return object;
 }
 
@@ -181,6 +205,9 @@ void ReadPodSpec(JsonFields* fields, PodSpec* spec) {
     members->Read("base_milli_cpu", &spec->size.base_milli_cpu);
     members->Read("base_memory_bytes", &spec->size.base_memory_bytes);
     members->Read("max_vcpus", &spec->size.max_vcpus);
+  });
+  fields->ReadObject("host", [spec](JsonFields* members) {
+    ReadHostLimits(members, &spec->host);
   });
 }
 
