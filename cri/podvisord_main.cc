@@ -32,6 +32,8 @@
 #include "metrics/metrics_server.h"
 #include "sandbox/accelerator_probe.h"
 #include "sandbox/boot_gate.h"
+#include "sandbox/cgroup_mounts.h"
+#include "sandbox/host_cgroups.h"
 #include "sandbox/pod_manager.h"
 #include "sandbox/process_watcher.h"
 #include "sandbox/qemu_launcher.h"
@@ -164,10 +166,12 @@ absl::Status Serve(const Config& config) {
   ScratchDisks scratch_disks(config.server.root_dir, settings.scratch_bytes);
   QemuLauncher launcher(&clock, &gate, watcher.get());
   TimerQueue timers(clock, kTimerThreads);
+  ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
+  HostCgroups cgroups(ParseCgroupMounts(mounts), &clock);
 
   PodServices services;
-  services.vm = {&clock,         &launcher, watcher.get(),
-                 &scratch_disks, &metrics,  &settings};
+  services.vm = {&clock,   &launcher, watcher.get(), &scratch_disks,
+                 &metrics, &settings, &cgroups};
   services.store = store.get();
   services.images = images.get();
   services.timers = &timers;

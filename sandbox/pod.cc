@@ -75,6 +75,7 @@ PodSnapshot Pod::Snapshot() const {
     if (record_.state == SandboxState::kReady) snapshot.vmm_pid = vm.qemu.pid;
     snapshot.console_path =
         absl::StrCat(vm_->directory(), "/", VmFiles::kConsole);
+    snapshot.cgroup_path = vm_->cgroup().path();
   }
   return snapshot;
 }
@@ -175,7 +176,7 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   if (vm_ != nullptr) {
     RETURN_IF_ERROR(vm_->TearDown(kPowerOffGrace, deadline));
   } else {
-    RETURN_IF_ERROR(PodVm::Sweep(services_.vm, id_, deadline));
+    RETURN_IF_ERROR(PodVm::Sweep(services_.vm, id_, spec_, deadline));
   }
   StopWatching();
   services_.vm.metrics->RemoveVm(id_);

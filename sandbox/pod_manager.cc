@@ -95,6 +95,7 @@ absl::Status PodManager::Recover(absl::Time deadline) {
                    SweepPodDirectories(services_.vm.settings->run_dir, live));
   for (const PodId& id : swept) {
     RETURN_IF_ERROR(services_.vm.launcher->Sweep(id, deadline));
+    RETURN_IF_ERROR(services_.vm.cgroups->RemoveStray(id, deadline));
   }
   return services_.vm.scratch_disks->Sweep(live).status();
 }

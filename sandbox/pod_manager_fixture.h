@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "gtest/gtest.h"
 #include "sandbox/fake_vm.h"
+#include "sandbox/host_cgroups.h"
 #include "sandbox/pod_manager.h"
 #include "sandbox/process_watcher.h"
 
@@ -78,6 +79,7 @@ class PodManagerFixture : public testing::Test {
                                               settings_.scratch_bytes);
     store_ = StateStore::Open(settings_.root_dir).value();
     watcher_ = ProcessWatcher::Create().value();
+    cgroups_ = std::make_unique<HostCgroups>(CgroupTrees(), &clock_);
     pods_ = std::make_unique<PodManager>(Services());
   }
 
@@ -94,13 +96,15 @@ class PodManagerFixture : public testing::Test {
 
   PodServices Services() {
     PodServices services;
-    services.vm = {&clock_,        &launcher_, watcher_.get(),
-                   scratch_.get(), &metrics_,  &settings_};
+    services.vm = {&clock_,   &launcher_, watcher_.get(), scratch_.get(),
+                   &metrics_, &settings_, cgroups_.get()};
     services.store = store_.get();
     services.images = images_.get();
     services.timers = &timers_;
     return services;
   }
+  // The host's; without any, pods do as well.
+  virtual std::vector<CgroupMount> CgroupTrees() { return {}; }
   absl::Time Soon() { return clock_.Now() + absl::Seconds(30); }
 
   static PodSpec Spec(const std::string& name) {
@@ -159,6 +163,7 @@ class PodManagerFixture : public testing::Test {
   FakeVmLauncher launcher_{&clock_};
   TimerQueue timers_{clock_, 0};
   std::unique_ptr<ProcessWatcher> watcher_;
+  std::unique_ptr<HostCgroups> cgroups_;
   std::unique_ptr<OneImageStore> images_;
   std::unique_ptr<ScratchDisks> scratch_;
   std::unique_ptr<StateStore> store_;

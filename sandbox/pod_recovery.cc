@@ -70,7 +70,7 @@ absl::Status Pod::AdoptVm(absl::Time deadline) {
   ASSIGN_OR_RETURN(const VmRecord record, DecodeVmRecord(vm_json));
   ASSIGN_OR_RETURN(
       std::unique_ptr<PodVm> vm,
-      PodVm::Adopt(services_.vm, id_, record, Recorder(), deadline));
+      PodVm::Adopt(services_.vm, id_, spec_, record, Recorder(), deadline));
   ASSIGN_OR_RETURN(agent::v1::HelloResponse hello,
                    vm->vm().agent().Hello(deadline));
   absl::MutexLock lock(&mutex_);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "sandbox/files_limit.h"
 #include "sandbox/pod_sizing.h"
 
 namespace podvisor {
@@ -25,6 +26,12 @@ void LogFailure(const PodId& id, absl::string_view what,
   if (status.ok()) return;
   Log(LogLevel::kWarning, what,
       {{"sandbox_id", id.value()}, {"error", status.message()}});
+}
+
+// Of QEMU and of virtiofsd, each.
+absl::StatusOr<int64_t> FilesLimitOf(const PodSpec& spec) {
+  ASSIGN_OR_RETURN(const FileTable host, ReadFileTable());
+  return FilesLimitFor(spec.host.files_limit, host);
 }
 
 }  // namespace
@@ -43,10 +50,11 @@ std::string ResolvConf(const DnsConfig& dns) {
   return text;
 }
 
-PodVm::PodVm(const PodVmServices& services, PodId id, PodDirectory directory,
-             VmRecorder recorder)
+PodVm::PodVm(const PodVmServices& services, PodId id, const PodSpec& spec,
+             PodDirectory directory, VmRecorder recorder)
     : services_(services),
       id_(std::move(id)),
+      spec_(spec),
       directory_(std::move(directory)),
       recorder_(std::move(recorder)) {}
 
@@ -93,19 +101,21 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Boot(
   // From here on everything has the pod's id in its name, and Sweep() undoes
   // whatever there is.
   std::unique_ptr<PodVm> pod_vm(
-      new PodVm(services, id, std::move(directory), std::move(recorder)));
+      new PodVm(services, id, spec, std::move(directory), std::move(recorder)));
   const absl::Status booted = [&]() -> absl::Status {
+    RETURN_IF_ERROR(pod_vm->MakeCgroup());
     ASSIGN_OR_RETURN(const UniqueFd scratch,
                      services.scratch_disks->Create(id, deadline));
+    VmSpec vm_spec = SpecFor(services, id, limits, pod_vm->directory(), uid);
+    vm_spec.cgroup_procs = pod_vm->cgroup_.ProcsFiles();
+    ASSIGN_OR_RETURN(vm_spec.files_limit, FilesLimitOf(spec));
     ASSIGN_OR_RETURN(pod_vm->vm_, services.launcher->Launch(
-                                      SpecFor(services, id, limits,
-                                              pod_vm->directory(), uid),
-                                      pod_vm->recorder_, deadline));
+                                      vm_spec, pod_vm->recorder_, deadline));
     pod_vm->record_ = pod_vm->vm_->record();
     pod_vm->sizer_ = std::make_unique<PodSizer>(
         id, pod_vm->vm_.get(), services.clock, services.metrics,
         pod_vm->LimitsFor(pod_vm->record_));
-    return pod_vm->ConfigureGuest(spec, scratch.get(), deadline);
+    return pod_vm->ConfigureGuest(scratch.get(), deadline);
   }();
   if (!booted.ok()) {
     const absl::Time later = services.clock->Now() + absl::Seconds(10);
@@ -117,34 +127,40 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Boot(
   return pod_vm;
 }
 
-absl::Status PodVm::ConfigureGuest(const PodSpec& spec, int scratch_fd,
-                                   absl::Time deadline) {
+absl::Status PodVm::MakeCgroup() {
+  ASSIGN_OR_RETURN(cgroup_,
+                   services_.cgroups->Create(spec_.cgroup_parent, id_));
+  return cgroup_.LimitBlockIo(spec_.host.block_io);
+}
+
+absl::Status PodVm::ConfigureGuest(int scratch_fd, absl::Time deadline) {
   RETURN_IF_ERROR(vm_->AttachDisk(
       {kScratchSerial, scratch_fd, /*read_only=*/false}, deadline));
   agent::v1::ConfigureSandboxRequest request;
-  request.set_hostname(spec.hostname);
-  for (const auto& [name, value] : spec.sysctls) {
+  request.set_hostname(spec_.hostname);
+  for (const auto& [name, value] : spec_.sysctls) {
     (*request.mutable_sysctls())[name] = value;
   }
-  request.set_resolv_conf(ResolvConf(spec.dns));
+  request.set_resolv_conf(ResolvConf(spec_.dns));
   request.set_scratch_serial(kScratchSerial);
   RETURN_IF_ERROR(vm_->agent().ConfigureSandbox(request, deadline));
   return sizer_->Observe(deadline);
 }
 
 absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
-    const PodVmServices& services, const PodId& id, const VmRecord& record,
-    VmRecorder recorder, absl::Time deadline) {
+    const PodVmServices& services, const PodId& id, const PodSpec& spec,
+    const VmRecord& record, VmRecorder recorder, absl::Time deadline) {
   ASSIGN_OR_RETURN(PodDirectory directory,
                    PodDirectory::Open(services.settings->run_dir, id));
   std::unique_ptr<PodVm> pod_vm(
-      new PodVm(services, id, std::move(directory), std::move(recorder)));
-  VmSpec spec = SpecFor(services, id, pod_vm->LimitsFor(record),
-                        pod_vm->directory(), record.uid);
-  spec.bridges = record.bridges;
-  spec.accelerator = record.accelerator;
+      new PodVm(services, id, spec, std::move(directory), std::move(recorder)));
+  pod_vm->cgroup_ = services.cgroups->Open(spec.cgroup_parent, id);
+  VmSpec vm_spec = SpecFor(services, id, pod_vm->LimitsFor(record),
+                           pod_vm->directory(), record.uid);
+  vm_spec.bridges = record.bridges;
+  vm_spec.accelerator = record.accelerator;
   ASSIGN_OR_RETURN(pod_vm->vm_,
-                   services.launcher->Adopt(spec, record, deadline));
+                   services.launcher->Adopt(vm_spec, record, deadline));
   pod_vm->record_ = record;
   pod_vm->may_be_pinned_ = true;
   pod_vm->sizer_ =
@@ -165,8 +181,9 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
 }
 
 absl::Status PodVm::Sweep(const PodVmServices& services, const PodId& id,
-                          absl::Time deadline) {
+                          const PodSpec& spec, absl::Time deadline) {
   absl::Status first = services.launcher->Sweep(id, deadline);
+  first.Update(services.cgroups->Remove(spec.cgroup_parent, id, deadline));
   first.Update(RemovePodDirectory(services.settings->run_dir, id));
   first.Update(services.scratch_disks->Remove(id));
   return first;
@@ -245,6 +262,8 @@ absl::Status PodVm::StartShare(absl::Time deadline) {
 absl::Status PodVm::PlugShare(absl::Time deadline) {
   VirtiofsdOptions options;
   options.program = services_.settings->virtiofsd;
+  ASSIGN_OR_RETURN(options.files_limit, FilesLimitOf(spec_));
+  options.cgroup_procs = cgroup_.ProcsFiles();
   ASSIGN_OR_RETURN(VirtiofsdHandle virtiofsd, share_->StartDaemon(options));
   // It ends by itself when our end of the socket is closed, so an error below
   // leaves no process behind.
@@ -327,7 +346,7 @@ absl::Status PodVm::TearDown(absl::Duration grace, absl::Time deadline) {
     RETURN_IF_ERROR(KillGroup(*record_.virtiofsd, deadline));
   }
   images_.clear();
-  return Sweep(services_, id_, deadline);
+  return Sweep(services_, id_, spec_, deadline);
 }
 
 }  // namespace podvisor

@@ -15,6 +15,8 @@
 #include "base/cpu_list.h"
 #include "base/ids.h"
 #include "image/image_store.h"
+#include "sandbox/host_cgroups.h"
+#include "sandbox/pod_cgroup.h"
 #include "sandbox/pod_settings.h"
 #include "sandbox/pod_sizer.h"
 #include "sandbox/pod_spec.h"
@@ -35,6 +37,7 @@ struct PodVmServices {
   ScratchDisks* scratch_disks = nullptr;
   PodMetrics* metrics = nullptr;
   const PodSettings* settings = nullptr;
+  HostCgroups* cgroups = nullptr;
 };
 
 // A pod's VM with everything that exists only while it runs: the run
@@ -47,27 +50,30 @@ struct PodVmServices {
 // Not thread-safe but for vm() and sizer(): the pod's operation lock.
 class PodVm {
  public:
-  // Boots a VM for the pod and configures its guest. `recorder` stores the
-  // record each time that a process was started. Errors: those of
-  // VmLauncher::Launch(), of the agent, or of the disk (ResourceExhausted).
+  // Boots a VM for the pod and configures its guest. `spec` outlives the PodVm.
+  // `recorder` stores the record each time that a process was started. Errors:
+  // those of VmLauncher::Launch(), of the agent, of the disk
+  // (ResourceExhausted), or of a limit on the host that cannot be (see
+  // PodCgroup, FilesLimitFor()).
   static absl::StatusOr<std::unique_ptr<PodVm>> Boot(
       const PodVmServices& services, const PodId& id, const PodSpec& spec,
       uid_t uid, VmRecorder recorder, absl::Time deadline);
 
   // Takes over the VM of an earlier daemon. Errors: VmLauncher::Adopt().
   static absl::StatusOr<std::unique_ptr<PodVm>> Adopt(
-      const PodVmServices& services, const PodId& id, const VmRecord& record,
-      VmRecorder recorder, absl::Time deadline);
+      const PodVmServices& services, const PodId& id, const PodSpec& spec,
+      const VmRecord& record, VmRecorder recorder, absl::Time deadline);
 
   // Removes all that a pod may have left on this host, whether or not it got
   // far. OK when there is nothing.
   static absl::Status Sweep(const PodVmServices& services, const PodId& id,
-                            absl::Time deadline);
+                            const PodSpec& spec, absl::Time deadline);
 
   Vm& vm() { return *vm_; }
   PodSizer& sizer() { return *sizer_; }
   const VmRecord& record() const { return record_; }
   const std::string& directory() const { return directory_.path(); }
+  const PodCgroup& cgroup() const { return cgroup_; }
 
   // Keeps the vCPUs to these CPUs of the host; empty: lets them go, where they
   // may not be free. To be called again when their number has changed. Errors:
@@ -108,15 +114,16 @@ class PodVm {
     ImageRootFs root_fs;
   };
 
-  PodVm(const PodVmServices& services, PodId id, PodDirectory directory,
-        VmRecorder recorder);
+  PodVm(const PodVmServices& services, PodId id, const PodSpec& spec,
+        PodDirectory directory, VmRecorder recorder);
 
   static VmSpec SpecFor(const PodVmServices& services, const PodId& id,
                         const VmLimits& limits, const std::string& directory,
                         uid_t uid);
   VmLimits LimitsFor(const VmRecord& record) const;
-  absl::Status ConfigureGuest(const PodSpec& spec, int scratch_fd,
-                              absl::Time deadline);
+  // With the limits that must be in force before a process enters.
+  absl::Status MakeCgroup();
+  absl::Status ConfigureGuest(int scratch_fd, absl::Time deadline);
   // Makes sure that the guest sees the share. Asks QEMU what is there, so that
   // it goes on where a daemon that was killed had stopped.
   absl::Status StartShare(absl::Time deadline);
@@ -126,8 +133,10 @@ class PodVm {
 
   const PodVmServices services_;
   const PodId id_;
+  const PodSpec& spec_;
   PodDirectory directory_;
   const VmRecorder recorder_;
+  PodCgroup cgroup_;
   std::unique_ptr<Vm> vm_;
   VmRecord record_;
   std::unique_ptr<PodSizer> sizer_;
