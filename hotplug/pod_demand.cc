@@ -150,17 +150,16 @@ absl::Status CheckSizing(const PodDemand& demand, const SizingRules& rules) {
 }
 
 struct WantedSize {
-  int64_t vcpus = 0;
+  int64_t milli_cpu = 0;
   int64_t memory_bytes = 0;
 };
 
 absl::StatusOr<WantedSize> Want(const PodDemand& demand,
                                 const SizingRules& rules) {
   WantedSize wanted;
-  int64_t milli_cpu = 0;
   switch (rules.sizing) {
     case Sizing::kShared: {
-      milli_cpu = std::max(rules.base_milli_cpu, demand.milli_cpu);
+      wanted.milli_cpu = std::max(rules.base_milli_cpu, demand.milli_cpu);
       ASSIGN_OR_RETURN(const int64_t with_overhead,
                        Add("guest_overhead_memory", demand.memory_bytes,
                            rules.guest_overhead_memory_bytes));
@@ -168,15 +167,15 @@ absl::StatusOr<WantedSize> Want(const PodDemand& demand,
       break;
     }
     case Sizing::kAdditive: {
-      ASSIGN_OR_RETURN(milli_cpu, Add("base_milli_cpu", rules.base_milli_cpu,
-                                      demand.milli_cpu));
+      ASSIGN_OR_RETURN(
+          wanted.milli_cpu,
+          Add("base_milli_cpu", rules.base_milli_cpu, demand.milli_cpu));
       ASSIGN_OR_RETURN(wanted.memory_bytes,
                        Add("base_memory_bytes", rules.base_memory_bytes,
                            demand.memory_bytes));
       break;
     }
   }
-  wanted.vcpus = CeilDiv(milli_cpu, 1000);
   return wanted;
 }
 
@@ -221,11 +220,12 @@ absl::StatusOr<VmTarget> TargetFor(const PodDemand& demand,
   ASSIGN_OR_RETURN(const WantedSize wanted, Want(demand, rules));
 
   VmTarget target;
-  target.wanted_vcpus = wanted.vcpus;
+  target.wanted_milli_cpu = wanted.milli_cpu;
+  target.wanted_vcpus = CeilDiv(wanted.milli_cpu, 1000);
   target.wanted_memory_bytes = wanted.memory_bytes;
-  target.vcpus_clamped = wanted.vcpus > limits.max_vcpus;
-  target.size.vcpus = static_cast<int>(
-      std::clamp<int64_t>(wanted.vcpus, limits.boot_vcpus, limits.max_vcpus));
+  target.vcpus_clamped = target.wanted_vcpus > limits.max_vcpus;
+  target.size.vcpus = static_cast<int>(std::clamp<int64_t>(
+      target.wanted_vcpus, limits.boot_vcpus, limits.max_vcpus));
 
   const int64_t above_boot =
       std::max<int64_t>(0, wanted.memory_bytes - limits.boot_memory_bytes);

@@ -65,6 +65,7 @@ struct VmTarget {
   bool vcpus_clamped = false;
   bool memory_clamped = false;
   int64_t wanted_vcpus = 0;
+  int64_t wanted_milli_cpu = 0;     // the same, not rounded up
   int64_t wanted_memory_bytes = 0;  // not yet rounded to the block
 
   bool operator==(const VmTarget&) const = default;

@@ -91,6 +91,8 @@ TEST_F(PodHostLimitsTest, AFailedBootLeavesNoCgroup) {
 }
 
 TEST_F(PodHostLimitsTest, ALimitThatTheHostCannotSetIsNoPodAndLeavesNothing) {
+  PodSpec half = Spec("half");
+  half.size.base_milli_cpu = 500;
   PodSpec weight = Spec("weight");
   weight.host.block_io = {{BlockIoType::kWeight, "", 78}};
   PodSpec disk = Spec("disk");
@@ -98,6 +100,7 @@ TEST_F(PodHostLimitsTest, ALimitThatTheHostCannotSetIsNoPodAndLeavesNothing) {
   PodSpec files = Spec("files");
   files.host.files_limit = int64_t{1} << 60;
 
+  EXPECT_TRUE(absl::IsFailedPrecondition(pods_->RunPod(half, Soon()).status()));
   EXPECT_TRUE(
       absl::IsFailedPrecondition(pods_->RunPod(weight, Soon()).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(pods_->RunPod(disk, Soon()).status()));

@@ -74,7 +74,10 @@ absl::Status Pod::Grow(absl::Time deadline) {
          {"vcpus", absl::StrCat(target.size.vcpus)},
          {"memory_bytes", absl::StrCat(target.size.memory_bytes)}});
   }
-  absl::Status grown = vm->sizer().Grow(target, deadline);
+  // The host's limit first: the guest needs it to bring up what it gets.
+  absl::Status grown = vm->cgroup().RaiseCpuLimit(
+      HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target));
+  if (grown.ok()) grown = vm->sizer().Grow(target, deadline);
   if (grown.ok()) grown = PinVcpus(deadline);
   PublishMetrics();
   // Whatever was to be given back is looked at again, after the delay.
@@ -133,6 +136,8 @@ void Pod::Settle(uint64_t generation) {
                                     services_.vm.clock->Now() + kSettleSlice);
     // Also beside a guest that keeps something.
     settled.Update(PinVcpus(services_.vm.clock->Now() + kSettleSlice));
+    settled.Update((*vm)->cgroup().SetCpuLimit(
+        HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), *target)));
     PublishMetrics();
   }
   if (settled.ok()) {

@@ -49,6 +49,15 @@ SizingRules RulesOf(const PodSettings& settings,
   return rules;
 }
 
+std::optional<int64_t> HostCpuLimit(const SizingRules& rules,
+                                    const VmTarget& target) {
+  if (rules.base_milli_cpu % 1000 == 0 ||
+      target.wanted_milli_cpu >= int64_t{1000} * target.size.vcpus) {
+    return std::nullopt;
+  }
+  return target.wanted_milli_cpu;
+}
+
 absl::Status CheckFitsWithoutHotplug(const PodDemand& container,
                                      const VmLimits& limits) {
   if (limits.memory_device != MemoryDevice::kNone ||

@@ -1,6 +1,9 @@
 #ifndef PODVISOR_SANDBOX_POD_SIZING_H_
 #define PODVISOR_SANDBOX_POD_SIZING_H_
 
+#include <cstdint>
+#include <optional>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "hotplug/pod_demand.h"
@@ -21,6 +24,12 @@ absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
 
 SizingRules RulesOf(const PodSettings& settings,
                     const SizeOverrides& overrides);
+
+// How much CPU time the VM gets on the host, in milli-CPU, for a pod whose base
+// is a part of a CPU: what its base and its containers come to. nullopt: as
+// much as its vCPUs can use, as for every other pod.
+std::optional<int64_t> HostCpuLimit(const SizingRules& rules,
+                                    const VmTarget& target);
 
 // Where memory cannot be plugged, a container whose limit is above the VM's
 // memory could never use it: InvalidArgument with both figures.

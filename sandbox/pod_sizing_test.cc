@@ -103,5 +103,47 @@ TEST(PodSizingTest, ALimitAboveAVmWithoutHotplugIsRefusedWithBothFigures) {
               AllOf(HasSubstr("2147483648"), HasSubstr("1073741824")));
 }
 
+TEST(PodSizingTest, ABaseOfPartOfACpuIsALimitOnTheHostThatFollowsTheDemand) {
+  const struct {
+    Sizing sizing;
+    int64_t base;
+    int64_t demand;
+    std::optional<int64_t> limit;
+  } kCases[] = {
+      {Sizing::kShared, 500, 0, 500},
+      {Sizing::kShared, 500, 500, 500},
+      {Sizing::kShared, 500, 501, 501},
+      {Sizing::kShared, 500, 1000, std::nullopt},
+      {Sizing::kShared, 500, 1300, 1300},
+      {Sizing::kShared, 1500, 1300, 1500},
+      {Sizing::kShared, 500, 4000, std::nullopt},
+      {Sizing::kAdditive, 500, 0, 500},
+      {Sizing::kAdditive, 500, 250, 750},
+      {Sizing::kAdditive, 500, 500, std::nullopt},
+      {Sizing::kAdditive, 500, 1000, 1500},
+      // Clamped to the maximum of 4: all of them.
+      {Sizing::kAdditive, 500, 9000, std::nullopt},
+      // Whole CPUs are given whole, whatever the containers ask for.
+      {Sizing::kShared, 1000, 0, std::nullopt},
+      {Sizing::kShared, 1000, 1300, std::nullopt},
+      {Sizing::kAdditive, 2000, 300, std::nullopt},
+  };
+  for (const auto& c : kCases) {
+    SizingRules rules;
+    rules.sizing = c.sizing;
+    rules.base_milli_cpu = c.base;
+    VmLimits limits;
+    limits.boot_vcpus = static_cast<int>((c.base + 999) / 1000);
+    limits.max_vcpus = 4;
+    limits.boot_memory_bytes = limits.max_memory_bytes = int64_t{256} << 20;
+    const absl::StatusOr<VmTarget> target =
+        TargetFor({c.demand, 0}, rules, limits);
+    ASSERT_TRUE(target.ok()) << target.status();
+
+    EXPECT_EQ(HostCpuLimit(rules, *target), c.limit)
+        << c.base << " and " << c.demand;
+  }
+}
+
 }  // namespace
 }  // namespace podvisor

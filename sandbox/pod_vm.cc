@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "hotplug/pod_demand.h"
 #include "sandbox/files_limit.h"
 #include "sandbox/pod_sizing.h"
 
@@ -144,6 +145,11 @@ absl::Status PodVm::ConfigureGuest(int scratch_fd, absl::Time deadline) {
   request.set_resolv_conf(ResolvConf(spec_.dns));
   request.set_scratch_serial(kScratchSerial);
   RETURN_IF_ERROR(vm_->agent().ConfigureSandbox(request, deadline));
+  // Not earlier: a boot is not slowed down.
+  const SizingRules rules = RulesOf(*services_.settings, spec_.size);
+  ASSIGN_OR_RETURN(const VmTarget base,
+                   TargetFor(PodDemand(), rules, sizer_->limits()));
+  RETURN_IF_ERROR(cgroup_.SetCpuLimit(HostCpuLimit(rules, base)));
   return sizer_->Observe(deadline);
 }
 
