@@ -63,6 +63,20 @@ void AppendEntries(const std::string& directory, std::string& into) {
   }
 }
 
+nlohmann::json VerboseInfo(cri::RuntimeService::Stub& runtime,
+                           const std::string& pod) {
+  cri::PodSandboxStatusRequest request;
+  request.set_pod_sandbox_id(pod);
+  request.set_verbose(true);
+  cri::PodSandboxStatusResponse response;
+  Call call;
+  const grpc::Status status =
+      runtime.PodSandboxStatus(&call, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return nlohmann::json::parse(
+      response.info().count("info") ? response.info().at("info") : "{}");
+}
+
 }  // namespace
 
 CommandResult RunProgram(const std::string& program,
@@ -303,19 +317,16 @@ std::string TestNode::Exec(const std::string& container,
 }
 
 int64_t TestNode::PodInfo(const std::string& pod, const std::string& pointer) {
-  cri::PodSandboxStatusRequest request;
-  request.set_pod_sandbox_id(pod);
-  request.set_verbose(true);
-  cri::PodSandboxStatusResponse response;
-  Call call;
-  const grpc::Status status =
-      runtime_->PodSandboxStatus(&call, request, &response);
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  const nlohmann::json info = nlohmann::json::parse(
-      response.info().count("info") ? response.info().at("info") : "{}");
   const nlohmann::json value =
-      info.value(nlohmann::json::json_pointer(pointer), nlohmann::json(-1));
+      VerboseInfo(*runtime_, pod)
+          .value(nlohmann::json::json_pointer(pointer), nlohmann::json(-1));
   return value.is_boolean() ? value.get<bool>() : value.get<int64_t>();
+}
+
+std::string TestNode::PodInfoText(const std::string& pod,
+                                  const std::string& pointer) {
+  return VerboseInfo(*runtime_, pod)
+      .value(nlohmann::json::json_pointer(pointer), std::string());
 }
 
 int64_t TestNode::AwaitPodInfo(const std::string& pod,

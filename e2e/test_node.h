@@ -73,6 +73,8 @@ class TestNode {
   // A number in the verbose status of the pod, "/vcpus/online"; for a truth
   // value 1 or 0.
   int64_t PodInfo(const std::string& pod, const std::string& pointer);
+  // The same for a text: "/cgroupPath".
+  std::string PodInfoText(const std::string& pod, const std::string& pointer);
   // Waits until PodInfo() has the value, at most 60 s; returns the last one.
   int64_t AwaitPodInfo(const std::string& pod, const std::string& pointer,
                        int64_t value);
