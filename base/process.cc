@@ -180,6 +180,10 @@ absl::StatusOr<ProcessIdentity> IdentifyProcess(pid_t pid) {
 
 bool IsAlive(const ProcessIdentity& process) {
   const absl::StatusOr<ProcessStat> stat = ReadStat(process.pid);
+  // Whoever has no descriptor left to look with must not take it for dead.
+  if (absl::IsResourceExhausted(stat.status())) {
+    return kill(process.pid, 0) == 0 || errno == EPERM;
+  }
   return stat.ok() && stat->start_ticks == process.start_ticks &&
          stat->state != 'Z' && stat->state != 'X';
 }
@@ -232,8 +236,12 @@ absl::StatusOr<ProcessIdentity> Spawn(const SpawnOptions& options) {
 absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
                                 absl::Time deadline) {
   UniqueFd pidfd(syscall(SYS_pidfd_open, process.pid, 0));
+  const absl::Status opened =
+      pidfd.valid() ? absl::OkStatus() : ErrnoStatus(errno, "pidfd_open");
+  if (absl::IsResourceExhausted(opened)) return opened;
   const absl::StatusOr<ProcessIdentity> now = IdentifyProcess(process.pid);
-  if (!pidfd.valid() || !now.ok() || *now != process) return 0;
+  if (absl::IsResourceExhausted(now.status())) return now.status();
+  if (!opened.ok() || !now.ok() || *now != process) return 0;
   pollfd polled = {pidfd.get(), POLLIN, 0};
   int ready = 0;
   do {
@@ -250,6 +258,7 @@ absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
 
 absl::Status KillGroup(const ProcessIdentity& process, absl::Time deadline) {
   const absl::StatusOr<ProcessIdentity> now = IdentifyProcess(process.pid);
+  if (absl::IsResourceExhausted(now.status())) return now.status();
   // The pid cannot be reused while its process group has members, so the
   // group is the one we started exactly when the leader is, or was, ours.
   if (now.ok() && *now != process) return absl::OkStatus();

@@ -28,7 +28,8 @@ struct ProcessIdentity {
 // NotFound when there is no such process.
 absl::StatusOr<ProcessIdentity> IdentifyProcess(pid_t pid);
 
-// False for a zombie, and for another process with the same pid.
+// False for a zombie, and for another process with the same pid. True where
+// nobody can tell because descriptors have run out.
 bool IsAlive(const ProcessIdentity& process);
 
 struct SpawnOptions {
@@ -53,12 +54,14 @@ struct SpawnOptions {
 absl::StatusOr<ProcessIdentity> Spawn(const SpawnOptions& options);
 
 // Waits until the process is gone, and reaps it when it is our child. Returns
-// the wait status, or 0 when it was not our child. DeadlineExceeded.
+// the wait status, or 0 when it was not our child. DeadlineExceeded;
+// ResourceExhausted without a descriptor to wait with.
 absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
                                 absl::Time deadline);
 
 // SIGKILL for the process group that `process` leads, then waits until the
-// leader is gone. Never signals another process that got the same pid.
+// leader is gone. Never signals another process that got the same pid. Errors:
+// those of WaitProcess().
 absl::Status KillGroup(const ProcessIdentity& process, absl::Time deadline);
 
 struct CommandResult {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/ids.h"
@@ -16,10 +17,12 @@ namespace podvisor {
 // Pure.
 bool IsProcessOfPod(absl::string_view cmdline, const PodId& id);
 
-// All such processes of this host.
-std::vector<ProcessIdentity> FindPodProcesses(const PodId& id);
+// All such processes of this host. Errors: /proc could not be read to its end,
+// for want of descriptors, say; nobody knows then what is there.
+absl::StatusOr<std::vector<ProcessIdentity>> FindPodProcesses(const PodId& id);
 
-// Kills them, those too that start meanwhile. DeadlineExceeded.
+// Kills them, those too that start meanwhile. Errors: those of
+// FindPodProcesses(), and DeadlineExceeded.
 absl::Status KillPodProcesses(const PodId& id, absl::Time deadline);
 
 }  // namespace podvisor

@@ -1,5 +1,8 @@
 #include "sandbox/pod_processes.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <string>
 #include <vector>
 
@@ -61,13 +64,33 @@ TEST(PodProcessesTest, KillsOnlyThePodsOwn) {
   ASSERT_TRUE(victim.ok() && bystander.ok());
   const absl::Time deadline = absl::Now() + absl::Seconds(20);
 
-  EXPECT_EQ(FindPodProcesses(mine).size(), 1u);
+  EXPECT_EQ(FindPodProcesses(mine).value().size(), 1u);
   EXPECT_TRUE(KillPodProcesses(mine, deadline).ok());
 
   EXPECT_FALSE(IsAlive(*victim));
   EXPECT_TRUE(IsAlive(*bystander));
   EXPECT_TRUE(KillPodProcesses(mine, deadline).ok());
   EXPECT_TRUE(KillGroup(*bystander, deadline).ok());
+}
+
+TEST(PodProcessesTest, WithoutDescriptorsNobodySaysThatNothingIsThere) {
+  const PodId id(RandomHexId());
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+
+  const absl::Status found = FindPodProcesses(id).status();
+  const absl::Status killed = KillPodProcesses(id, deadline);
+  const bool alive = IsAlive({getpid(), 1});
+
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(absl::IsResourceExhausted(found)) << found;
+  EXPECT_TRUE(absl::IsResourceExhausted(killed)) << killed;
+  EXPECT_TRUE(alive);
+  EXPECT_TRUE(FindPodProcesses(id).value().empty());
 }
 
 }  // namespace

@@ -257,7 +257,7 @@ TEST_F(QemuVmTest, AKilledQemuIsNoticedOnce) {
   EXPECT_TRUE(vm_->Exited());
   EXPECT_TRUE(vm_->Kill(In(5)).ok());
   EXPECT_FALSE(vm_->AttachDisk({"x", 0, true}, In(5)).ok());
-  EXPECT_TRUE(FindPodProcesses(id_).empty());
+  EXPECT_TRUE(FindPodProcesses(id_).value().empty());
 }
 
 TEST_F(QemuVmTest, ANewDaemonTakesTheVmOver) {
@@ -310,7 +310,7 @@ TEST_F(QemuVmTest, AGuestThatPanicsIsTriedThreeTimesAndQuoted) {
   EXPECT_TRUE(absl::StrContains(vm.status().message(), "Kernel panic"))
       << vm.status();
   EXPECT_EQ(attempts_, 3);
-  EXPECT_TRUE(FindPodProcesses(id_).empty());
+  EXPECT_TRUE(FindPodProcesses(id_).value().empty());
 }
 
 TEST_F(QemuVmTest, AGuestThatHangsEndsAtTheDeadline) {
@@ -324,7 +324,7 @@ TEST_F(QemuVmTest, AGuestThatHangsEndsAtTheDeadline) {
   const auto vm = launcher_->Launch(spec_, Recorder(), In(60));
 
   EXPECT_TRUE(absl::IsDeadlineExceeded(vm.status())) << vm.status();
-  EXPECT_TRUE(FindPodProcesses(id_).empty());
+  EXPECT_TRUE(FindPodProcesses(id_).value().empty());
 }
 
 TEST_F(QemuVmTest, TheAcceleratorIsFoundWithoutHanging) {
