@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/started_process.h"
 #include "base/status_macros.h"
 #include "guestagent/client/agent_secret.h"
 #include "guestagent/client/grpc_agent_client.h"
@@ -25,36 +26,7 @@
 namespace podvisor {
 namespace {
 
-// Ending a failed attempt gets time of its own: the call's is usually over.
-constexpr absl::Duration kKillTime = absl::Seconds(10);
 constexpr size_t kQuotedBytes = 512;
-
-// A process that is killed unless it was kept.
-class StartedQemu {
- public:
-  StartedQemu(const ProcessIdentity& process, Clock* clock)
-      : process_(process), clock_(clock) {}
-  StartedQemu(const StartedQemu&) = delete;
-  StartedQemu& operator=(const StartedQemu&) = delete;
-  ~StartedQemu() { End(); }
-
-  void Keep() { kept_ = true; }
-
-  void End() {
-    if (kept_) return;
-    kept_ = true;
-    const absl::Status killed = KillGroup(process_, clock_->Now() + kKillTime);
-    if (!killed.ok()) {
-      Log(LogLevel::kError, "a QEMU that failed to start stays behind",
-          {{"error", killed.message()}});
-    }
-  }
-
- private:
-  const ProcessIdentity process_;
-  Clock* const clock_;
-  bool kept_ = false;
-};
 
 // The jailed QEMU opens it as a user that owns nothing.
 absl::Status CheckReadable(const std::string& path, absl::string_view what) {
@@ -176,7 +148,7 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::BootOnce(
   const absl::Time start = clock_->Now();
   ASSIGN_OR_RETURN(const ProcessIdentity process,
                    StartQemu(spec, *parts.files));
-  StartedQemu started(process, clock_);
+  StartedProcess started(process, "QEMU", clock_);
   parts.record = RecordOf(spec, process, secret);
   RETURN_IF_ERROR(Annotate(recorder(parts.record), "record the VM"));
 
