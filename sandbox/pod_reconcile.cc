@@ -140,6 +140,8 @@ void Pod::Settle(uint64_t generation) {
         HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), *target)));
     PublishMetrics();
   }
+  settled.Update(
+      (*vm)->ReleaseUnusedImages(services_.vm.clock->Now() + kSettleSlice));
   if (settled.ok()) {
     settle_backoff_ = absl::ZeroDuration();
     return;

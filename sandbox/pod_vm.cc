@@ -21,6 +21,9 @@ namespace {
 
 constexpr char kScratchSerial[] = "scratch";
 constexpr char kShareTag[] = "podvisor";
+// What is undone after an error gets time of its own: the call's is usually
+// over.
+constexpr absl::Duration kUndoTime = absl::Seconds(5);
 
 void LogFailure(const PodId& id, absl::string_view what,
                 const absl::Status& status) {
@@ -203,29 +206,38 @@ std::string PodVm::SerialOf(const std::string& image_hex) {
 
 absl::Status PodVm::AddImageUser(ImageRootFs root_fs, absl::Time deadline) {
   const std::string hex = root_fs.image_hex;
-  const auto known = images_.find(hex);
-  const bool first = known == images_.end();
-  if (!first && known->second.mounted) {
-    ++known->second.users;
-    return absl::OkStatus();
+  ImageUse& use = images_[hex];
+  use.root_fs = std::move(root_fs);
+  if (!use.mounted) {
+    const absl::Status mounted = MountImage(use.root_fs, deadline);
+    if (!mounted.ok()) {
+      if (use.users == 0) {
+        LogFailure(id_, "release an image that could not be mounted",
+                   ReleaseImage(hex, services_.clock->Now() + kUndoTime));
+      }
+      return mounted;
+    }
   }
+  ++use.users;
+  return absl::OkStatus();
+}
+
+absl::Status PodVm::MountImage(const ImageRootFs& root_fs,
+                               absl::Time deadline) {
+  ImageUse& use = images_[root_fs.image_hex];
+  const std::string serial = SerialOf(root_fs.image_hex);
+  // A disk that is on its way out would vanish below a new mount.
+  if (use.detaching) RETURN_IF_ERROR(vm_->DetachDisk(serial, deadline));
+  use.detaching = false;
   // Opened for reading only, which no QEMU can turn into more.
   const UniqueFd fd(open(root_fs.path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return ErrnoStatus(errno, "the image's file");
   RETURN_IF_ERROR(
-      vm_->AttachDisk({SerialOf(hex), fd.get(), /*read_only=*/true}, deadline));
-  const absl::Status mounted =
-      vm_->agent().MountImage(SerialOf(hex), hex, root_fs.fs_type, deadline);
-  if (!mounted.ok() && first) {
-    LogFailure(id_, "detach an image that could not be mounted",
-               vm_->DetachDisk(SerialOf(hex),
-                               services_.clock->Now() + absl::Seconds(5)));
-  }
-  RETURN_IF_ERROR(Annotate(mounted, "mount the image in the guest"));
-  ImageUse& use = images_[hex];
-  ++use.users;
+      vm_->AttachDisk({serial, fd.get(), /*read_only=*/true}, deadline));
+  RETURN_IF_ERROR(Annotate(vm_->agent().MountImage(serial, root_fs.image_hex,
+                                                   root_fs.fs_type, deadline),
+                           "mount the image in the guest"));
   use.mounted = true;
-  use.root_fs = std::move(root_fs);
   return absl::OkStatus();
 }
 
@@ -238,13 +250,32 @@ void PodVm::AdoptImageUser(ImageRootFs root_fs) {
 absl::Status PodVm::RemoveImageUser(const std::string& image_hex,
                                     absl::Time deadline) {
   const auto known = images_.find(image_hex);
-  if (known == images_.end()) return absl::OkStatus();
-  if (known->second.users > 1) {
-    --known->second.users;
+  if (known == images_.end() || known->second.users == 0) {
     return absl::OkStatus();
   }
-  // The use stays counted while the guest holds on to it.
+  if (--known->second.users > 0) return absl::OkStatus();
+  return ReleaseImage(image_hex, deadline);
+}
+
+absl::Status PodVm::ReleaseUnusedImages(absl::Time deadline) {
+  std::vector<std::string> unused;
+  for (const auto& [hex, use] : images_) {
+    if (use.users == 0) unused.push_back(hex);
+  }
+  absl::Status first;
+  for (const std::string& hex : unused) {
+    first.Update(ReleaseImage(hex, deadline));
+  }
+  return first;
+}
+
+// What is not known to be done counts as not done: each step may be repeated.
+absl::Status PodVm::ReleaseImage(const std::string& image_hex,
+                                 absl::Time deadline) {
+  ImageUse& use = images_[image_hex];
+  use.mounted = false;
   RETURN_IF_ERROR(vm_->agent().UnmountImage(image_hex, deadline));
+  use.detaching = true;
   RETURN_IF_ERROR(vm_->DetachDisk(SerialOf(image_hex), deadline));
   images_.erase(image_hex);
   return absl::OkStatus();

@@ -88,8 +88,12 @@ class PodVm {
   // Makes the image's root file system usable in the guest: attaches its disk
   // with the first user and detaches it with the last.
   absl::Status AddImageUser(ImageRootFs root_fs, absl::Time deadline);
+  // After an error the image has one user less all the same; what the guest
+  // has not let go of yet waits for the next AddImageUser() of the image, or
+  // for ReleaseUnusedImages().
   absl::Status RemoveImageUser(const std::string& image_hex,
                                absl::Time deadline);
+  absl::Status ReleaseUnusedImages(absl::Time deadline);
   // For Adopt(): the image's disk may be attached already.
   void AdoptImageUser(ImageRootFs root_fs);
 
@@ -110,7 +114,8 @@ class PodVm {
  private:
   struct ImageUse {
     int users = 0;
-    bool mounted = false;  // seen by this daemon
+    bool mounted = false;    // seen by this daemon
+    bool detaching = false;  // QEMU was told, the guest may obey at any time
     ImageRootFs root_fs;
   };
 
@@ -124,6 +129,8 @@ class PodVm {
   // With the limits that must be in force before a process enters.
   absl::Status MakeCgroup();
   absl::Status ConfigureGuest(int scratch_fd, absl::Time deadline);
+  absl::Status MountImage(const ImageRootFs& root_fs, absl::Time deadline);
+  absl::Status ReleaseImage(const std::string& image_hex, absl::Time deadline);
   // Makes sure that the guest sees the share. Asks QEMU what is there, so that
   // it goes on where a daemon that was killed had stopped.
   absl::Status StartShare(absl::Time deadline);
