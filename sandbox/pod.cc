@@ -65,7 +65,7 @@ PodSnapshot Pod::Snapshot() const {
   snapshot.kernel_release = hello_.kernel_release();
   snapshot.last_error = record_.message;
   if (vm_ != nullptr) {
-    const VmRecord& vm = vm_->record();
+    const VmRecord vm = vm_->record();
     snapshot.vm = vm_->sizer().sizes();
     if (snapshot.last_error.empty()) {
       snapshot.last_error = vm_->sizer().last_error();

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "base/errno_status.h"
 #include "base/log.h"
+#include "base/started_process.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "hotplug/pod_demand.h"
@@ -115,10 +116,9 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Boot(
     ASSIGN_OR_RETURN(vm_spec.files_limit, FilesLimitOf(spec));
     ASSIGN_OR_RETURN(pod_vm->vm_, services.launcher->Launch(
                                       vm_spec, pod_vm->recorder_, deadline));
-    pod_vm->record_ = pod_vm->vm_->record();
     pod_vm->sizer_ = std::make_unique<PodSizer>(
         id, pod_vm->vm_.get(), services.clock, services.metrics,
-        pod_vm->LimitsFor(pod_vm->record_));
+        pod_vm->LimitsFor(pod_vm->vm_->record()));
     return pod_vm->ConfigureGuest(scratch.get(), deadline);
   }();
   if (!booted.ok()) {
@@ -170,7 +170,6 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
   vm_spec.accelerator = record.accelerator;
   ASSIGN_OR_RETURN(pod_vm->vm_,
                    services.launcher->Adopt(vm_spec, record, deadline));
-  pod_vm->record_ = record;
   pod_vm->may_be_pinned_ = true;
   pod_vm->sizer_ =
       std::make_unique<PodSizer>(id, pod_vm->vm_.get(), services.clock,
@@ -179,7 +178,7 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
     // Recorded before it is plugged: without the device there is no share, and
     // that virtiofsd has ended with the daemon that held its socket.
     ASSIGN_OR_RETURN(const bool plugged, pod_vm->vm_->HasShare(deadline));
-    if (!plugged) pod_vm->record_.virtiofsd.reset();
+    if (plugged) pod_vm->SetVirtiofsd(record.virtiofsd);
     ASSIGN_OR_RETURN(
         pod_vm->share_,
         PodShare::Open(pod_vm->directory(), {{services.settings->root_dir,
@@ -196,6 +195,18 @@ absl::Status PodVm::Sweep(const PodVmServices& services, const PodId& id,
   first.Update(RemovePodDirectory(services.settings->run_dir, id));
   first.Update(services.scratch_disks->Remove(id));
   return first;
+}
+
+VmRecord PodVm::record() const {
+  VmRecord record = vm_->record();
+  absl::MutexLock lock(&mutex_);
+  record.virtiofsd = virtiofsd_;
+  return record;
+}
+
+void PodVm::SetVirtiofsd(std::optional<ProcessIdentity> virtiofsd) {
+  absl::MutexLock lock(&mutex_);
+  virtiofsd_ = virtiofsd;
 }
 
 // A disk's serial has at most 20 characters; 76 bits of the image's digest
@@ -302,14 +313,20 @@ absl::Status PodVm::PlugShare(absl::Time deadline) {
   ASSIGN_OR_RETURN(options.files_limit, FilesLimitOf(spec_));
   options.cgroup_procs = cgroup_.ProcsFiles();
   ASSIGN_OR_RETURN(VirtiofsdHandle virtiofsd, share_->StartDaemon(options));
-  // It ends by itself when our end of the socket is closed, so an error below
-  // leaves no process behind.
-  VmRecord with_share = record_;
+  StartedProcess started(virtiofsd.process, "virtiofsd", services_.clock);
+  VmRecord with_share = record();
   with_share.virtiofsd = virtiofsd.process;
   RETURN_IF_ERROR(recorder_(with_share));
-  RETURN_IF_ERROR(
-      vm_->AttachShare(std::move(virtiofsd.socket), kShareTag, deadline));
-  record_ = with_share;
+  const absl::Status attached =
+      vm_->AttachShare(std::move(virtiofsd.socket), kShareTag, deadline);
+  if (!attached.ok()) {
+    // QEMU may have it all the same; nobody would be at its other end.
+    LogFailure(id_, "undo of a share",
+               vm_->DetachShare(services_.clock->Now() + kUndoTime));
+    return attached;
+  }
+  started.Keep();
+  SetVirtiofsd(virtiofsd.process);
   WatchVirtiofsd();
   return absl::OkStatus();
 }
@@ -331,9 +348,10 @@ void PodVm::WatchExit(std::function<void(const VmExit&)> on_exit) {
 
 void PodVm::WatchVirtiofsd() {
   services_.watcher->Unwatch(std::exchange(virtiofsd_watch_, 0));
-  if (!on_exit_ || !record_.virtiofsd.has_value()) return;
+  const std::optional<ProcessIdentity> virtiofsd = record().virtiofsd;
+  if (!on_exit_ || !virtiofsd.has_value()) return;
   const absl::StatusOr<uint64_t> watch = services_.watcher->Watch(
-      *record_.virtiofsd, [vm = vm_.get(), on_exit = on_exit_](int) {
+      *virtiofsd, [vm = vm_.get(), on_exit = on_exit_](int) {
         // It also ends when QEMU does, which has its own watch.
         if (vm->Exited()) return;
         on_exit({"virtiofsd has ended, and with it all mounts of the pod"});
@@ -378,9 +396,9 @@ absl::Status PodVm::TearDown(absl::Duration grace, absl::Time deadline) {
       }
     }
     RETURN_IF_ERROR(vm_->Kill(deadline));
-  }
-  if (record_.virtiofsd.has_value()) {
-    RETURN_IF_ERROR(KillGroup(*record_.virtiofsd, deadline));
+    if (const auto virtiofsd = record().virtiofsd; virtiofsd.has_value()) {
+      RETURN_IF_ERROR(KillGroup(*virtiofsd, deadline));
+    }
   }
   images_.clear();
   return Sweep(services_, id_, spec_, deadline);

@@ -7,13 +7,16 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/cpu_list.h"
 #include "base/ids.h"
+#include "base/process.h"
 #include "image/image_store.h"
 #include "sandbox/host_cgroups.h"
 #include "sandbox/pod_cgroup.h"
@@ -47,7 +50,7 @@ struct PodVmServices {
 // The destructor lets go and leaves the VM running: a daemon that ends keeps
 // its pods. TearDown() ends it; Boot() undoes itself when it fails.
 //
-// Not thread-safe but for vm() and sizer(): the pod's operation lock.
+// Not thread-safe but for vm(), sizer() and record(): the pod's operation lock.
 class PodVm {
  public:
   // Boots a VM for the pod and configures its guest. `spec` outlives the PodVm.
@@ -71,7 +74,7 @@ class PodVm {
 
   Vm& vm() { return *vm_; }
   PodSizer& sizer() { return *sizer_; }
-  const VmRecord& record() const { return record_; }
+  VmRecord record() const ABSL_LOCKS_EXCLUDED(mutex_);
   const std::string& directory() const { return directory_.path(); }
   const PodCgroup& cgroup() const { return cgroup_; }
 
@@ -135,6 +138,8 @@ class PodVm {
   // it goes on where a daemon that was killed had stopped.
   absl::Status StartShare(absl::Time deadline);
   absl::Status PlugShare(absl::Time deadline);
+  void SetVirtiofsd(std::optional<ProcessIdentity> virtiofsd)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void WatchVirtiofsd();
   static std::string SerialOf(const std::string& image_hex);
 
@@ -145,7 +150,6 @@ class PodVm {
   const VmRecorder recorder_;
   PodCgroup cgroup_;
   std::unique_ptr<Vm> vm_;
-  VmRecord record_;
   std::unique_ptr<PodSizer> sizer_;
   bool may_be_pinned_ = false;     // an earlier daemon may have done it
   std::optional<PodShare> share_;  // once a mount was asked for
@@ -153,6 +157,10 @@ class PodVm {
   std::function<void(const VmExit&)> on_exit_;
   uint64_t virtiofsd_watch_ = 0;
   std::map<std::string, ImageUse> images_;
+
+  mutable absl::Mutex mutex_;
+  // Not in the launcher's record: it comes and goes with the share.
+  std::optional<ProcessIdentity> virtiofsd_ ABSL_GUARDED_BY(mutex_);
 };
 
 // The text of a container's /etc/resolv.conf, see resolv.conf(5). Empty
