@@ -200,6 +200,10 @@ absl::StatusOr<std::unique_ptr<Vm>> FakeVmLauncher::Adopt(
 
 absl::Status FakeVmLauncher::Sweep(const PodId& id, absl::Time) {
   const std::shared_ptr<FakeMachine> found = machine(id);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!faults_.sweep.ok()) return faults_.sweep;
+  }
   if (found != nullptr) found->Die("swept");
   return absl::OkStatus();
 }

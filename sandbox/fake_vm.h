@@ -96,6 +96,7 @@ class FakeVm final : public Vm {
 struct LaunchFaults {
   absl::Status launch;     // not OK: Launch() fails after the record
   absl::Status adopt;      // not OK: Adopt() fails with it
+  absl::Status sweep;      // not OK: Sweep() fails with it, QEMU lives
   FakeGuestOptions guest;  // of the VMs launched from now on
   QemuFaults qemu;
 };

@@ -23,6 +23,8 @@ namespace {
 constexpr absl::Duration kPowerOffGrace = absl::Milliseconds(700);
 // How long the last output of a container that has ended may take.
 constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
+// What a failed boot leaves is removed in time of its own.
+constexpr absl::Duration kCleanUpTime = absl::Seconds(10);
 // Soon, so that a new pod has its values, and not while it still settles.
 constexpr absl::Duration kFirstSample = absl::Seconds(1);
 constexpr absl::Duration kSampleTimeout = absl::Seconds(2);
@@ -129,8 +131,11 @@ absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
   if (status.ok()) status = Transition(SandboxEvent::kAgentReady, [](auto&) {});
   if (!status.ok()) {
     (void)Transition(SandboxEvent::kSetupFailed, [](auto&) {});
-    if (vm_ != nullptr) {
-      status.Update(TearDown(services_.vm.clock->Now() + absl::Seconds(10)));
+    const absl::Status torn_down =
+        TearDown(services_.vm.clock->Now() + kCleanUpTime);
+    if (!torn_down.ok()) {
+      Log(LogLevel::kError, "what a failed boot left behind is still there",
+          {{"sandbox_id", id_.value()}, {"error", torn_down.message()}});
     }
     return status;
   }

@@ -60,7 +60,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
   const PodSpec& spec() const { return spec_; }
 
   // Boots the VM: kCreating to kReady. After an error the pod is kStopped,
-  // nothing of it is left on the host, and it is to be forgotten.
+  // nothing of it is left on the host, and it is to be forgotten; or it is
+  // kStopping, and Stop() has to end what could not be ended.
   absl::Status Boot(uid_t uid, absl::Time deadline);
 
   // For a pod that an earlier daemon left: takes over what is alive and ends

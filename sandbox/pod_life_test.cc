@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sandbox/container_lifecycle.h"
 #include "sandbox/pod_manager_fixture.h"
@@ -11,7 +12,59 @@
 namespace podvisor {
 namespace {
 
-using PodLifeTest = PodManagerFixture;
+using testing::SizeIs;
+
+class PodLifeTest : public PodManagerFixture {
+ protected:
+  bool HasDirectory(const PodId& id) {
+    const std::string path = settings_.run_dir + "/pods/" + id.value();
+    return access(path.c_str(), F_OK) == 0;
+  }
+  void LetSweepFail(bool fail) {
+    LaunchFaults faults;
+    if (fail) faults.sweep = absl::DeadlineExceededError("still running");
+    launcher_.SetFaults(faults);
+  }
+};
+
+TEST_F(PodLifeTest, ABootThatCannotBeUndoneKeepsItsPlaceUntilItIsStopped) {
+  LaunchFaults faults;
+  faults.guest.faults.configure_fails = true;
+  faults.sweep = absl::DeadlineExceededError("still running");
+  launcher_.SetFaults(faults);
+
+  EXPECT_FALSE(pods_->RunPod(Spec("stays"), Soon()).ok());
+
+  ASSERT_THAT(pods_->ListPods(), SizeIs(1));
+  const std::shared_ptr<Pod> pod = pods_->ListPods().front();
+  EXPECT_EQ(pod->state(), SandboxState::kStopping);
+  EXPECT_TRUE(HasDirectory(pod->id()));
+  EXPECT_THAT(store_->LoadAll()->pods, SizeIs(1));
+  EXPECT_FALSE(pods_->RemovePod(pod, Soon()).ok());
+  LetSweepFail(false);
+  Run("other");
+  EXPECT_NE(launcher_.launched()[0].uid, launcher_.launched()[1].uid);
+
+  EXPECT_TRUE(pods_->RemovePod(pod, Soon()).ok());
+  EXPECT_FALSE(HasDirectory(pod->id()));
+  EXPECT_EQ(launcher_.running(), 1);
+}
+
+TEST_F(PodLifeTest, AVmWithoutARecordIsEndedBeforeItsMarkGoes) {
+  const PodId id = Run("forgotten")->id();
+  pods_.reset();
+  ASSERT_TRUE(store_->DeletePod(id).ok());
+
+  LetSweepFail(true);
+  Restart();
+  EXPECT_TRUE(HasDirectory(id));
+  EXPECT_EQ(launcher_.running(), 1);
+
+  LetSweepFail(false);
+  Restart();
+  EXPECT_FALSE(HasDirectory(id));
+  EXPECT_EQ(launcher_.running(), 0);
+}
 
 TEST_F(PodLifeTest, AShareThatCannotBePluggedLeavesNoProcess) {
   const std::shared_ptr<Pod> pod = Run("share");

@@ -14,6 +14,9 @@
 namespace podvisor {
 namespace {
 
+// How long the processes of one pod without a record may take to end.
+constexpr absl::Duration kSweepTime = absl::Seconds(10);
+
 // The one entry whose id begins with `prefix`; the map's order makes all
 // candidates neighbours. A whole id wins over prefixes of others.
 template <typename Map>
@@ -79,25 +82,34 @@ absl::Status PodManager::Recover(absl::Time deadline) {
   }
   for (std::thread& thread : threads) thread.join();
 
-  std::set<PodId> live;
   for (size_t i = 0; i < recovering.size(); ++i) {
-    const Pod& pod = *recovering[i];
-    if (pod.state() == SandboxState::kReady) live.insert(pod.id());
-    if (kept[i]) continue;
-    RETURN_IF_ERROR(recovering[i]->Forget());
-    Release(pod);
+    if (!kept[i]) Forget(*recovering[i]);
   }
-  absl::MutexLock lock(&mutex_);
-  std::erase_if(containers_, [](const auto& entry) {
-    return entry.second->FindContainer(entry.first) == nullptr;
-  });
-  ASSIGN_OR_RETURN(const std::vector<PodId> swept,
-                   SweepPodDirectories(services_.vm.settings->run_dir, live));
-  for (const PodId& id : swept) {
-    RETURN_IF_ERROR(services_.vm.launcher->Sweep(id, deadline));
-    RETURN_IF_ERROR(services_.vm.cgroups->RemoveStray(id, deadline));
+  {
+    absl::MutexLock lock(&mutex_);
+    std::erase_if(containers_, [](const auto& entry) {
+      return entry.second->FindContainer(entry.first) == nullptr;
+    });
   }
-  return services_.vm.scratch_disks->Sweep(live).status();
+  SweepUnknown();
+  return absl::OkStatus();
+}
+
+void PodManager::SweepUnknown() {
+  // A known pod's belongings are its own business, also while it stops.
+  std::set<PodId> known;
+  for (const auto& pod : ListPods()) known.insert(pod->id());
+  const PodVmServices& vm = services_.vm;
+  absl::Status swept =
+      SweepPodDirectories(vm.settings->run_dir, known, [&](const PodId& id) -> absl::Status {
+        const absl::Time deadline = vm.clock->Now() + kSweepTime;
+        RETURN_IF_ERROR(vm.launcher->Sweep(id, deadline));
+        return vm.cgroups->RemoveStray(id, deadline);
+      });
+  swept.Update(vm.scratch_disks->Sweep(known).status());
+  if (swept.ok()) return;
+  Log(LogLevel::kError, "what is left of pods without a record stays for now",
+      {{"error", swept.message()}});
 }
 
 absl::StatusOr<std::shared_ptr<Pod>> PodManager::Reserve(const PodSpec& spec,
@@ -142,6 +154,15 @@ uid_t PodManager::ReserveUid(const PodId& id) {
   return uids_[id] = LowestFreeUid(used);
 }
 
+void PodManager::Forget(Pod& pod) {
+  const absl::Status forgotten = pod.Forget();
+  if (!forgotten.ok()) {
+    Log(LogLevel::kError, "the record of a failed pod stays",
+        {{"sandbox_id", pod.id().value()}, {"error", forgotten.message()}});
+  }
+  Release(pod);
+}
+
 void PodManager::Release(const Pod& pod) {
   absl::MutexLock lock(&mutex_);
   pods_.erase(pod.id());
@@ -163,14 +184,8 @@ absl::StatusOr<PodId> PodManager::RunPod(const PodSpec& spec,
     uid = ReserveUid(pod->id());
   }
   const absl::Status booted = pod->Boot(uid, deadline);
-  if (!booted.ok()) {
-    const absl::Status forgotten = pod->Forget();
-    if (!forgotten.ok()) {
-      Log(LogLevel::kError, "the record of a failed pod stays",
-          {{"sandbox_id", pod->id().value()}, {"error", forgotten.message()}});
-    }
-    Release(*pod);
-  }
+  // One that could not be cleared away keeps its record and its uid.
+  if (!booted.ok() && pod->state() == SandboxState::kStopped) Forget(*pod);
   absl::MutexLock lock(&mutex_);
   booting_.erase(pod->id());
   if (!booted.ok()) return booted;

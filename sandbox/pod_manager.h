@@ -38,12 +38,15 @@ class PodManager {
   PodManager& operator=(const PodManager&) = delete;
 
   // Loads the records of earlier daemons, takes over what is alive, clears
-  // away what is not. Called once, before anything else. Errors: the store's.
+  // away what is not; what cannot be cleared away is logged and stays for the
+  // next start. Called once, before anything else. Errors: the store's, while
+  // it is read.
   absl::Status Recover(absl::Time deadline);
 
   // Boots a pod and returns its id. The same request again, also while the
   // first is still at work, gives the same pod; after a failure nothing is
-  // left that would block a retry.
+  // left that would block a retry, unless a process could not be ended: then
+  // the pod stays, not ready, until it is stopped.
   //
   // Errors: AlreadyExists (name taken by another spec), those of Pod::Boot().
   absl::StatusOr<PodId> RunPod(const PodSpec& spec, absl::Time deadline);
@@ -70,7 +73,11 @@ class PodManager {
  private:
   absl::StatusOr<std::shared_ptr<Pod>> Reserve(const PodSpec& spec,
                                                absl::Time deadline);
+  // Of a pod of which nothing is left: its record and its place here.
+  void Forget(Pod& pod);
   void Release(const Pod& pod);
+  // What earlier daemons left on this host of pods that have no record.
+  void SweepUnknown() ABSL_LOCKS_EXCLUDED(mutex_);
   uid_t ReserveUid(const PodId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const PodServices services_;

@@ -58,7 +58,7 @@ bool Pod::Recover(absl::Time deadline) {
     Log(LogLevel::kError, "what a lost pod left behind is still there",
         {{"sandbox_id", id_.value()}, {"error", torn_down.message()}});
   }
-  return found != SandboxState::kCreating;
+  return found != SandboxState::kCreating || state() != SandboxState::kStopped;
 }
 
 absl::Status Pod::AdoptVm(absl::Time deadline) {

@@ -105,29 +105,22 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Boot(
                    PodDirectory::Create(services.settings->run_dir, id));
   // From here on everything has the pod's id in its name, and Sweep() undoes
   // whatever there is.
+  directory.Release();
   std::unique_ptr<PodVm> pod_vm(
       new PodVm(services, id, spec, std::move(directory), std::move(recorder)));
-  const absl::Status booted = [&]() -> absl::Status {
-    RETURN_IF_ERROR(pod_vm->MakeCgroup());
-    ASSIGN_OR_RETURN(const UniqueFd scratch,
-                     services.scratch_disks->Create(id, deadline));
-    VmSpec vm_spec = SpecFor(services, id, limits, pod_vm->directory(), uid);
-    vm_spec.cgroup_procs = pod_vm->cgroup_.ProcsFiles();
-    ASSIGN_OR_RETURN(vm_spec.files_limit, FilesLimitOf(spec));
-    ASSIGN_OR_RETURN(pod_vm->vm_, services.launcher->Launch(
-                                      vm_spec, pod_vm->recorder_, deadline));
-    pod_vm->sizer_ = std::make_unique<PodSizer>(
-        id, pod_vm->vm_.get(), services.clock, services.metrics,
-        pod_vm->LimitsFor(pod_vm->vm_->record()));
-    return pod_vm->ConfigureGuest(scratch.get(), deadline);
-  }();
-  if (!booted.ok()) {
-    const absl::Time later = services.clock->Now() + absl::Seconds(10);
-    LogFailure(id, "clean-up after a failed boot",
-               pod_vm->TearDown(absl::ZeroDuration(), later));
-    return booted;
-  }
-  pod_vm->directory_.Release();
+  RETURN_IF_ERROR(pod_vm->MakeCgroup());
+  ASSIGN_OR_RETURN(const UniqueFd scratch,
+                   services.scratch_disks->Create(id, deadline));
+  VmSpec vm_spec = SpecFor(services, id, limits, pod_vm->directory(), uid);
+  vm_spec.cgroup_procs = pod_vm->cgroup_.ProcsFiles();
+  ASSIGN_OR_RETURN(vm_spec.files_limit, FilesLimitOf(spec));
+  ASSIGN_OR_RETURN(
+      pod_vm->vm_,
+      services.launcher->Launch(vm_spec, pod_vm->recorder_, deadline));
+  pod_vm->sizer_ = std::make_unique<PodSizer>(
+      id, pod_vm->vm_.get(), services.clock, services.metrics,
+      pod_vm->LimitsFor(pod_vm->vm_->record()));
+  RETURN_IF_ERROR(pod_vm->ConfigureGuest(scratch.get(), deadline));
   return pod_vm;
 }
 
@@ -190,8 +183,9 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
 
 absl::Status PodVm::Sweep(const PodVmServices& services, const PodId& id,
                           const PodSpec& spec, absl::Time deadline) {
-  absl::Status first = services.launcher->Sweep(id, deadline);
-  first.Update(services.cgroups->Remove(spec.cgroup_parent, id, deadline));
+  RETURN_IF_ERROR(services.launcher->Sweep(id, deadline));
+  absl::Status first =
+      services.cgroups->Remove(spec.cgroup_parent, id, deadline);
   first.Update(RemovePodDirectory(services.settings->run_dir, id));
   first.Update(services.scratch_disks->Remove(id));
   return first;
@@ -386,19 +380,17 @@ void PodVm::RemoveMounts(const std::vector<ShareMount>& mounts) {
 }
 
 absl::Status PodVm::TearDown(absl::Duration grace, absl::Time deadline) {
-  if (vm_ != nullptr) {
-    if (grace > absl::ZeroDuration() && !vm_->Exited()) {
-      const absl::Status off =
-          vm_->PowerOff(std::min(deadline, services_.clock->Now() + grace));
-      if (!off.ok()) {
-        Log(LogLevel::kInfo, "the guest did not power off; it is killed",
-            {{"sandbox_id", id_.value()}, {"reason", off.message()}});
-      }
+  if (!vm_->Exited()) {
+    const absl::Status off =
+        vm_->PowerOff(std::min(deadline, services_.clock->Now() + grace));
+    if (!off.ok()) {
+      Log(LogLevel::kInfo, "the guest did not power off; it is killed",
+          {{"sandbox_id", id_.value()}, {"reason", off.message()}});
     }
-    RETURN_IF_ERROR(vm_->Kill(deadline));
-    if (const auto virtiofsd = record().virtiofsd; virtiofsd.has_value()) {
-      RETURN_IF_ERROR(KillGroup(*virtiofsd, deadline));
-    }
+  }
+  RETURN_IF_ERROR(vm_->Kill(deadline));
+  if (const auto virtiofsd = record().virtiofsd; virtiofsd.has_value()) {
+    RETURN_IF_ERROR(KillGroup(*virtiofsd, deadline));
   }
   images_.clear();
   return Sweep(services_, id_, spec_, deadline);

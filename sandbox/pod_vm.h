@@ -48,16 +48,17 @@ struct PodVmServices {
 // and the size.
 //
 // The destructor lets go and leaves the VM running: a daemon that ends keeps
-// its pods. TearDown() ends it; Boot() undoes itself when it fails.
+// its pods. TearDown() ends it.
 //
-// Not thread-safe but for vm(), sizer() and record(): the pod's operation lock.
+// Not thread-safe but for vm(), sizer(), record() and directory(): the pod's
+// operation lock.
 class PodVm {
  public:
   // Boots a VM for the pod and configures its guest. `spec` outlives the PodVm.
-  // `recorder` stores the record each time that a process was started. Errors:
-  // those of VmLauncher::Launch(), of the agent, of the disk
-  // (ResourceExhausted), or of a limit on the host that cannot be (see
-  // PodCgroup, FilesLimitFor()).
+  // `recorder` stores the record each time that a process was started. After an
+  // error Sweep() removes what is left. Errors: those of VmLauncher::Launch(),
+  // of the agent, of the disk (ResourceExhausted), or of a limit on the host
+  // that cannot be (see PodCgroup, FilesLimitFor()).
   static absl::StatusOr<std::unique_ptr<PodVm>> Boot(
       const PodVmServices& services, const PodId& id, const PodSpec& spec,
       uid_t uid, VmRecorder recorder, absl::Time deadline);
@@ -68,7 +69,8 @@ class PodVm {
       const VmRecord& record, VmRecorder recorder, absl::Time deadline);
 
   // Removes all that a pod may have left on this host, whether or not it got
-  // far. OK when there is nothing.
+  // far. OK when there is nothing. The directory, by which a later daemon finds
+  // the pod, goes only when the processes are gone.
   static absl::Status Sweep(const PodVmServices& services, const PodId& id,
                             const PodSpec& spec, absl::Time deadline);
 

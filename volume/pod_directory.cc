@@ -119,26 +119,24 @@ absl::Status RemovePodDirectory(const std::string& run_dir, const PodId& id) {
   return RemovePath(absl::StrCat(PodsPath(run_dir), "/", id.value()));
 }
 
-absl::StatusOr<std::vector<PodId>> SweepPodDirectories(
-    const std::string& run_dir, const std::set<PodId>& live) {
+absl::Status SweepPodDirectories(
+    const std::string& run_dir, const std::set<PodId>& known,
+    const std::function<absl::Status(const PodId&)>& end) {
   const std::string pods = PodsPath(run_dir);
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(pods.c_str()),
                                                     closedir);
   if (entries == nullptr) {
-    if (errno == ENOENT) return std::vector<PodId>();
-    return ErrnoStatus(errno, pods);
+    return errno == ENOENT ? absl::OkStatus() : ErrnoStatus(errno, pods);
   }
-  std::vector<PodId> removed;
   absl::Status first;
   while (const dirent* entry = readdir(entries.get())) {
     const PodId id(entry->d_name);
-    if (id.value() == "." || id.value() == ".." || live.count(id) > 0) continue;
-    const absl::Status status = RemovePath(absl::StrCat(pods, "/", id.value()));
-    first.Update(status);
-    if (status.ok() && IsHexId(id.value())) removed.push_back(id);
+    if (id.value() == "." || id.value() == ".." || known.contains(id)) continue;
+    absl::Status swept = IsHexId(id.value()) ? end(id) : absl::OkStatus();
+    if (swept.ok()) swept = RemovePath(absl::StrCat(pods, "/", id.value()));
+    first.Update(swept);
   }
-  if (!first.ok()) return first;
-  return removed;
+  return first;
 }
 
 }  // namespace podvisor

@@ -1,9 +1,9 @@
 #ifndef PODVISOR_VOLUME_POD_DIRECTORY_H_
 #define PODVISOR_VOLUME_POD_DIRECTORY_H_
 
+#include <functional>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -57,11 +57,13 @@ class PodDirectory {
 // Removes the directory of a pod. OK when there is none.
 absl::Status RemovePodDirectory(const std::string& run_dir, const PodId& id);
 
-// Removes every pod directory whose pod is not in `live`; also entries that
-// are no pod's at all. Returns the ids removed; goes on after an error and
-// returns the first.
-absl::StatusOr<std::vector<PodId>> SweepPodDirectories(
-    const std::string& run_dir, const std::set<PodId>& live);
+// Removes every pod directory whose pod is not in `known`; also entries that
+// are no pod's at all. Before a pod's directory goes `end` is called, to end
+// what runs of it; where that fails the directory stays, as the mark by which
+// the next sweep finds the pod. Goes on after an error and returns the first.
+absl::Status SweepPodDirectories(
+    const std::string& run_dir, const std::set<PodId>& known,
+    const std::function<absl::Status(const PodId&)>& end);
 
 }  // namespace podvisor
 

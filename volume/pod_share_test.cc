@@ -278,13 +278,40 @@ TEST_F(PodShareTest, SweepingRemovesAllButTheLiving) {
   left->Release();
   ASSERT_TRUE(MakeDirectories(run_ + "/pods/rubbish/x").ok());
 
-  const auto removed = SweepPodDirectories(run_, {id_});
+  std::vector<PodId> ended;
+  ASSERT_TRUE(SweepPodDirectories(run_, {id_}, [&](const PodId& id) {
+                ended.push_back(id);
+                return absl::OkStatus();
+              }).ok());
 
-  ASSERT_TRUE(removed.ok()) << removed.status();
-  EXPECT_EQ(*removed, std::vector<PodId>{other});
+  EXPECT_EQ(ended, std::vector<PodId>{other});
   EXPECT_TRUE(PodDirectory::Open(run_, id_).ok());
   EXPECT_TRUE(absl::IsNotFound(PodDirectory::Open(run_, other).status()));
   EXPECT_NE(access((run_ + "/pods/rubbish").c_str(), F_OK), 0);
+}
+
+TEST_F(PodShareTest, TheDirectoryOfAPodThatDoesNotEndStaysAsItsMark) {
+  const PodId lives(std::string(64, 'b'));
+  const PodId ends(std::string(64, 'c'));
+  for (const PodId& id : {lives, ends}) {
+    auto left = PodDirectory::Create(run_, id);
+    ASSERT_TRUE(left.ok());
+    left->Release();
+  }
+  bool can_be_ended = false;
+  const auto end = [&](const PodId& id) {
+    return id == ends || can_be_ended
+               ? absl::OkStatus()
+               : absl::DeadlineExceededError("it is still running");
+  };
+
+  EXPECT_TRUE(absl::IsDeadlineExceeded(SweepPodDirectories(run_, {id_}, end)));
+  EXPECT_TRUE(PodDirectory::Open(run_, lives).ok());
+  EXPECT_TRUE(absl::IsNotFound(PodDirectory::Open(run_, ends).status()));
+
+  can_be_ended = true;
+  EXPECT_TRUE(SweepPodDirectories(run_, {id_}, end).ok());
+  EXPECT_TRUE(absl::IsNotFound(PodDirectory::Open(run_, lives).status()));
 }
 
 TEST_F(PodShareTest, CreatingAPodsDirectoryReplacesALeftover) {
