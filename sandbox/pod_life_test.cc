@@ -66,6 +66,24 @@ TEST_F(PodLifeTest, AVmWithoutARecordIsEndedBeforeItsMarkGoes) {
   EXPECT_EQ(launcher_.running(), 0);
 }
 
+TEST_F(PodLifeTest, APodThatGoesLeavesTheNameToWhoHasIt) {
+  const PodId first = Run("twin")->id();
+  pods_.reset();
+  PodRecord twin = store_->LoadAll()->pods.at(0);
+  twin.id = PodId(std::string(64, 'f'));
+  twin.state = SandboxState::kStopped;
+  twin.vm_json.clear();
+  ASSERT_TRUE(store_->PutPod(twin).ok());
+  Restart();
+
+  ASSERT_TRUE(
+      pods_->RemovePod(pods_->FindPod(first.value()).value(), Soon()).ok());
+
+  // The name is still the other one's.
+  EXPECT_TRUE(
+      absl::IsAlreadyExists(pods_->RunPod(Spec("twin"), Soon()).status()));
+}
+
 TEST_F(PodLifeTest, AShareThatCannotBePluggedLeavesNoProcess) {
   const std::shared_ptr<Pod> pod = Run("share");
   QemuFaults refuses;

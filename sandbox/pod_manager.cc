@@ -166,7 +166,8 @@ void PodManager::Forget(Pod& pod) {
 void PodManager::Release(const Pod& pod) {
   absl::MutexLock lock(&mutex_);
   pods_.erase(pod.id());
-  names_.erase(pod.spec().metadata);
+  const auto name = names_.find(pod.spec().metadata);
+  if (name != names_.end() && name->second == pod.id()) names_.erase(name);
   uids_.erase(pod.id());
   std::erase_if(containers_, [&](const auto& entry) {
     return entry.second->id() == pod.id();
@@ -250,6 +251,10 @@ absl::StatusOr<ContainerId> PodManager::CreateContainer(
   ASSIGN_OR_RETURN(const std::shared_ptr<Container> container,
                    podvisor::CreateContainer(*pod, spec, deadline));
   absl::MutexLock lock(&mutex_);
+  if (!pods_.contains(pod->id())) {
+    return absl::NotFoundError(
+        "the pod was removed while the container was created");
+  }
   containers_[container->id()] = pod;
   return container->id();
 }
