@@ -23,6 +23,8 @@ constexpr absl::Duration kKillTime = absl::Seconds(10);
 // How long the last output may take when the process has gone: a child of it
 // may hold the pipe for ever.
 constexpr absl::Duration kDrainTime = absl::Seconds(2);
+// To find out what came of a start, when the call's own time is over.
+constexpr absl::Duration kFindOutTime = absl::Seconds(2);
 
 absl::Time Now(const Pod& pod) { return pod.services().vm.clock->Now(); }
 
@@ -136,6 +138,53 @@ absl::Status DiscardCreated(Pod& pod, Container& container,
                               });
 }
 
+// An answer that leaves open whether the process runs: none, and that of an
+// agent which finds it started by an earlier call.
+bool LeavesOpen(const absl::Status& started) {
+  return absl::IsDeadlineExceeded(started) || absl::IsUnavailable(started) ||
+         absl::IsCancelled(started) || absl::IsFailedPrecondition(started);
+}
+
+absl::StatusOr<bool> WasStarted(GuestAgent& agent, const ContainerId& id,
+                                absl::Time deadline) {
+  ASSIGN_OR_RETURN(const std::vector<agent::v1::ContainerState> listed,
+                   agent.List(deadline));
+  for (const agent::v1::ContainerState& one : listed) {
+    if (one.container_id() != id.value()) continue;
+    return one.state() != agent::v1::ContainerState::CREATED;
+  }
+  return false;
+}
+
+// Starts the process. An error without a transition to exited means that nobody
+// knows whether it runs: the container stays created, and whoever starts or
+// ends it next finds out, or the next daemon.
+absl::Status StartInGuest(Pod& pod, Container& container, GuestAgent& agent,
+                          absl::Time deadline) {
+  const absl::Status started = agent.Start(container.id(), deadline);
+  if (started.ok()) return started;
+  const absl::Time soon = Now(pod) + kFindOutTime;
+  if (LeavesOpen(started)) {
+    const absl::StatusOr<bool> runs = WasStarted(agent, container.id(), soon);
+    if (!runs.ok()) return started;
+    if (*runs) return absl::OkStatus();
+  }
+  // A start may still be on its way: a container that is deleted never runs.
+  const absl::Status deleted = agent.Delete(container.id(), soon);
+  LogFailure(container, "delete a container that did not start", deleted);
+  if (LeavesOpen(started) && !deleted.ok()) return started;
+  pod.EndPump(container);
+  LogFailure(container, "store a failed start",
+             container.Transition(
+                 ContainerEvent::kStartFailed, [&](ContainerRecord& record) {
+                   record.exit_code = kStartErrorExitCode;
+                   record.finished_at = Now(pod);
+                   record.reason = "StartError";
+                   record.message = CleanText(started.message(), 4096);
+                 }));
+  return started;
+}
+
 absl::Status StopLocked(Pod& pod, Container& container, absl::Duration grace,
                         absl::Time deadline) {
   switch (container.phase()) {
@@ -222,20 +271,12 @@ absl::Status StartContainer(Pod& pod, Container& container,
         "container ", container.id().value(), " was started before"));
   }
   ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
-  // The reader first, so that no output waits for it.
-  RETURN_IF_ERROR(pod.StartPump(container));
+  // The reader first, so that no output waits for it. There is one already when
+  // nobody could tell what came of an earlier start.
+  if (container.pump() == nullptr) RETURN_IF_ERROR(pod.StartPump(container));
   const absl::Time started_at = Now(pod);
-  const absl::Status started = agent->Start(container.id(), deadline);
+  const absl::Status started = StartInGuest(pod, container, *agent, deadline);
   if (!started.ok()) {
-    pod.EndPump(container);
-    LogFailure(container, "store a failed start",
-               container.Transition(
-                   ContainerEvent::kStartFailed, [&](ContainerRecord& record) {
-                     record.exit_code = kStartErrorExitCode;
-                     record.finished_at = Now(pod);
-                     record.reason = "StartError";
-                     record.message = CleanText(started.message(), 4096);
-                   }));
     pod.SettleAfter(pod.services().vm.settings->shrink_delay);
     return started;
   }

@@ -32,7 +32,8 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
     Pod& pod, const ContainerSpec& spec, absl::Time deadline);
 
 // Only from created. When the guest cannot start it the container is exited
-// with code 128 and reason StartError, and the error says why.
+// with code 128 and reason StartError, and the error says why. When it does not
+// say what it did the container stays created: start it again, or stop it.
 absl::Status StartContainer(Pod& pod, Container& container,
                             absl::Time deadline);
 

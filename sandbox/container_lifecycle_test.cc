@@ -5,13 +5,70 @@
 #include <set>
 #include <string>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sandbox/pod_manager_fixture.h"
 
 namespace podvisor {
 namespace {
 
+using testing::Contains;
+
 using ContainerLifecycleTest = PodManagerFixture;
+
+TEST_F(ContainerLifecycleTest, AStartWhoseAnswerIsLostIsFoundToRun) {
+  const std::shared_ptr<Pod> pod = Run("lost");
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+  Guest(pod).SetFaults({.start_answer_lost = true});
+
+  EXPECT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
+
+  EXPECT_EQ(found.container->phase(), ContainerPhase::kRunning);
+  EXPECT_NE(found.container->pump(), nullptr);
+}
+
+TEST_F(ContainerLifecycleTest, AStartThatDidNotHappenNeverWill) {
+  const std::shared_ptr<Pod> pod = Run("never");
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+  Guest(pod).SetFaults({.start_hangs = true});
+
+  EXPECT_TRUE(
+      absl::IsDeadlineExceeded(StartContainer(*pod, *found.container, Soon())));
+
+  EXPECT_EQ(found.container->phase(), ContainerPhase::kExited);
+  EXPECT_EQ(found.container->Snapshot().reason, "StartError");
+  EXPECT_THAT(Guest(pod).calls(),
+              Contains("Delete " + found.container->id().value()));
+}
+
+TEST_F(ContainerLifecycleTest, AContainerOfWhichNothingIsKnownStaysCreated) {
+  const std::shared_ptr<Pod> pod = Run("unknown");
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+  Guest(pod).SetFaults({.start_answer_lost = true, .list_hangs = true});
+
+  EXPECT_TRUE(
+      absl::IsDeadlineExceeded(StartContainer(*pod, *found.container, Soon())));
+  EXPECT_EQ(found.container->phase(), ContainerPhase::kCreated);
+  EXPECT_NE(found.container->pump(), nullptr);
+
+  // It ran all the time, as the next start finds out.
+  Guest(pod).SetFaults({});
+  EXPECT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
+  EXPECT_EQ(found.container->phase(), ContainerPhase::kRunning);
+}
+
+TEST_F(ContainerLifecycleTest, AFailedStartWaitsForNoOutput) {
+  const std::shared_ptr<Pod> pod = Run("fails");
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+  Guest(pod).SetFaults({.start_fails = true, .delete_fails = true});
+  const absl::Time begin = absl::Now();
+
+  EXPECT_TRUE(absl::IsInternal(StartContainer(*pod, *found.container, Soon())));
+
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(4));
+  EXPECT_EQ(found.container->Snapshot().exit_code, 128);
+  Guest(pod).SetFaults({});
+}
 
 TEST_F(ContainerLifecycleTest, TheDiskThatTheGuestKeptIsDetachedLater) {
   const std::shared_ptr<Pod> pod = Run("keeps");

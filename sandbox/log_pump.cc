@@ -48,7 +48,6 @@ struct LogPump::State {
   LogPumpOptions options;
 
   absl::Mutex mutex;
-  bool started ABSL_GUARDED_BY(mutex) = false;
   bool stop ABSL_GUARDED_BY(mutex) = false;
   bool ended ABSL_GUARDED_BY(mutex) = false;     // listeners have been told
   bool finished ABSL_GUARDED_BY(mutex) = false;  // `result` is there
@@ -188,7 +187,6 @@ LogPump::~LogPump() {
 
 void LogPump::Start() {
   absl::MutexLock lock(&state_->mutex);
-  state_->started = true;
   thread_ = std::jthread([state = state_] { state->Run(); });
 }
 
@@ -209,7 +207,8 @@ absl::Status LogPump::Stop(absl::Time deadline) {
   {
     absl::MutexLock lock(&state_->mutex);
     state_->stop = true;
-    if (state_->started) {
+    // Not waited for again once it was left alone.
+    if (thread_.joinable()) {
       finished = state_->mutex.AwaitWithTimeout(
           absl::Condition(&state_->finished), left);
     }

@@ -445,6 +445,10 @@ absl::Status Pod::StartPump(Container& container) {
 }
 
 void Pod::EndPump(Container& container) {
+  if (const std::shared_ptr<LogPump> pump = container.pump()) {
+    // Its stream has ended with the container; if not, it is left to itself.
+    (void)pump->Abandon(services_.vm.clock->Now() + kDrainTime);
+  }
   container.SetPump(nullptr);
   unlink(CursorPath(container).c_str());
 }

@@ -130,8 +130,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // Begins to collect the container's output, or goes on where an earlier
   // daemon was. Errors: the log file's. Needs the VM, so not before Boot().
   absl::Status StartPump(Container& container);
-  // For a container that is gone: drops the pump and what it kept beside the
-  // log.
+  // For a container that is gone from the guest: drops the pump and what it
+  // kept beside the log. Waits for half a second at most.
   void EndPump(Container& container);
 
  private:

@@ -346,8 +346,9 @@ absl::Status FakeGuestAgent::Start(const ContainerId& id,
     return absl::FailedPreconditionError("not in state created");
   }
   if (faults_.start_fails) return absl::InternalError("exec failed");
+  if (faults_.start_hangs) return Hangs();
   (*container)->state.set_state(ContainerState::RUNNING);
-  return absl::OkStatus();
+  return faults_.start_answer_lost ? Hangs() : absl::OkStatus();
 }
 
 absl::Status FakeGuestAgent::Signal(const ContainerId& id, int signal,
@@ -397,6 +398,7 @@ absl::StatusOr<std::vector<ContainerState>> FakeGuestAgent::List(
     absl::Time /*deadline*/) {
   absl::MutexLock lock(&mutex_);
   if (absl::Status answers = Answers(); !answers.ok()) return answers;
+  if (faults_.list_hangs) return Hangs();
   std::vector<ContainerState> states;
   for (const auto& [id, container] : containers_) {
     states.push_back(container.state);

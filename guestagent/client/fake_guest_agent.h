@@ -31,6 +31,9 @@ struct GuestFaults {
   bool mount_fails = false;           // MountImage, MountShare: NotFound
   bool create_fails = false;          // InvalidArgument
   bool start_fails = false;           // Internal
+  bool start_hangs = false;           // Start: DeadlineExceeded
+  bool start_answer_lost = false;     // ... and the process runs
+  bool list_hangs = false;            // List: DeadlineExceeded
   bool update_fails = false;          // Internal
   bool delete_fails = false;          // Internal
   bool ignores_sigterm = false;       // containers live until SIGKILL
