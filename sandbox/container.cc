@@ -32,6 +32,7 @@ Container::Container(StateStore* store, ContainerRecord record,
       id_(record.id),
       pod_id_(record.pod_id),
       log_path_(std::move(log_path)),
+      operation_lock_(absl::StrCat("container ", record.id.value())),
       record_(std::move(record)),
       wanted_(record_.resources) {}
 

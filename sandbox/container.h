@@ -14,6 +14,7 @@
 #include "sandbox/container_record.h"
 #include "sandbox/container_state.h"
 #include "sandbox/log_pump.h"
+#include "sandbox/operation_lock.h"
 #include "sandbox/pod_snapshot.h"
 #include "sandbox/state_store.h"
 #include "volume/pod_share.h"
@@ -23,7 +24,7 @@ namespace podvisor {
 // One container as the daemon knows it: its record, its phase, its last
 // sample. Acts on nothing but the store; ContainerLifecycle does the rest.
 //
-// Thread-safe. Order of locks: operation_mutex() of a container, that of its
+// Thread-safe. Order of locks: operation_lock() of a container, that of its
 // pod, then the data locks, which nobody holds across I/O but the store's.
 class Container {
  public:
@@ -34,8 +35,8 @@ class Container {
   const PodId& pod_id() const { return pod_id_; }
 
   // One start, stop, update or removal at a time.
-  absl::Mutex& operation_mutex() ABSL_LOCK_RETURNED(operation_mutex_) {
-    return operation_mutex_;
+  OperationLock& operation_lock() ABSL_LOCK_RETURNED(operation_lock_) {
+    return operation_lock_;
   }
 
   ContainerSnapshot Snapshot() const;
@@ -81,7 +82,7 @@ class Container {
   const ContainerId id_;
   const PodId pod_id_;
   const std::string log_path_;
-  absl::Mutex operation_mutex_;
+  OperationLock operation_lock_;
   mutable absl::Mutex mutex_;
   ContainerRecord record_ ABSL_GUARDED_BY(mutex_);
   ContainerResources wanted_ ABSL_GUARDED_BY(mutex_);

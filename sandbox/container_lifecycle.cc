@@ -248,7 +248,10 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
   };
   RETURN_IF_ERROR(services.store->PutContainer(record));
 
-  absl::MutexLock operation(&pod.operation_mutex());
+  if (!pod.operation_lock().LockUntil(deadline)) {
+    return pod.operation_lock().Busy();
+  }
+  const OperationHolder operation(&pod.operation_lock());
   ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
   RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
   RETURN_IF_ERROR(pod.CheckCpusetOf(spec.resources));
@@ -265,7 +268,10 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
 
 absl::Status StartContainer(Pod& pod, Container& container,
                             absl::Time deadline) {
-  absl::MutexLock operation(&container.operation_mutex());
+  if (!container.operation_lock().LockUntil(deadline)) {
+    return container.operation_lock().Busy();
+  }
+  const OperationHolder operation(&container.operation_lock());
   if (container.phase() != ContainerPhase::kCreated) {
     return absl::FailedPreconditionError(absl::StrCat(
         "container ", container.id().value(), " was started before"));
@@ -294,7 +300,10 @@ absl::Status StartContainer(Pod& pod, Container& container,
 
 absl::Status StopContainer(Pod& pod, Container& container, absl::Duration grace,
                            absl::Time deadline) {
-  absl::MutexLock operation(&container.operation_mutex());
+  if (!container.operation_lock().LockUntil(deadline)) {
+    return container.operation_lock().Busy();
+  }
+  const OperationHolder operation(&container.operation_lock());
   const absl::Status stopped = StopLocked(pod, container, grace, deadline);
   pod.SettleAfter(pod.services().vm.settings->shrink_delay);
   return stopped;
@@ -302,11 +311,17 @@ absl::Status StopContainer(Pod& pod, Container& container, absl::Duration grace,
 
 absl::Status RemoveContainer(Pod& pod, Container& container,
                              absl::Time deadline) {
-  absl::MutexLock operation(&container.operation_mutex());
+  if (!container.operation_lock().LockUntil(deadline)) {
+    return container.operation_lock().Busy();
+  }
+  const OperationHolder operation(&container.operation_lock());
   if (pod.FindContainer(container.id()) == nullptr) return absl::OkStatus();
   RETURN_IF_ERROR(StopLocked(pod, container, absl::ZeroDuration(), deadline));
   {
-    absl::MutexLock pod_operation(&pod.operation_mutex());
+    if (!pod.operation_lock().LockUntil(deadline)) {
+      return pod.operation_lock().Busy();
+    }
+    const OperationHolder pod_operation(&pod.operation_lock());
     // Of a pod that is stopped, nothing is left in a guest.
     if (const absl::StatusOr<PodVm*> vm = pod.ReadyVm(); vm.ok()) {
       RETURN_IF_ERROR((*vm)->vm().agent().Delete(container.id(), deadline));
@@ -325,7 +340,10 @@ absl::Status RemoveContainer(Pod& pod, Container& container,
 absl::Status UpdateContainer(Pod& pod, Container& container,
                              const ContainerResources& update,
                              absl::Time deadline) {
-  absl::MutexLock operation(&container.operation_mutex());
+  if (!container.operation_lock().LockUntil(deadline)) {
+    return container.operation_lock().Busy();
+  }
+  const OperationHolder operation(&container.operation_lock());
   const ContainerPhase phase = container.phase();
   if (phase != ContainerPhase::kCreated && phase != ContainerPhase::kRunning) {
     return absl::FailedPreconditionError(
@@ -342,7 +360,10 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
     pod.SettleAfter(absl::ZeroDuration());
   };
   {
-    absl::MutexLock pod_operation(&pod.operation_mutex());
+    if (!pod.operation_lock().LockUntil(deadline)) {
+      return pod.operation_lock().Busy();
+    }
+    const OperationHolder pod_operation(&pod.operation_lock());
     ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
     RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
     RETURN_IF_ERROR(pod.CheckCpusetOf(update));

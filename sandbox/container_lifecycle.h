@@ -20,7 +20,8 @@ namespace podvisor {
 // the pod is told when what its containers want has changed.
 //
 // All are thread-safe and block; errors, besides those named: Unavailable and
-// DeadlineExceeded of the guest, ResourceExhausted of the disk.
+// DeadlineExceeded of the guest, DeadlineExceeded while the pod or the
+// container is busy with another operation, ResourceExhausted of the disk.
 
 // Grows the VM, then creates the container in it. After an error nothing of
 // the container is left and the VM gives back what it got.

@@ -2,8 +2,10 @@
 
 #include "sandbox/container_lifecycle.h"
 
+#include <functional>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -68,6 +70,38 @@ TEST_F(ContainerLifecycleTest, AFailedStartWaitsForNoOutput) {
   EXPECT_LT(absl::Now() - begin, absl::Seconds(4));
   EXPECT_EQ(found.container->Snapshot().exit_code, 128);
   Guest(pod).SetFaults({});
+}
+
+TEST_F(ContainerLifecycleTest, WhatIsBusyIsNotWaitedForBeyondTheDeadline) {
+  const std::shared_ptr<Pod> pod = Run("busy");
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+  ContainerSpec next = ContainerOf(1000, 64);
+  next.name = "next";
+  // Each from another thread: the analysis knows what this one has.
+  const auto times_out = [&](const std::function<absl::Status()>& call) {
+    std::thread([&] {
+      const absl::Status status = call();
+      EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+    }).join();
+  };
+  const absl::Time now = clock_.Now();
+
+  if (!pod->operation_lock().LockUntil(Soon())) FAIL();
+  times_out([&] { return pods_->CreateContainer(pod, next, now).status(); });
+  times_out([&] { return pods_->RemoveContainer(found, now); });
+  times_out([&] {
+    return pod->UpdateResources(ContainerResources(), std::nullopt, now);
+  });
+  pod->operation_lock().Unlock();
+
+  if (!found.container->operation_lock().LockUntil(Soon())) FAIL();
+  times_out([&] { return StartContainer(*pod, *found.container, now); });
+  times_out([&] {
+    return StopContainer(*pod, *found.container, absl::Seconds(1), now);
+  });
+  found.container->operation_lock().Unlock();
+
+  EXPECT_EQ(pods_->ListContainers().size(), 1);
 }
 
 TEST_F(ContainerLifecycleTest, TheDiskThatTheGuestKeptIsDetachedLater) {

@@ -10,8 +10,6 @@
 #include "base/clean_text.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "hotplug/qemu_inventory.h"
-#include "sandbox/pod_sample.h"
 #include "sandbox/vm_files.h"
 #include "sandbox/vm_record_json.h"
 
@@ -23,11 +21,13 @@ namespace {
 constexpr absl::Duration kPowerOffGrace = absl::Milliseconds(700);
 // How long the last output of a container that has ended may take.
 constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
+// How long the containers of a pod that stops, and a call that still works on
+// it, may take.
+constexpr absl::Duration kKillTime = absl::Seconds(1);
 // What a failed boot leaves is removed in time of its own.
 constexpr absl::Duration kCleanUpTime = absl::Seconds(10);
 // Soon, so that a new pod has its values, and not while it still settles.
 constexpr absl::Duration kFirstSample = absl::Seconds(1);
-constexpr absl::Duration kSampleTimeout = absl::Seconds(2);
 
 absl::string_view Name(SandboxState state) {
   switch (state) {
@@ -49,12 +49,10 @@ Pod::Pod(const PodServices& services, PodRecord record)
     : services_(services),
       id_(record.id),
       spec_(record.spec),
+      operation_lock_(absl::StrCat("pod ", record.id.value())),
       record_(std::move(record)) {}
 
-Pod::~Pod() {
-  absl::MutexLock lock(&operation_mutex_);
-  StopWatching();
-}
+Pod::~Pod() { StopWatching(); }
 
 PodSnapshot Pod::Snapshot() const {
   absl::MutexLock lock(&mutex_);
@@ -115,7 +113,8 @@ VmRecorder Pod::Recorder() {
 }
 
 absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
-  absl::MutexLock operation(&operation_mutex_);
+  if (!operation_lock_.LockUntil(deadline)) return operation_lock_.Busy();
+  const OperationHolder operation(&operation_lock_);
   absl::StatusOr<std::unique_ptr<PodVm>> vm =
       PodVm::Boot(services_.vm, id_, spec_, uid, Recorder(), deadline);
   absl::Status status = vm.status();
@@ -139,7 +138,8 @@ absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
     }
     return status;
   }
-  StartWatching();
+  WatchExits();
+  WatchVm();
   PublishMetrics();
   SampleAfter(kFirstSample);
   const BootTimings boot = vm_->vm().boot_timings();
@@ -153,28 +153,53 @@ absl::Status Pod::Stop(absl::Time deadline) {
   RETURN_IF_ERROR(Transition(SandboxEvent::kStopRequested, [](auto&) {}));
   // Without the operation lock: whoever holds it may be waiting for just
   // these containers.
+  const absl::Time soon =
+      std::min(deadline, services_.vm.clock->Now() + kKillTime);
+  KillContainers(soon);
+  if (!operation_lock_.LockUntil(soon)) {
+    AbortOperation(deadline);
+    if (!operation_lock_.LockUntil(deadline)) return operation_lock_.Busy();
+  }
+  const OperationHolder operation(&operation_lock_);
+  if (state() == SandboxState::kStopped) return absl::OkStatus();
+  return TearDown(deadline);
+}
+
+void Pod::KillContainers(absl::Time deadline) {
   GuestAgent* agent = nullptr;
   {
     absl::MutexLock lock(&mutex_);
     if (vm_ != nullptr && !vm_->vm().Exited()) agent = &vm_->vm().agent();
   }
-  if (agent != nullptr) {
-    const absl::Time soon =
-        std::min(deadline, services_.vm.clock->Now() + absl::Seconds(1));
-    for (const auto& container : containers()) {
-      if (container->phase() == ContainerPhase::kRunning) {
-        (void)agent->Signal(container->id(), SIGKILL, true, soon);
-      }
-    }
-    for (const auto& container : containers()) {
-      if (container->phase() == ContainerPhase::kRunning) {
-        container->AwaitExit(soon);
-      }
+  if (agent == nullptr) return;
+  for (const auto& container : containers()) {
+    if (container->phase() == ContainerPhase::kRunning) {
+      (void)agent->Signal(container->id(), SIGKILL, true, deadline);
     }
   }
-  absl::MutexLock operation(&operation_mutex_);
-  if (state() == SandboxState::kStopped) return absl::OkStatus();
-  return TearDown(deadline);
+  for (const auto& container : containers()) {
+    if (container->phase() == ContainerPhase::kRunning) {
+      container->AwaitExit(deadline);
+    }
+  }
+}
+
+void Pod::AbortOperation(absl::Time deadline) {
+  Vm* vm = nullptr;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (vm_ != nullptr) vm = &vm_->vm();
+  }
+  if (vm == nullptr) return;
+  Log(LogLevel::kWarning, "a pod is stopped while it waits for its guest",
+      {{"sandbox_id", id_.value()}});
+  vm->agent().Disconnect();
+  // QEMU waits for the guest too: for memory that it is to take, say.
+  const absl::Status killed = vm->Kill(deadline);
+  if (!killed.ok()) {
+    Log(LogLevel::kError, "the VM of a pod that is stopped cannot be killed",
+        {{"sandbox_id", id_.value()}, {"error", killed.message()}});
+  }
 }
 
 absl::Status Pod::TearDown(absl::Time deadline) {
@@ -228,38 +253,35 @@ std::vector<std::shared_ptr<Container>> Pod::containers() const {
   return all;
 }
 
-absl::StatusOr<PodVm*> Pod::ReadyVm() {
-  const SandboxState now = state();
-  if (now != SandboxState::kReady) {
+absl::Status Pod::CheckReady() const {
+  if (record_.state != SandboxState::kReady) {
     return absl::FailedPreconditionError(
-        absl::StrCat("pod ", id_.value(), " is ", Name(now)));
+        absl::StrCat("pod ", id_.value(), " is ", Name(record_.state)));
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PodVm*> Pod::ReadyVm() {
+  absl::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(CheckReady());
   return vm_.get();
 }
 
 absl::StatusOr<GuestAgent*> Pod::ReadyAgent() {
   absl::MutexLock lock(&mutex_);
-  if (record_.state != SandboxState::kReady) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("pod ", id_.value(), " is ", Name(record_.state)));
-  }
+  RETURN_IF_ERROR(CheckReady());
   return &vm_->vm().agent();
 }
 
-void Pod::StartWatching() {
-  Vm* const vm = &vm_->vm();
-  exit_watcher_ = std::thread([this, vm] {
-    // A broken connection is made anew by the next call; Cancelled is our own
-    // Disconnect().
-    absl::Status ended;
-    while (!absl::IsCancelled(ended) && !vm->Exited()) {
-      ended = vm->agent().WatchExits(
-          [this](const agent::v1::ContainerExit& exit) { OnExit(exit); });
-      if (absl::IsUnavailable(ended) && !vm->Exited()) {
-        (void)vm->agent().Connect(services_.vm.clock->Now() + absl::Seconds(1));
-      }
-    }
-  });
+void Pod::WatchExits() {
+  exit_watcher_ = std::make_unique<ExitWatcher>(
+      &vm_->vm().agent(),
+      [this](const agent::v1::ContainerExit& exit) { OnExit(exit); },
+      services_.vm.clock);
+  exit_watcher_->Start();
+}
+
+void Pod::WatchVm() {
   vm_->WatchExit([weak = weak_from_this()](const VmExit& exit) {
     if (const std::shared_ptr<Pod> pod = weak.lock()) pod->OnVmExit(exit);
   });
@@ -269,7 +291,7 @@ void Pod::StopWatching() {
   if (vm_ == nullptr) return;
   vm_->vm().agent().Disconnect();
   for (const auto& container : containers()) container->SetPump(nullptr);
-  if (exit_watcher_.joinable()) exit_watcher_.join();
+  exit_watcher_.reset();
 }
 
 void Pod::OnExit(const agent::v1::ContainerExit& exit) {
@@ -338,82 +360,6 @@ void Pod::EndContainers(absl::string_view reason, absl::string_view message) {
           record.message = std::string(message);
         });
   }
-}
-
-absl::Status Pod::Sample(absl::Time deadline) {
-  ASSIGN_OR_RETURN(GuestAgent* const agent, ReadyAgent());
-  ASSIGN_OR_RETURN(const agent::v1::GetStatsResponse stats,
-                   agent->Stats(deadline));
-  for (const agent::v1::ContainerStats& one : stats.containers()) {
-    if (const auto container = FindContainer(ContainerId(one.container_id()))) {
-      container->SetUsage(UsageOf(one));
-    }
-  }
-  const auto disks = QueryDiskBytes(vm_->vm().qmp(), deadline);
-  vm_->vm().TrimConsole();
-  {
-    absl::MutexLock lock(&mutex_);
-    sample_.sampled_at = services_.vm.clock->Now();
-    AddGuestStats(stats, &sample_);
-    AddHostUsage(vm_->record(), &sample_);
-    if (disks.ok()) {
-      disk_traffic_.Observe(*disks);
-      sample_.block_read_bytes = disk_traffic_.total().read;
-      sample_.block_written_bytes = disk_traffic_.total().written;
-    }
-  }
-  PublishMetrics();
-  return absl::OkStatus();
-}
-
-void Pod::SampleIfOlderThan(absl::Duration age) {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (sample_scheduled_ || record_.state != SandboxState::kReady) return;
-    if (sample_.sampled_at.has_value() &&
-        services_.vm.clock->Now() - *sample_.sampled_at < age) {
-      return;
-    }
-    sample_scheduled_ = true;
-  }
-  services_.timers->Schedule(absl::ZeroDuration(), [weak = weak_from_this()] {
-    const std::shared_ptr<Pod> pod = weak.lock();
-    if (pod == nullptr) return;
-    // Before the sample: what happens while it is taken wants another one.
-    {
-      absl::MutexLock lock(&pod->mutex_);
-      pod->sample_scheduled_ = false;
-    }
-    (void)pod->Sample(pod->services_.vm.clock->Now() + kSampleTimeout);
-  });
-}
-
-void Pod::PublishMetrics() {
-  VmSnapshot snapshot;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (record_.state != SandboxState::kReady) return;
-    snapshot = sample_;
-    snapshot.id = id_;
-    snapshot.name_space = spec_.metadata.name_space;
-    snapshot.pod = spec_.metadata.name;
-    snapshot.uid = spec_.metadata.uid;
-    snapshot.accelerator =
-        vm_->record().accelerator == Accelerator::kKvm ? "kvm" : "tcg";
-    snapshot.kernel_release = hello_.kernel_release();
-    snapshot.agent_version = hello_.agent_version();
-    AddSizes(vm_->sizer().sizes(), &snapshot);
-  }
-  services_.vm.metrics->SetVm(snapshot);
-}
-
-void Pod::SampleAfter(absl::Duration delay) {
-  services_.timers->Schedule(delay, [weak = weak_from_this()] {
-    const std::shared_ptr<Pod> pod = weak.lock();
-    if (pod == nullptr || pod->state() != SandboxState::kReady) return;
-    (void)pod->Sample(pod->services_.vm.clock->Now() + kSampleTimeout);
-    pod->SampleAfter(pod->services_.vm.settings->sample_interval);
-  });
 }
 
 std::string Pod::LogPathOf(const ContainerSpec& container) const {

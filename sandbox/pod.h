@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -20,9 +19,12 @@
 #include "metrics/vm_snapshot.h"
 #include "sandbox/container.h"
 #include "sandbox/disk_traffic.h"
+#include "sandbox/exit_watcher.h"
+#include "sandbox/operation_lock.h"
 #include "sandbox/pod_record.h"
 #include "sandbox/pod_snapshot.h"
 #include "sandbox/pod_vm.h"
+#include "sandbox/sample_turn.h"
 #include "sandbox/state_store.h"
 
 namespace podvisor {
@@ -69,8 +71,9 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // that never was ready: nothing of it is left and it is to be forgotten.
   bool Recover(absl::Time deadline);
 
-  // Ends the containers and the VM. OK when they are gone already. After an
-  // error the pod is kStopping and a later call goes on.
+  // Ends the containers and the VM, and with them a call that still waits for
+  // the guest. OK when they are gone already. After an error the pod is
+  // kStopping and a later call goes on.
   absl::Status Stop(absl::Time deadline);
 
   // Removes the pod's records after a Stop().
@@ -88,12 +91,12 @@ class Pod : public std::enable_shared_from_this<Pod> {
 
   // --- The VM, for ContainerLifecycle.
 
-  absl::Mutex& operation_mutex() ABSL_LOCK_RETURNED(operation_mutex_) {
-    return operation_mutex_;
+  OperationLock& operation_lock() ABSL_LOCK_RETURNED(operation_lock_) {
+    return operation_lock_;
   }
   // FailedPrecondition, naming the state, unless the pod is kReady.
   absl::StatusOr<PodVm*> ReadyVm()
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // The agent of a ready pod, without waiting for operations. Valid as long
   // as the pod object lives.
   absl::StatusOr<GuestAgent*> ReadyAgent() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -101,11 +104,11 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // Whether the CPUs that a container names are there, once the VM has the size
   // that its containers want now. Errors: CheckCpuset() of cpuset.h.
   absl::Status CheckCpusetOf(const ContainerResources& container) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Makes the VM at least as large as its containers want it now, and keeps its
   // vCPUs where they want them on the host.
   absl::Status Grow(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Has the VM brought to the size that its containers want then, after
   // `delay`; a later call, or a Grow(), replaces an earlier one.
   void SettleAfter(absl::Duration delay) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -116,13 +119,13 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status UpdateResources(
       const std::optional<ContainerResources>& resources,
       const std::optional<ContainerResources>& overhead, absl::Time deadline)
-      ABSL_LOCKS_EXCLUDED(operation_mutex_, mutex_);
+      ABSL_LOCKS_EXCLUDED(operation_lock_, mutex_);
 
   // Takes a sample of the guest now. Errors: the agent's.
-  absl::Status Sample(absl::Time deadline);
+  absl::Status Sample(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Has a sample taken now, without waiting for it, unless the last one is not
-  // older than `age`.
+  // Has a sample of the guest taken now, without waiting for it, unless the
+  // last one is not older than `age` or the guest has just failed to give one.
   void SampleIfOlderThan(absl::Duration age) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Where `container`'s output goes; empty for none.
@@ -138,36 +141,44 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status Transition(SandboxEvent event,
                           const std::function<void(PodRecord&)>& change)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status CheckReady() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   VmRecorder Recorder();
   // What the containers want that count.
   std::vector<ContainerResources> Wanted() const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<VmTarget> Target() const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status PinVcpus(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  void ScheduleSettle(absl::Duration delay, uint64_t generation);
   void Settle(uint64_t generation);
-  void StartWatching() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
-  void StopWatching() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+  // The end of the VM, and that of its containers.
+  void WatchVm() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  void WatchExits() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  void StopWatching() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void OnExit(const agent::v1::ContainerExit& exit);
   void OnVmExit(const VmExit& exit);
+  void KillContainers(absl::Time deadline);
+  // Makes whoever waits for the guest give up.
+  void AbortOperation(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
   void EndContainers(absl::string_view reason, absl::string_view message);
   absl::Status AdoptVm(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void RecoverContainers(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void RecoverContainer(
       Container& container,
       std::optional<agent::v1::ContainerState::State> in_guest)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void AdoptImage(const Container& container)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Of a container that was being created when the daemon died.
   void UndoCreate(const Container& container, absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status TearDown(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_mutex_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   std::string CursorPath(const Container& container) const;
   // Has samples taken from `delay` on, as long as the pod is ready.
   void SampleAfter(absl::Duration delay);
+  void TakeSample() ABSL_LOCKS_EXCLUDED(mutex_);
   // Shows the sizes as they are now, and the last sample, to the metrics.
   void PublishMetrics() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -175,10 +186,10 @@ class Pod : public std::enable_shared_from_this<Pod> {
   const PodId id_;
   const PodSpec spec_;
 
-  absl::Mutex operation_mutex_;
-  std::thread exit_watcher_ ABSL_GUARDED_BY(operation_mutex_);
+  OperationLock operation_lock_;
+  std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
 
-  mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_mutex_);
+  mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_lock_);
   PodRecord record_ ABSL_GUARDED_BY(mutex_);
   std::map<ContainerId, std::shared_ptr<Container>> containers_
       ABSL_GUARDED_BY(mutex_);
@@ -188,9 +199,9 @@ class Pod : public std::enable_shared_from_this<Pod> {
   agent::v1::HelloResponse hello_ ABSL_GUARDED_BY(mutex_);
   VmSnapshot sample_ ABSL_GUARDED_BY(mutex_);
   DiskTraffic disk_traffic_ ABSL_GUARDED_BY(mutex_);
-  bool sample_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
+  SampleTurn sample_turn_ ABSL_GUARDED_BY(mutex_);
   uint64_t settle_generation_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::Duration settle_backoff_ ABSL_GUARDED_BY(operation_mutex_);
+  absl::Duration settle_backoff_ ABSL_GUARDED_BY(operation_lock_);
 };
 
 }  // namespace podvisor

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <cerrno>
+#include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -26,6 +27,55 @@ class PodLifeTest : public PodManagerFixture {
     launcher_.SetFaults(faults);
   }
 };
+
+TEST_F(PodLifeTest, AStopEndsACallThatHangsInTheGuest) {
+  const std::shared_ptr<Pod> pod = Run("hangs");
+  Guest(pod).SetFaults({.create_hangs = true});
+  absl::Status created;
+  std::thread creator([&] {
+    created =
+        pods_->CreateContainer(pod, ContainerOf(1000, 64), Soon()).status();
+  });
+  while (Position(Guest(pod), "Create ") < 0) std::this_thread::yield();
+
+  EXPECT_TRUE(pod->Stop(Soon()).ok());
+
+  creator.join();
+  EXPECT_FALSE(created.ok());
+  EXPECT_EQ(pod->state(), SandboxState::kStopped);
+  EXPECT_TRUE(pods_->ListContainers().empty());
+}
+
+TEST_F(PodLifeTest, SettlingOfABusyPodKeepsNoTimer) {
+  const std::shared_ptr<Pod> pod = Run("busy");
+  const FoundContainer found = Create(pod, ContainerOf(4000, 64));
+  ASSERT_TRUE(pods_->RemoveContainer(found, Soon()).ok());
+  if (!pod->operation_lock().LockUntil(Soon())) FAIL();
+
+  std::thread([&] { Settle(); }).join();
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
+  pod->operation_lock().Unlock();
+
+  clock_.Advance(absl::Seconds(1));
+  timers_.RunDue();
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
+}
+
+TEST_F(PodLifeTest, AGuestThatGivesNoStatsIsNotAskedByEveryPoll) {
+  const std::shared_ptr<Pod> pod = Run("wedged");
+  Guest(pod).SetFaults({.stats_hang = true});
+  clock_.Advance(absl::Seconds(1));
+  timers_.RunDue();
+  const auto poll = [&] {
+    for (int i = 0; i < 5; ++i) pod->SampleIfOlderThan(absl::ZeroDuration());
+    return timers_.RunDue();
+  };
+
+  EXPECT_EQ(poll(), 0);
+  clock_.Advance(absl::Seconds(2));
+  EXPECT_EQ(poll(), 1);
+  EXPECT_EQ(poll(), 0);
+}
 
 TEST_F(PodLifeTest, ABootThatCannotBeUndoneKeepsItsPlaceUntilItIsStopped) {
   LaunchFaults faults;

@@ -18,6 +18,8 @@ namespace {
 // container must not wait long for its turn. The guest goes on by itself with
 // what it was once asked for: a later attempt finds out how far it came.
 constexpr absl::Duration kSettleSlice = absl::Milliseconds(1500);
+// When the lock was not free.
+constexpr absl::Duration kBusyRetry = absl::Milliseconds(200);
 constexpr absl::Duration kLeastBackoff = absl::Milliseconds(200);
 constexpr absl::Duration kMostBackoff = absl::Seconds(30);
 
@@ -88,7 +90,8 @@ absl::Status Pod::Grow(absl::Time deadline) {
 absl::Status Pod::UpdateResources(
     const std::optional<ContainerResources>& resources,
     const std::optional<ContainerResources>& overhead, absl::Time deadline) {
-  absl::MutexLock operation(&operation_mutex_);
+  if (!operation_lock_.LockUntil(deadline)) return operation_lock_.Busy();
+  const OperationHolder operation(&operation_lock_);
   RETURN_IF_ERROR(ReadyVm().status());
   PodRecord before;
   {
@@ -116,13 +119,22 @@ void Pod::SettleAfter(absl::Duration delay) {
     absl::MutexLock lock(&mutex_);
     generation = ++settle_generation_;
   }
+  ScheduleSettle(delay, generation);
+}
+
+void Pod::ScheduleSettle(absl::Duration delay, uint64_t generation) {
   services_.timers->Schedule(delay, [weak = weak_from_this(), generation] {
     if (const std::shared_ptr<Pod> pod = weak.lock()) pod->Settle(generation);
   });
 }
 
 void Pod::Settle(uint64_t generation) {
-  absl::MutexLock operation(&operation_mutex_);
+  // The timers are everybody's: nothing waits on them for its turn.
+  if (!operation_lock_.LockUntil(absl::InfinitePast())) {
+    ScheduleSettle(kBusyRetry, generation);
+    return;
+  }
+  const OperationHolder operation(&operation_lock_);
   {
     absl::MutexLock lock(&mutex_);
     if (generation != settle_generation_) return;

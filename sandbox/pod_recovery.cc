@@ -20,14 +20,17 @@ constexpr int kUnknownExitCode = 255;
 }  // namespace
 
 bool Pod::Recover(absl::Time deadline) {
-  absl::MutexLock operation(&operation_mutex_);
+  // Nobody else knows of the pod yet, and so the lock is free.
+  if (!operation_lock_.LockUntil(deadline)) return true;
+  const OperationHolder operation(&operation_lock_);
   const SandboxState found = state();
   if (found == SandboxState::kStopped) return true;
   absl::Status adopted = absl::FailedPreconditionError("it was not ready");
   if (found == SandboxState::kReady) adopted = AdoptVm(deadline);
   if (adopted.ok()) {
     RecoverContainers(deadline);
-    StartWatching();
+    WatchExits();
+    WatchVm();
     SettleAfter(absl::ZeroDuration());
     SampleAfter(absl::ZeroDuration());
     return true;

@@ -322,6 +322,10 @@ absl::StatusOr<agent::v1::CreateContainerResponse> FakeGuestAgent::Create(
     absl::Time /*deadline*/) {
   absl::MutexLock lock(&mutex_);
   Record(absl::StrCat("Create ", id.value()));
+  const auto goes_on = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return !faults_.create_hangs || !Answers().ok();
+  };
+  mutex_.Await(absl::Condition(&goes_on));
   if (absl::Status answers = Answers(); !answers.ok()) return answers;
   if (faults_.create_fails) return absl::InvalidArgumentError("unknown user");
   if (containers_.contains(id)) return absl::AlreadyExistsError(id.value());

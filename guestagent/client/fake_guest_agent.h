@@ -30,6 +30,7 @@ struct GuestFaults {
   bool configure_fails = false;       // ConfigureSandbox: Internal
   bool mount_fails = false;           // MountImage, MountShare: NotFound
   bool create_fails = false;          // InvalidArgument
+  bool create_hangs = false;          // Create waits until Disconnect()
   bool start_fails = false;           // Internal
   bool start_hangs = false;           // Start: DeadlineExceeded
   bool start_answer_lost = false;     // ... and the process runs
@@ -56,7 +57,8 @@ struct FakeGuestOptions {
 // Never sleeps: a wait that would time out fails at once with
 // DeadlineExceeded; deadlines are otherwise ignored. StreamOutput() and
 // WatchExits() do block, as the real ones, until the test provides what they
-// wait for, BreakConnection() or Disconnect(). Thread-safe.
+// wait for, BreakConnection() or Disconnect(); so does a Create() that hangs.
+// Thread-safe.
 class FakeGuestAgent final : public GuestAgent {
  public:
   explicit FakeGuestAgent(FakeGuestOptions options = {});

@@ -1,0 +1,104 @@
+// How a pod's usage is asked for, of the guest and of the host, and shown.
+
+#include <memory>
+
+#include "base/status_macros.h"
+#include "hotplug/qemu_inventory.h"
+#include "sandbox/pod.h"
+#include "sandbox/pod_sample.h"
+
+namespace podvisor {
+namespace {
+
+constexpr absl::Duration kSampleTimeout = absl::Seconds(2);
+
+}  // namespace
+
+void Pod::SampleIfOlderThan(absl::Duration age) {
+  {
+    absl::MutexLock lock(&mutex_);
+    const absl::Time now = services_.vm.clock->Now();
+    if (!CheckReady().ok() ||
+        (sample_.sampled_at.has_value() && now - *sample_.sampled_at < age) ||
+        !sample_turn_.Begin(now)) {
+      return;
+    }
+  }
+  services_.timers->Schedule(absl::ZeroDuration(), [weak = weak_from_this()] {
+    if (const std::shared_ptr<Pod> pod = weak.lock()) pod->TakeSample();
+  });
+}
+
+void Pod::TakeSample() {
+  const absl::Status sampled =
+      Sample(services_.vm.clock->Now() + kSampleTimeout);
+  bool again = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    again = sample_turn_.End(sampled.ok(), services_.vm.clock->Now());
+  }
+  if (again) SampleIfOlderThan(absl::ZeroDuration());
+}
+
+absl::Status Pod::Sample(absl::Time deadline) {
+  ASSIGN_OR_RETURN(GuestAgent* const agent, ReadyAgent());
+  ASSIGN_OR_RETURN(const agent::v1::GetStatsResponse stats,
+                   agent->Stats(deadline));
+  for (const agent::v1::ContainerStats& one : stats.containers()) {
+    if (const auto container = FindContainer(ContainerId(one.container_id()))) {
+      container->SetUsage(UsageOf(one));
+    }
+  }
+  const auto disks = QueryDiskBytes(vm_->vm().qmp(), deadline);
+  vm_->vm().TrimConsole();
+  VmSnapshot sample;
+  {
+    absl::MutexLock lock(&mutex_);
+    sample = sample_;
+    if (disks.ok()) {
+      disk_traffic_.Observe(*disks);
+      sample.block_read_bytes = disk_traffic_.total().read;
+      sample.block_written_bytes = disk_traffic_.total().written;
+    }
+  }
+  AddGuestStats(stats, &sample);
+  // Walks through QEMU's page tables: no reader of the pod waits for that.
+  AddHostUsage(vm_->record(), &sample);
+  {
+    absl::MutexLock lock(&mutex_);
+    sample_ = sample;
+    sample_.sampled_at = services_.vm.clock->Now();
+  }
+  PublishMetrics();
+  return absl::OkStatus();
+}
+
+void Pod::PublishMetrics() {
+  VmSnapshot snapshot;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (record_.state != SandboxState::kReady) return;
+    snapshot = sample_;
+    snapshot.id = id_;
+    snapshot.name_space = spec_.metadata.name_space;
+    snapshot.pod = spec_.metadata.name;
+    snapshot.uid = spec_.metadata.uid;
+    snapshot.accelerator =
+        vm_->record().accelerator == Accelerator::kKvm ? "kvm" : "tcg";
+    snapshot.kernel_release = hello_.kernel_release();
+    snapshot.agent_version = hello_.agent_version();
+    AddSizes(vm_->sizer().sizes(), &snapshot);
+  }
+  services_.vm.metrics->SetVm(snapshot);
+}
+
+void Pod::SampleAfter(absl::Duration delay) {
+  services_.timers->Schedule(delay, [weak = weak_from_this()] {
+    const std::shared_ptr<Pod> pod = weak.lock();
+    if (pod == nullptr || pod->state() != SandboxState::kReady) return;
+    pod->SampleIfOlderThan(absl::ZeroDuration());
+    pod->SampleAfter(pod->services_.vm.settings->sample_interval);
+  });
+}
+
+}  // namespace podvisor
