@@ -127,9 +127,9 @@ absl::Status Kill(Pod& pod, Container& container, absl::Time deadline) {
 // never ran, so it ends without a word.
 absl::Status DiscardCreated(Pod& pod, Container& container,
                             absl::Time deadline) {
-  if (const absl::StatusOr<GuestAgent*> agent = pod.ReadyAgent(); agent.ok()) {
-    RETURN_IF_ERROR((*agent)->Delete(container.id(), deadline));
-  }
+  const absl::StatusOr<GuestAgent*> agent = pod.ReadyAgent();
+  if (absl::IsUnavailable(agent.status())) return agent.status();
+  if (agent.ok()) RETURN_IF_ERROR((*agent)->Delete(container.id(), deadline));
   return container.Transition(ContainerEvent::kExited,
                               [&](ContainerRecord& record) {
                                 record.exit_code = 128 + SIGKILL;
@@ -198,6 +198,7 @@ absl::Status StopLocked(Pod& pod, Container& container, absl::Duration grace,
       break;
   }
   const absl::StatusOr<GuestAgent*> agent = pod.ReadyAgent();
+  if (absl::IsUnavailable(agent.status())) return agent.status();
   if (!agent.ok()) {
     // The pod is going down and takes its containers with it.
     if (container.AwaitExit(deadline)) return absl::OkStatus();
@@ -322,8 +323,10 @@ absl::Status RemoveContainer(Pod& pod, Container& container,
       return pod.operation_lock().Busy();
     }
     const OperationHolder pod_operation(&pod.operation_lock());
+    const absl::StatusOr<PodVm*> vm = pod.ReadyVm();
+    if (absl::IsUnavailable(vm.status())) return vm.status();
     // Of a pod that is stopped, nothing is left in a guest.
-    if (const absl::StatusOr<PodVm*> vm = pod.ReadyVm(); vm.ok()) {
+    if (vm.ok()) {
       RETURN_IF_ERROR((*vm)->vm().agent().Delete(container.id(), deadline));
       pod.EndPump(container);
       (*vm)->RemoveMounts(container.ShareMounts());

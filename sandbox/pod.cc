@@ -70,6 +70,9 @@ PodSnapshot Pod::Snapshot() const {
     if (snapshot.last_error.empty()) {
       snapshot.last_error = vm_->sizer().last_error();
     }
+    if (snapshot.last_error.empty() && snapshot.state == SandboxState::kReady) {
+      snapshot.last_error = std::string(CheckReady().message());
+    }
     snapshot.accelerator = vm.accelerator == Accelerator::kKvm ? "kvm" : "tcg";
     snapshot.boot_time = vm_->vm().boot_timings().hello;
     if (record_.state == SandboxState::kReady) snapshot.vmm_pid = vm.qemu.pid;
@@ -210,7 +213,7 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   }
   StopWatching();
   services_.vm.metrics->RemoveVm(id_);
-  EndContainers("Error", "the pod was stopped");
+  EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
   return Transition(SandboxEvent::kTornDown, [this](PodRecord& record) {
     record.finished_at = services_.vm.clock->Now();
     record.vm_json.clear();
@@ -257,6 +260,11 @@ absl::Status Pod::CheckReady() const {
   if (record_.state != SandboxState::kReady) {
     return absl::FailedPreconditionError(
         absl::StrCat("pod ", id_.value(), " is ", Name(record_.state)));
+  }
+  if (!guest_.ok()) {
+    return absl::UnavailableError(absl::StrCat(
+        "the guest of pod ", id_.value(),
+        " has not answered since the daemon started: ", guest_.message()));
   }
   return absl::OkStatus();
 }
@@ -335,7 +343,8 @@ void Pod::OnVmExit(const VmExit& exit) {
       record.reason = "VmExited";
       record.message = reason;
     });
-    EndContainers("Error", absl::StrCat("the pod's VM has ended: ", reason));
+    EndContainers(128 + SIGKILL, "Error",
+                  absl::StrCat("the pod's VM has ended: ", reason));
   }
   services_.timers->Schedule(absl::ZeroDuration(), [weak = weak_from_this()] {
     const std::shared_ptr<Pod> pod = weak.lock();
@@ -349,12 +358,13 @@ void Pod::OnVmExit(const VmExit& exit) {
   });
 }
 
-void Pod::EndContainers(absl::string_view reason, absl::string_view message) {
+void Pod::EndContainers(int exit_code, absl::string_view reason,
+                        absl::string_view message) {
   for (const auto& container : containers()) {
     if (!container->Counts()) continue;
     (void)container->Transition(
         ContainerEvent::kExited, [&](ContainerRecord& record) {
-          record.exit_code = 128 + SIGKILL;
+          record.exit_code = exit_code;
           record.finished_at = services_.vm.clock->Now();
           record.reason = std::string(reason);
           record.message = std::string(message);
@@ -374,10 +384,15 @@ std::string Pod::CursorPath(const Container& container) const {
 }
 
 absl::Status Pod::StartPump(Container& container) {
-  const ContainerSnapshot snapshot = container.Snapshot();
+  return Pump(container, spec_.log_directory.empty()
+                             ? ""
+                             : container.Snapshot().spec.log_path);
+}
+
+absl::Status Pod::Pump(Container& container, const std::string& log_path) {
   ContainerLogOptions options;
   options.log_directory = spec_.log_directory;
-  options.log_path = spec_.log_directory.empty() ? "" : snapshot.spec.log_path;
+  options.log_path = log_path;
   options.cursor_path = CursorPath(container);
   options.container_id = container.id().value();
   ASSIGN_OR_RETURN(std::unique_ptr<ContainerLog> log,

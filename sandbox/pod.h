@@ -67,8 +67,10 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status Boot(uid_t uid, absl::Time deadline);
 
   // For a pod that an earlier daemon left: takes over what is alive and ends
-  // what is not, so that the state is a true one afterwards. False for a pod
-  // that never was ready: nothing of it is left and it is to be forgotten.
+  // what is not, so that the state is a true one afterwards. A VM whose guest
+  // does not answer is taken over as well: its calls are Unavailable until it
+  // does. False for a pod that never was ready: nothing of it is left and it is
+  // to be forgotten.
   bool Recover(absl::Time deadline);
 
   // Ends the containers and the VM, and with them a call that still waits for
@@ -94,11 +96,12 @@ class Pod : public std::enable_shared_from_this<Pod> {
   OperationLock& operation_lock() ABSL_LOCK_RETURNED(operation_lock_) {
     return operation_lock_;
   }
-  // FailedPrecondition, naming the state, unless the pod is kReady.
+  // FailedPrecondition, naming the state, unless the pod is kReady; Unavailable
+  // while the guest has not answered this daemon yet.
   absl::StatusOr<PodVm*> ReadyVm()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // The agent of a ready pod, without waiting for operations. Valid as long
-  // as the pod object lives.
+  // The agent of a ready pod, without waiting for operations; errors as above.
+  // Valid as long as the pod object lives.
   absl::StatusOr<GuestAgent*> ReadyAgent() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Whether the CPUs that a container names are there, once the VM has the size
@@ -159,22 +162,36 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void KillContainers(absl::Time deadline);
   // Makes whoever waits for the guest give up.
   void AbortOperation(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
-  void EndContainers(absl::string_view reason, absl::string_view message);
+  void EndContainers(int exit_code, absl::string_view reason,
+                     absl::string_view message);
   absl::Status AdoptVm(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void RecoverContainers(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void RecoverContainer(
-      Container& container,
-      std::optional<agent::v1::ContainerState::State> in_guest)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void AdoptImage(const Container& container)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // Of a pod whose VM cannot be adopted.
+  void EndLost(SandboxState found, const absl::Status& reason,
+               absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // Takes up with the guest of an adopted VM; tries again after `backoff` when
+  // it does not answer, so that no container stays without a reader.
+  void MeetGuest(absl::Duration backoff, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  void MeetGuestAfter(absl::Duration delay);
+  absl::Status RecoverGuest(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  absl::Status RecoverContainer(
+      Container& container,
+      std::optional<agent::v1::ContainerState::State> in_guest,
+      absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  void ContinueOutput(Container& container)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Of a container that was being created when the daemon died.
   void UndoCreate(const Container& container, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status TearDown(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // As StartPump(), into this file; empty for none.
+  absl::Status Pump(Container& container, const std::string& log_path);
   std::string CursorPath(const Container& container) const;
   // Has samples taken from `delay` on, as long as the pod is ready.
   void SampleAfter(absl::Duration delay);
@@ -200,6 +217,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
   VmSnapshot sample_ ABSL_GUARDED_BY(mutex_);
   DiskTraffic disk_traffic_ ABSL_GUARDED_BY(mutex_);
   SampleTurn sample_turn_ ABSL_GUARDED_BY(mutex_);
+  // Why the guest of an adopted VM cannot be used yet.
+  absl::Status guest_ ABSL_GUARDED_BY(mutex_);
   uint64_t settle_generation_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Duration settle_backoff_ ABSL_GUARDED_BY(operation_lock_);
 };

@@ -1,12 +1,18 @@
 // How a pod that an earlier daemon left comes back: Pod::Recover().
+//
+// Two steps: the VM is taken over by what the host and QEMU know; then its
+// guest is asked, now or, where it does not answer, again and again.
 
+#include <algorithm>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "sandbox/container_request.h"
 #include "sandbox/pod.h"
 #include "sandbox/vm_record_json.h"
 
@@ -16,6 +22,16 @@ namespace {
 // A container that nobody saw ending. The code is the one that other runtimes
 // give, so that nobody takes it for the container's own.
 constexpr int kUnknownExitCode = 255;
+// How long the start of the daemon waits for a guest. One that is well answers
+// in milliseconds; the others are not waited for, they are asked again.
+constexpr absl::Duration kFirstMeeting = absl::Seconds(5);
+constexpr absl::Duration kLaterMeeting = absl::Seconds(2);
+constexpr absl::Duration kLeastBackoff = absl::Milliseconds(500);
+constexpr absl::Duration kMostBackoff = absl::Seconds(30);
+
+bool IsNoAnswer(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
 
 }  // namespace
 
@@ -28,15 +44,18 @@ bool Pod::Recover(absl::Time deadline) {
   absl::Status adopted = absl::FailedPreconditionError("it was not ready");
   if (found == SandboxState::kReady) adopted = AdoptVm(deadline);
   if (adopted.ok()) {
-    RecoverContainers(deadline);
-    WatchExits();
-    WatchVm();
-    SettleAfter(absl::ZeroDuration());
-    SampleAfter(absl::ZeroDuration());
+    MeetGuest(kLeastBackoff,
+              std::min(deadline, services_.vm.clock->Now() + kFirstMeeting));
     return true;
   }
+  EndLost(found, adopted, deadline);
+  return found != SandboxState::kCreating || state() != SandboxState::kStopped;
+}
+
+void Pod::EndLost(SandboxState found, const absl::Status& reason,
+                  absl::Time deadline) {
   Log(LogLevel::kWarning, "a pod did not survive until this start",
-      {{"sandbox_id", id_.value()}, {"reason", adopted.message()}});
+      {{"sandbox_id", id_.value()}, {"reason", reason.message()}});
   const SandboxEvent event = found == SandboxState::kCreating
                                  ? SandboxEvent::kSetupFailed
                                  : SandboxEvent::kVmExited;
@@ -44,24 +63,16 @@ bool Pod::Recover(absl::Time deadline) {
     record.reason = "VmLost";
     record.message =
         CleanText(absl::StrCat("the VM was not there when the daemon started: ",
-                               adopted.message()),
+                               reason.message()),
                   1024);
   });
-  for (const auto& container : containers()) {
-    (void)container->Transition(
-        ContainerEvent::kExited, [&](ContainerRecord& record) {
-          record.exit_code = kUnknownExitCode;
-          record.finished_at = services_.vm.clock->Now();
-          record.reason = "Unknown";
-          record.message = "the pod's VM was gone when the daemon started";
-        });
-  }
+  EndContainers(kUnknownExitCode, "Unknown",
+                "the pod's VM was gone when the daemon started");
   const absl::Status torn_down = TearDown(deadline);
   if (!torn_down.ok()) {
     Log(LogLevel::kError, "what a lost pod left behind is still there",
         {{"sandbox_id", id_.value()}, {"error", torn_down.message()}});
   }
-  return found != SandboxState::kCreating || state() != SandboxState::kStopped;
 }
 
 absl::Status Pod::AdoptVm(absl::Time deadline) {
@@ -74,52 +85,14 @@ absl::Status Pod::AdoptVm(absl::Time deadline) {
   ASSIGN_OR_RETURN(
       std::unique_ptr<PodVm> vm,
       PodVm::Adopt(services_.vm, id_, spec_, record, Recorder(), deadline));
-  ASSIGN_OR_RETURN(agent::v1::HelloResponse hello,
-                   vm->vm().agent().Hello(deadline));
-  absl::MutexLock lock(&mutex_);
-  vm_ = std::move(vm);
-  hello_ = std::move(hello);
+  {
+    absl::MutexLock lock(&mutex_);
+    vm_ = std::move(vm);
+    guest_ = absl::UnavailableError("it was not asked yet");
+  }
+  for (const auto& container : containers()) AdoptImage(*container);
+  WatchVm();
   return absl::OkStatus();
-}
-
-void Pod::RecoverContainers(absl::Time deadline) {
-  GuestAgent& agent = vm_->vm().agent();
-  std::map<ContainerId, agent::v1::ContainerState::State> in_guest;
-  const absl::StatusOr<std::vector<agent::v1::ContainerState>> listed =
-      agent.List(deadline);
-  if (!listed.ok()) {
-    Log(LogLevel::kError, "the guest's containers cannot be listed",
-        {{"sandbox_id", id_.value()}, {"error", listed.status().message()}});
-    return;
-  }
-  for (const agent::v1::ContainerState& state : *listed) {
-    in_guest[ContainerId(state.container_id())] = state.state();
-  }
-  std::vector<std::shared_ptr<Container>> unfinished;
-  for (const auto& container : containers()) {
-    AdoptImage(*container);
-    if (container->phase() == ContainerPhase::kCreating) {
-      unfinished.push_back(container);
-      continue;
-    }
-    const auto found = in_guest.find(container->id());
-    const bool known = found != in_guest.end();
-    RecoverContainer(*container,
-                     known ? std::optional(found->second) : std::nullopt);
-  }
-  for (const auto& container : unfinished) DropContainer(container->id());
-  // What was being created when the daemon died, and what was being removed.
-  for (const auto& [id, state] : in_guest) {
-    if (FindContainer(id) != nullptr) continue;
-    const absl::Status deleted = agent.Delete(id, deadline);
-    if (!deleted.ok()) {
-      Log(LogLevel::kWarning, "a left-over container cannot be deleted",
-          {{"sandbox_id", id_.value()},
-           {"container_id", id.value()},
-           {"error", deleted.message()}});
-    }
-  }
-  for (const auto& container : unfinished) UndoCreate(*container, deadline);
 }
 
 void Pod::AdoptImage(const Container& container) {
@@ -134,19 +107,85 @@ void Pod::AdoptImage(const Container& container) {
   }
 }
 
-void Pod::UndoCreate(const Container& container, absl::Time deadline) {
-  vm_->RemoveMounts(container.ShareMounts());
-  absl::Status undone = vm_->RemoveImageUser(container.image_hex(), deadline);
-  undone.Update(services_.store->DeleteContainer(container.id()));
-  if (undone.ok()) return;
-  Log(LogLevel::kWarning, "an unfinished create left something behind",
-      {{"container_id", container.id().value()}, {"error", undone.message()}});
+void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
+  const absl::Status met = RecoverGuest(deadline);
+  {
+    absl::MutexLock lock(&mutex_);
+    guest_ = met;
+  }
+  if (met.ok()) {
+    WatchExits();
+    SettleAfter(absl::ZeroDuration());
+    SampleAfter(absl::ZeroDuration());
+    return;
+  }
+  Log(LogLevel::kWarning,
+      "the guest of a pod does not answer; it runs on and is asked again",
+      {{"sandbox_id", id_.value()},
+       {"after", absl::FormatDuration(backoff)},
+       {"error", met.message()}});
+  MeetGuestAfter(backoff);
 }
 
-void Pod::RecoverContainer(
+void Pod::MeetGuestAfter(absl::Duration delay) {
+  services_.timers->Schedule(delay, [weak = weak_from_this(), delay] {
+    const std::shared_ptr<Pod> pod = weak.lock();
+    if (pod == nullptr || pod->state() != SandboxState::kReady) return;
+    if (!pod->operation_lock_.LockUntil(absl::InfinitePast())) {
+      pod->MeetGuestAfter(delay);
+      return;
+    }
+    const OperationHolder operation(&pod->operation_lock_);
+    pod->MeetGuest(std::min(2 * delay, kMostBackoff),
+                   pod->services_.vm.clock->Now() + kLaterMeeting);
+  });
+}
+
+absl::Status Pod::RecoverGuest(absl::Time deadline) {
+  GuestAgent& agent = vm_->vm().agent();
+  ASSIGN_OR_RETURN(agent::v1::HelloResponse hello, agent.Hello(deadline));
+  RETURN_IF_ERROR(vm_->sizer().Observe(deadline));
+  ASSIGN_OR_RETURN(const std::vector<agent::v1::ContainerState> listed,
+                   agent.List(deadline));
+  std::map<ContainerId, agent::v1::ContainerState::State> in_guest;
+  for (const agent::v1::ContainerState& state : listed) {
+    in_guest[ContainerId(state.container_id())] = state.state();
+  }
+  std::vector<std::shared_ptr<Container>> unfinished;
+  for (const auto& container : containers()) {
+    if (container->phase() == ContainerPhase::kCreating) {
+      unfinished.push_back(container);
+      continue;
+    }
+    const auto found = in_guest.find(container->id());
+    const bool known = found != in_guest.end();
+    RETURN_IF_ERROR(RecoverContainer(
+        *container, known ? std::optional(found->second) : std::nullopt,
+        deadline));
+  }
+  for (const auto& container : unfinished) DropContainer(container->id());
+  // What was being created when the daemon died, and what was being removed.
+  for (const auto& [id, state] : in_guest) {
+    if (FindContainer(id) != nullptr) continue;
+    const absl::Status deleted = agent.Delete(id, deadline);
+    if (!deleted.ok()) {
+      Log(LogLevel::kWarning, "a left-over container cannot be deleted",
+          {{"sandbox_id", id_.value()},
+           {"container_id", id.value()},
+           {"error", deleted.message()}});
+    }
+  }
+  for (const auto& container : unfinished) UndoCreate(*container, deadline);
+  absl::MutexLock lock(&mutex_);
+  hello_ = std::move(hello);
+  return absl::OkStatus();
+}
+
+absl::Status Pod::RecoverContainer(
     Container& container,
-    std::optional<agent::v1::ContainerState::State> in_guest) {
-  if (!container.Counts()) return;
+    std::optional<agent::v1::ContainerState::State> in_guest,
+    absl::Time deadline) {
+  if (!container.Counts()) return absl::OkStatus();
   if (!in_guest.has_value()) {
     (void)container.Transition(
         ContainerEvent::kExited, [&](ContainerRecord& record) {
@@ -155,7 +194,7 @@ void Pod::RecoverContainer(
           record.reason = "Unknown";
           record.message = "the guest does not know this container";
         });
-    return;
+    return absl::OkStatus();
   }
   // Started, and the daemon died before it could write that down. The exact
   // moment is lost; the end of one that has exited already comes with the
@@ -167,14 +206,43 @@ void Pod::RecoverContainer(
                                  record.started_at = services_.vm.clock->Now();
                                });
   }
-  if (container.phase() == ContainerPhase::kRunning) {
-    const absl::Status pumping = StartPump(container);
-    if (!pumping.ok()) {
-      Log(LogLevel::kError, "the log of a container cannot be continued",
-          {{"container_id", container.id().value()},
-           {"error", pumping.message()}});
-    }
+  if (container.phase() == ContainerPhase::kRunning) ContinueOutput(container);
+  if (*in_guest == agent::v1::ContainerState::EXITED) return absl::OkStatus();
+  // The last daemon may have died between a change of the cgroup and its
+  // record: the record is what everybody was told.
+  const absl::Status applied = vm_->vm().agent().Update(
+      container.id(), GuestResourcesOf(container.Snapshot().applied), deadline);
+  if (IsNoAnswer(applied)) return applied;
+  if (!applied.ok()) {
+    Log(LogLevel::kWarning, "a container may not have its recorded resources",
+        {{"container_id", container.id().value()},
+         {"error", applied.message()}});
   }
+  return absl::OkStatus();
+}
+
+void Pod::ContinueOutput(Container& container) {
+  if (container.pump() != nullptr) return;  // since an earlier attempt
+  const absl::Status pumping = StartPump(container);
+  if (pumping.ok()) return;
+  Log(LogLevel::kError,
+      "the log of a container cannot be continued; its output is discarded",
+      {{"container_id", container.id().value()}, {"error", pumping.message()}});
+  // Without a reader the container would stand still once its pipe is full.
+  const absl::Status draining = Pump(container, "");
+  if (draining.ok()) return;
+  Log(LogLevel::kError, "the output of a container has no reader",
+      {{"container_id", container.id().value()},
+       {"error", draining.message()}});
+}
+
+void Pod::UndoCreate(const Container& container, absl::Time deadline) {
+  vm_->RemoveMounts(container.ShareMounts());
+  absl::Status undone = vm_->RemoveImageUser(container.image_hex(), deadline);
+  undone.Update(services_.store->DeleteContainer(container.id()));
+  if (undone.ok()) return;
+  Log(LogLevel::kWarning, "an unfinished create left something behind",
+      {{"container_id", container.id().value()}, {"error", undone.message()}});
 }
 
 }  // namespace podvisor

@@ -187,5 +187,87 @@ TEST_F(PodRecoveryTest, AShareThatIsPluggedIsUsedAgain) {
   EXPECT_EQ(ShareDevices(id), 1);
 }
 
+TEST_F(PodRecoveryTest, AGuestThatDoesNotAnswerRunsOnAndIsAskedAgain) {
+  const PodId id = Run("silent")->id();
+  const ContainerId container = CreateRunning(id, ContainerOf(2000, 512));
+  FakeGuestAgent& guest = launcher_.machine(id)->guest();
+
+  for (const GuestFaults& faults :
+       {GuestFaults{.agent_hangs = true}, GuestFaults{.list_hangs = true}}) {
+    guest.SetFaults(faults);
+    Restart();
+    const FoundContainer found =
+        pods_->FindContainer(container.value()).value();
+    EXPECT_EQ(found.pod->state(), SandboxState::kReady);
+    EXPECT_EQ(found.container->phase(), ContainerPhase::kRunning);
+    EXPECT_THAT(found.pod->Snapshot().last_error, HasSubstr("not answered"));
+    const absl::Duration grace = absl::Seconds(1);
+    EXPECT_TRUE(absl::IsUnavailable(
+        StopContainer(*found.pod, *found.container, grace, Soon())));
+    EXPECT_TRUE(absl::IsUnavailable(pods_->RemoveContainer(found, Soon())));
+    clock_.Advance(absl::Minutes(1));
+    timers_.RunDue();
+    EXPECT_EQ(found.container->pump(), nullptr);
+
+    guest.SetFaults({});
+    clock_.Advance(absl::Minutes(1));
+    timers_.RunDue();
+    EXPECT_NE(found.container->pump(), nullptr);
+    EXPECT_EQ(found.pod->Snapshot().last_error, "");
+    EXPECT_EQ(found.pod->Snapshot().vm.online_vcpus, 2);
+  }
+  guest.Exit(container, 7);
+  EXPECT_TRUE(pods_->FindContainer(container.value())
+                  .value()
+                  .container->AwaitExit(Soon()));
+}
+
+TEST_F(PodRecoveryTest, ASilentGuestCanBeStopped) {
+  const PodId id = Run("silent")->id();
+  CreateRunning(id, ContainerOf(1000, 64));
+  launcher_.machine(id)->guest().SetFaults({.agent_hangs = true});
+  Restart();
+
+  EXPECT_TRUE(pods_->FindPod(id.value()).value()->Stop(Soon()).ok());
+}
+
+TEST_F(PodRecoveryTest, OutputWhoseLogCannotBeContinuedIsDrained) {
+  PodSpec spec = Spec("log");
+  spec.log_directory = directory_ + "/logs";
+  ASSERT_TRUE(MakeDirectories(spec.log_directory).ok());
+  const PodId id = pods_->RunPod(spec, Soon()).value();
+  ContainerSpec logs = ContainerOf(1000, 64);
+  logs.log_path = "main.log";
+  const ContainerId container = CreateRunning(id, logs);
+  pods_.reset();
+  FakeGuestAgent& guest = launcher_.machine(id)->guest();
+  const uint64_t before = guest.acknowledged(container).stdout_bytes;
+  ASSERT_TRUE(RemoveTree(spec.log_directory).ok());
+  ASSERT_TRUE(WriteFileAtomically(spec.log_directory, "a file").ok());
+
+  Restart();
+  guest.WriteOutput(container, agent::v1::OutputChunk::STDOUT, "line\n");
+  guest.Exit(container, 0);
+
+  const FoundContainer after = pods_->FindContainer(container.value()).value();
+  ASSERT_NE(after.container->pump(), nullptr);
+  EXPECT_TRUE(after.container->pump()->WaitDrained(Soon()).ok());
+  EXPECT_EQ(guest.acknowledged(container).stdout_bytes, before + 5);
+}
+
+TEST_F(PodRecoveryTest, AContainerHasTheResourcesOfItsRecordAgain) {
+  const PodId id = Run("applied")->id();
+  const ContainerId container = CreateRunning(id, ContainerOf(2000, 512));
+  FakeGuestAgent& guest = launcher_.machine(id)->guest();
+  // A daemon that died between an update of the guest and its record.
+  agent::v1::LinuxResources changed;
+  changed.set_cpu_quota_micros(400'000);
+  ASSERT_TRUE(guest.Update(container, changed, Soon()).ok());
+
+  Restart();
+
+  EXPECT_EQ(guest.spec(container)->resources().cpu_quota_micros(), 200'000);
+}
+
 }  // namespace
 }  // namespace podvisor

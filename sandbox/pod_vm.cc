@@ -177,7 +177,6 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
         PodShare::Open(pod_vm->directory(), {{services.settings->root_dir,
                                               services.settings->run_dir}}));
   }
-  RETURN_IF_ERROR(pod_vm->sizer_->Observe(deadline));
   return pod_vm;
 }
 

@@ -63,7 +63,8 @@ class PodVm {
       const PodVmServices& services, const PodId& id, const PodSpec& spec,
       uid_t uid, VmRecorder recorder, absl::Time deadline);
 
-  // Takes over the VM of an earlier daemon. Errors: VmLauncher::Adopt().
+  // Takes over the VM of an earlier daemon, without a word from its guest:
+  // sizes() are unknown until sizer().Observe(). Errors: VmLauncher::Adopt().
   static absl::StatusOr<std::unique_ptr<PodVm>> Adopt(
       const PodVmServices& services, const PodId& id, const PodSpec& spec,
       const VmRecord& record, VmRecorder recorder, absl::Time deadline);

@@ -208,7 +208,6 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::Adopt(const VmSpec& spec,
       parts.qmp->Execute("query-status", "", deadline).status(), "adopt: QMP"));
   parts.agent = std::make_unique<GrpcAgentClient>(
       parts.files->agent_socket(), *secret, AgentClientOptions(), clock_);
-  RETURN_IF_ERROR(Annotate(parts.agent->Connect(deadline), "adopt: agent"));
   return std::make_unique<QemuVm>(std::move(parts), clock_, watcher_);
 }
 

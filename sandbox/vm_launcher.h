@@ -39,15 +39,14 @@ class VmLauncher {
                                                      absl::Time deadline) = 0;
 
   // Takes over a running VM that an earlier daemon launched: the process is the
-  // recorded one, QMP answers, the agent answers. `spec` gives the directory
-  // and the topology.
+  // recorded one and QMP answers. The guest is not asked: agent().Connect()
+  // tells whether it is there. `spec` gives the directory and the topology.
   //
   // Errors:
   //   NotFound          QEMU is gone (or the pid is another process).
   //   Unavailable,
-  //   DeadlineExceeded  QEMU lives but QMP or the agent does not answer: kill
-  //   it
-  //                     with Sweep(), or try again.
+  //   DeadlineExceeded  QEMU lives but QMP does not answer: kill it with
+  //                     Sweep(), or try again.
   virtual absl::StatusOr<std::unique_ptr<Vm>> Adopt(const VmSpec& spec,
                                                     const VmRecord& record,
                                                     absl::Time deadline) = 0;
