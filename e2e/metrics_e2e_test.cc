@@ -65,6 +65,17 @@ TEST_F(MetricsE2eTest, AScrapeShowsEveryVmPassesPromtoolAndForgetsRemovedPods) {
     if (absl::StrContains(line, pod)) bytes += line.size() + 1;
   }
   EXPECT_EQ(Value(scrape, "podvisor_vm_vcpus", "state=\"online\""), 3);
+  for (const char* series : {
+           "resource=\"cpu\",direction=\"grow\",result=\"ok\"} 1",
+           "resource=\"memory\",direction=\"grow\",result=\"ok\"} 1",
+           "{resource=\"cpu\",direction=\"grow\",phase=\"vm\",",
+           "{resource=\"cpu\",direction=\"grow\",phase=\"guest\",",
+           "{resource=\"memory\",direction=\"grow\",phase=\"total\",",
+           "state=\"used\"} 0",
+           "resource=\"cpu\"} 0",
+       }) {
+    EXPECT_THAT(scrape, HasSubstr(series));
+  }
   RecordProperty("bytes_per_vm", static_cast<int>(bytes));
 
   CommandOptions promtool;

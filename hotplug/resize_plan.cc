@@ -201,6 +201,14 @@ absl::StatusOr<ResizePlan> PlanResize(const VmLimits& limits,
   return plan;
 }
 
+VmSize AtLeast(const VmLimits& limits, const VmState& state,
+               const VmSize& target) {
+  return {.vcpus = std::max(target.vcpus, state.vcpus_online),
+          .memory_bytes =
+              std::max(target.memory_bytes, limits.boot_memory_bytes +
+                                                state.hotplug_requested_bytes)};
+}
+
 int64_t MemoryShortfall(const VmLimits& limits, const VmState& state,
                         const VmSize& target) {
   const int64_t memory = target.memory_bytes - limits.boot_memory_bytes;

@@ -98,6 +98,11 @@ absl::StatusOr<ResizePlan> PlanResize(const VmLimits& limits,
                                       const VmState& state,
                                       const VmSize& target);
 
+// The size that a grow to `target` asks for: what the VM has above it stays, as
+// it is another decision to give that back.
+VmSize AtLeast(const VmLimits& limits, const VmState& state,
+               const VmSize& target);
+
 // What of the hot-plugged memory a shrink to `target` has still to give back.
 int64_t MemoryShortfall(const VmLimits& limits, const VmState& state,
                         const VmSize& target);

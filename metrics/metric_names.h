@@ -52,7 +52,7 @@ inline constexpr MetricFamilyInfo kVmMemorySlots = {"podvisor_vm_memory_slots",
                                                     {"state"}};
 inline constexpr MetricFamilyInfo kVmShortfall = {
     "podvisor_vm_shortfall_bytes", MetricKind::kGauge, "bytes",
-    "Memory that a shrink asked back and the guest kept.", true};
+    "Memory that was asked back and the guest has not given.", true};
 inline constexpr MetricFamilyInfo kVmClamped = {
     "podvisor_vm_clamped",
     MetricKind::kGauge,
@@ -64,7 +64,7 @@ inline constexpr MetricFamilyInfo kVmResizes = {
     "podvisor_vm_resize_total",
     MetricKind::kCounter,
     "",
-    "Resizes that have ended.",
+    "Attempts to resize: ok, partial (the guest keeps some of it) or failed.",
     true,
     {"resource", "direction", "result"}};
 inline constexpr MetricFamilyInfo kVmCpuSeconds = {
@@ -115,7 +115,8 @@ inline constexpr MetricFamilyInfo kVmResizeSeconds = {
     "podvisor_vm_resize_seconds",
     MetricKind::kHistogram,
     "seconds",
-    "Duration of the phases of a resize, over all VMs.",
+    "Duration of attempts to resize that did not fail, over all VMs: at QEMU "
+    "(vm), until the guest followed, total.",
     false,
     {"resource", "direction", "phase"}};
 inline constexpr MetricFamilyInfo kVmBootSeconds = {

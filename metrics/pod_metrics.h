@@ -51,12 +51,12 @@ class PodMetrics {
   void ObserveBoot(absl::string_view phase, absl::Duration took);
   void CountVmExit(absl::string_view reason);
 
-  // `result`: "ok", "partial", "failed", ... Counted for the pod until
+  // `result`: "ok", "partial" or "failed". Counted for the pod until
   // RemoveVm(); before its first snapshot too.
   void CountResize(const PodId& pod, MetricResource resource,
                    ResizeDirection direction, absl::string_view result)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // `phase`: "plug", "online", ...; "total" for all of it.
+  // `phase`: "vm" or "guest"; "total" for all of it.
   void ObserveResize(MetricResource resource, ResizeDirection direction,
                      absl::string_view phase, absl::Duration took);
 

@@ -61,7 +61,7 @@ inline void FillSampleMetrics(int count, PodMetrics* metrics) {
     metrics->CountResize(vm.id, MetricResource::kMemory,
                          ResizeDirection::kShrink, "partial");
   }
-  metrics->ObserveResize(MetricResource::kCpu, ResizeDirection::kGrow, "plug",
+  metrics->ObserveResize(MetricResource::kCpu, ResizeDirection::kGrow, "vm",
                          absl::Milliseconds(12));
   metrics->ObserveBoot("qmp", absl::Milliseconds(80));
   metrics->ObserveBoot("total", absl::Milliseconds(1300));

@@ -66,7 +66,7 @@ PodSnapshot Pod::Snapshot() const {
   snapshot.last_error = record_.message;
   if (vm_ != nullptr) {
     const VmRecord vm = vm_->record();
-    snapshot.vm = vm_->sizer().sizes();
+    snapshot.vm = SizesLocked();
     if (snapshot.last_error.empty()) {
       snapshot.last_error = vm_->sizer().last_error();
     }

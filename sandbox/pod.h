@@ -22,6 +22,7 @@
 #include "sandbox/exit_watcher.h"
 #include "sandbox/operation_lock.h"
 #include "sandbox/pod_record.h"
+#include "sandbox/pod_sizing.h"
 #include "sandbox/pod_snapshot.h"
 #include "sandbox/pod_vm.h"
 #include "sandbox/sample_turn.h"
@@ -124,7 +125,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
       const std::optional<ContainerResources>& overhead, absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(operation_lock_, mutex_);
 
-  // Takes a sample of the guest now. Errors: the agent's.
+  // Takes a sample of the guest now, and of what it really has. Errors: the
+  // agent's.
   absl::Status Sample(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Has a sample of the guest taken now, without waiting for it, unless the
@@ -146,9 +148,10 @@ class Pod : public std::enable_shared_from_this<Pod> {
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status CheckReady() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   VmRecorder Recorder();
-  // What the containers want that count.
-  std::vector<ContainerResources> Wanted() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // What the VM's size follows from; how large it is to be; and is.
+  PodSizing SizingLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<VmTarget> Target() const ABSL_LOCKS_EXCLUDED(mutex_);
+  VmSizes SizesLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   absl::Status PinVcpus(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void ScheduleSettle(absl::Duration delay, uint64_t generation);

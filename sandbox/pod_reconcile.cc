@@ -25,28 +25,41 @@ constexpr absl::Duration kMostBackoff = absl::Seconds(30);
 
 }  // namespace
 
-std::vector<ContainerResources> Pod::Wanted() const {
-  std::vector<ContainerResources> wanted;
-  absl::MutexLock lock(&mutex_);
+PodSizing Pod::SizingLocked() const {
+  PodSizing sizing;
   for (const auto& [id, container] : containers_) {
-    if (container->Counts()) wanted.push_back(container->wanted());
+    if (container->Counts()) sizing.containers.push_back(container->wanted());
   }
-  return wanted;
+  sizing.pod_total = record_.updated_resources.has_value()
+                         ? record_.updated_resources
+                         : spec_.resources;
+  sizing.rules = RulesOf(*services_.vm.settings, spec_.size);
+  sizing.limits = vm_->sizer().limits();
+  return sizing;
 }
 
 absl::StatusOr<VmTarget> Pod::Target() const {
-  const std::vector<ContainerResources> wanted = Wanted();
-  std::optional<ContainerResources> pod_total;
-  VmLimits limits;
-  {
-    absl::MutexLock lock(&mutex_);
-    pod_total = record_.updated_resources.has_value()
-                    ? record_.updated_resources
-                    : spec_.resources;
-    limits = vm_->sizer().limits();
+  absl::MutexLock lock(&mutex_);
+  return TargetOf(SizingLocked());
+}
+
+VmSizes Pod::SizesLocked() const {
+  VmSizes sizes = vm_->sizer().sizes();
+  if (record_.state == SandboxState::kReady) {
+    // What is wanted now, not what was last tried. It has no size only while
+    // a container that asks for the impossible is being refused.
+    if (const auto target = TargetOf(SizingLocked()); target.ok()) {
+      sizes.target_vcpus = target->size.vcpus;
+      sizes.target_memory_bytes = target->size.memory_bytes;
+      sizes.vcpus_clamped = target->vcpus_clamped;
+      sizes.memory_clamped = target->memory_clamped;
+    }
+  } else if (vm_->vm().Exited()) {
+    sizes.plugged_vcpus = sizes.online_vcpus = sizes.memory_slots_used = 0;
+    sizes.plugged_memory_bytes = sizes.online_memory_bytes = 0;
+    sizes.shortfall_bytes = 0;
   }
-  ASSIGN_OR_RETURN(const PodDemand demand, DemandOfPod(wanted, pod_total));
-  return TargetFor(demand, RulesOf(*services_.vm.settings, spec_.size), limits);
+  return sizes;
 }
 
 absl::Status Pod::CheckCpusetOf(const ContainerResources& container) const {
@@ -60,8 +73,13 @@ absl::Status Pod::CheckCpusetOf(const ContainerResources& container) const {
 // did to the threads, and whichever of them are new, they are right afterwards.
 absl::Status Pod::PinVcpus(absl::Time deadline) {
   ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
+  std::vector<ContainerResources> wanted;
+  {
+    absl::MutexLock lock(&mutex_);
+    wanted = SizingLocked().containers;
+  }
   ASSIGN_OR_RETURN(const CpuList cpus,
-                   PinnedCpus(services_.vm.settings->cpuset, Wanted()));
+                   PinnedCpus(services_.vm.settings->cpuset, wanted));
   return vm->PinVcpus(cpus, deadline);
 }
 

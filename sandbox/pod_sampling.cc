@@ -69,6 +69,9 @@ absl::Status Pod::Sample(absl::Time deadline) {
     sample_ = sample;
     sample_.sampled_at = services_.vm.clock->Now();
   }
+  // Beside whatever operation there is: a guest may be slow to follow one. A
+  // size that cannot be had now is told with the time of the last one.
+  (void)vm_->sizer().Observe(deadline);
   PublishMetrics();
   return absl::OkStatus();
 }
@@ -87,7 +90,7 @@ void Pod::PublishMetrics() {
         vm_->record().accelerator == Accelerator::kKvm ? "kvm" : "tcg";
     snapshot.kernel_release = hello_.kernel_release();
     snapshot.agent_version = hello_.agent_version();
-    AddSizes(vm_->sizer().sizes(), &snapshot);
+    AddSizes(SizesLocked(), &snapshot);
   }
   services_.vm.metrics->SetVm(snapshot);
 }

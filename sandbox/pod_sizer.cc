@@ -1,7 +1,5 @@
 #include "sandbox/pod_sizer.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
@@ -11,6 +9,9 @@
 namespace podvisor {
 namespace {
 
+// For reading back after a failure, whose own deadline is usually over.
+constexpr absl::Duration kReadBackTimeout = absl::Seconds(2);
+
 VmResizerOptions OptionsForBridge() {
   VmResizerOptions options;
   options.memory_bus = kMemorySlot.Bus();
@@ -18,91 +19,123 @@ VmResizerOptions OptionsForBridge() {
   return options;
 }
 
-}  // namespace
-
-PodSizer::PodSizer(const PodId& pod, Vm* vm, Clock* clock, PodMetrics* metrics,
-                   const VmLimits& limits)
-    : pod_(pod),
-      metrics_(metrics),
-      limits_(limits),
-      resizer_(&vm->qmp(), &vm->agent(), clock, limits, OptionsForBridge()) {
-  absl::MutexLock lock(&mutex_);
-  sizes_.base_vcpus = limits.boot_vcpus;
-  sizes_.max_vcpus = limits.max_vcpus;
-  sizes_.base_memory_bytes = limits.boot_memory_bytes;
-  sizes_.max_memory_bytes = limits.max_memory_bytes;
-  sizes_.target_vcpus = limits.boot_vcpus;
-  sizes_.target_memory_bytes = limits.boot_memory_bytes;
-  sizes_.memory_slots_total = limits.memory_slots;
+std::string ErrorText(const absl::Status& status) {
+  return status.ok() ? "" : CleanText(status.message(), 1024);
 }
 
+}  // namespace
+
+PodSizer::PodSizer(const PodId& pod, QmpClient* qmp, GuestResources* guest,
+                   Clock* clock, PodMetrics* metrics, const VmLimits& limits)
+    : pod_(pod),
+      clock_(clock),
+      metrics_(metrics),
+      limits_(limits),
+      resizer_(qmp, guest, clock, limits, OptionsForBridge()) {}
+
 absl::Status PodSizer::Grow(const VmTarget& target, absl::Time deadline) {
-  ASSIGN_OR_RETURN(const VmState now, resizer_.Observe(deadline));
-  VmTarget at_least = target;
-  at_least.size.vcpus = std::max(target.size.vcpus, now.vcpus_online);
-  at_least.size.memory_bytes =
-      std::max(target.size.memory_bytes,
-               limits_.boot_memory_bytes + now.hotplug_requested_bytes);
-  return Resize(at_least, deadline);
+  const absl::Status grown = Resize(target.size, /*keep_more=*/true, deadline);
+  absl::MutexLock lock(&mutex_);
+  grow_error_ = ErrorText(grown);
+  return grown;
 }
 
 absl::Status PodSizer::Settle(const VmTarget& target, absl::Time deadline) {
-  RETURN_IF_ERROR(Resize(target, deadline));
+  const absl::Status settled =
+      Resize(target.size, /*keep_more=*/false, deadline);
   absl::MutexLock lock(&mutex_);
-  if (sizes_.shortfall_bytes > 0 || sizes_.online_vcpus > sizes_.target_vcpus) {
-    return absl::UnavailableError(
-        absl::StrCat("the guest keeps ", sizes_.shortfall_bytes, " bytes and ",
-                     sizes_.online_vcpus - sizes_.target_vcpus, " vCPUs"));
-  }
-  return absl::OkStatus();
+  settle_error_ = ErrorText(settled);
+  RETURN_IF_ERROR(settled);
+  const int64_t bytes = MemoryShortfall(limits_, state_, target.size);
+  const int vcpus = state_.vcpus_online - target.size.vcpus;
+  if (bytes <= 0 && vcpus <= 0) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("the guest keeps ", bytes, " bytes and ", vcpus, " vCPUs"));
 }
 
 absl::Status PodSizer::Observe(absl::Time deadline) {
-  ASSIGN_OR_RETURN(const VmState state, resizer_.Observe(deadline));
+  return Look(deadline).status();
+}
+
+VmState PodSizer::observed() const {
   absl::MutexLock lock(&mutex_);
-  Publish(state);
-  return absl::OkStatus();
+  return state_;
 }
 
 VmSizes PodSizer::sizes() const {
+  VmSizes sizes;
+  sizes.base_vcpus = limits_.boot_vcpus;
+  sizes.max_vcpus = limits_.max_vcpus;
+  sizes.base_memory_bytes = limits_.boot_memory_bytes;
+  sizes.max_memory_bytes = limits_.max_memory_bytes;
+  sizes.memory_slots_total = limits_.memory_slots;
   absl::MutexLock lock(&mutex_);
-  return sizes_;
+  sizes.observed_at = observed_at_;
+  sizes.plugged_vcpus = state_.vcpus_plugged;
+  sizes.online_vcpus = state_.vcpus_online;
+  sizes.memory_slots_used = static_cast<int>(state_.dimms.size());
+  sizes.plugged_memory_bytes =
+      limits_.boot_memory_bytes + state_.hotplug_plugged_bytes;
+  sizes.online_memory_bytes =
+      limits_.boot_memory_bytes + state_.hotplug_online_bytes;
+  if (asked_.has_value()) {
+    sizes.shortfall_bytes = MemoryShortfall(limits_, state_, *asked_);
+  }
+  return sizes;
 }
 
 std::string PodSizer::last_error() const {
   absl::MutexLock lock(&mutex_);
-  return last_error_;
+  return grow_error_.empty() ? settle_error_ : grow_error_;
 }
 
-absl::Status PodSizer::Resize(const VmTarget& target, absl::Time deadline) {
-  VmSize before;
+absl::StatusOr<VmState> PodSizer::Look(absl::Time deadline) {
+  uint64_t observation = 0;
   {
     absl::MutexLock lock(&mutex_);
-    before = {sizes_.online_vcpus, sizes_.plugged_memory_bytes};
-    sizes_.target_vcpus = target.size.vcpus;
-    sizes_.target_memory_bytes = target.size.memory_bytes;
-    sizes_.vcpus_clamped = target.vcpus_clamped;
-    sizes_.memory_clamped = target.memory_clamped;
+    observation = ++observations_;
   }
-  const absl::StatusOr<ResizeOutcome> outcome =
-      resizer_.Resize(target.size, deadline);
-  RecordResize(pod_, before, target.size, outcome, *metrics_);
+  ASSIGN_OR_RETURN(const VmState state, resizer_.Observe(deadline));
   absl::MutexLock lock(&mutex_);
-  last_error_ = outcome.ok() ? "" : CleanText(outcome.status().message(), 1024);
-  if (!outcome.ok()) return outcome.status();
-  Publish(outcome->observed);
-  sizes_.shortfall_bytes = outcome->shortfall_bytes;
+  Publish(observation, state);
+  return state;
+}
+
+absl::Status PodSizer::Resize(const VmSize& target, bool keep_more,
+                              absl::Time deadline) {
+  ResizeAttempt attempt = {.limits = limits_, .target = target};
+  const absl::StatusOr<VmState> before = Look(deadline);
+  if (!before.ok()) {
+    attempt.before = observed();
+    attempt.outcome = before.status();
+    RecordResize(pod_, attempt, *metrics_);
+    return before.status();
+  }
+  attempt.before = *before;
+  if (keep_more) attempt.target = AtLeast(limits_, *before, target);
+  {
+    absl::MutexLock lock(&mutex_);
+    asked_ = attempt.target;
+  }
+  const absl::Time begin = clock_->Now();
+  attempt.outcome = resizer_.Resize(attempt.target, deadline);
+  attempt.took = clock_->Now() - begin;
+  RecordResize(pod_, attempt, *metrics_);
+  if (!attempt.outcome.ok()) {
+    // Whether it could be put back, and how far it came, only the VM knows.
+    (void)Look(clock_->Now() + kReadBackTimeout);
+    return attempt.outcome.status();
+  }
+  absl::MutexLock lock(&mutex_);
+  Publish(++observations_, attempt.outcome->observed);
   return absl::OkStatus();
 }
 
-void PodSizer::Publish(const VmState& state) {
-  sizes_.plugged_vcpus = state.vcpus_plugged;
-  sizes_.online_vcpus = state.vcpus_online;
-  sizes_.memory_slots_used = static_cast<int>(state.dimms.size());
-  sizes_.plugged_memory_bytes =
-      limits_.boot_memory_bytes + state.hotplug_plugged_bytes;
-  sizes_.online_memory_bytes =
-      limits_.boot_memory_bytes + state.hotplug_online_bytes;
+void PodSizer::Publish(uint64_t observation, const VmState& state) {
+  if (observation < published_) return;
+  published_ = observation;
+  state_ = state;
+  observed_at_ = clock_->Now();
 }
 
 }  // namespace podvisor

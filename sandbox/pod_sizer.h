@@ -1,32 +1,37 @@
 #ifndef PODVISOR_SANDBOX_POD_SIZER_H_
 #define PODVISOR_SANDBOX_POD_SIZER_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/ids.h"
+#include "guestagent/client/guest_resources.h"
 #include "hotplug/pod_demand.h"
+#include "hotplug/qmp_client.h"
 #include "hotplug/vm_limits.h"
 #include "hotplug/vm_resizer.h"
 #include "metrics/pod_metrics.h"
 #include "sandbox/pod_snapshot.h"
-#include "sandbox/vm.h"
 
 namespace podvisor {
 
 // Keeps one VM at the size that its pod wants, and knows what it really has.
 //
-// Grow() and Settle() are for one thread at a time (the pod's operation lock);
-// sizes() and last_error() may be read beside them and never wait for the VM.
+// Grow() and Settle() are for one thread at a time (the pod's operation lock).
+// Observe() may run beside them, so that a resize that takes long, or fails,
+// is seen while it does; the rest never waits for the VM.
 class PodSizer {
  public:
-  // Borrows `vm`, `clock` and `metrics`, which outlive it.
-  PodSizer(const PodId& pod, Vm* vm, Clock* clock, PodMetrics* metrics,
-           const VmLimits& limits);
+  // Borrows all but `limits`; what it borrows outlives it.
+  PodSizer(const PodId& pod, QmpClient* qmp, GuestResources* guest,
+           Clock* clock, PodMetrics* metrics, const VmLimits& limits);
 
   // Brings the VM to at least `target`: what it has above that stays, because
   // giving back is slow and nobody waits for it. Errors: those of
@@ -41,21 +46,38 @@ class PodSizer {
   absl::Status Observe(absl::Time deadline);
 
   const VmLimits& limits() const { return limits_; }
+  // As last observed, also after a resize that failed. What cannot be observed
+  // stays as it was, with the time at which it was so.
+  VmState observed() const;
+  // The same for people. The target is the pod's to tell, so it is 0 here.
   VmSizes sizes() const;
-  // Of the last resize; empty when it succeeded.
+  // Of the last Grow(), until one works; else of the last Settle().
   std::string last_error() const;
 
  private:
-  absl::Status Resize(const VmTarget& target, absl::Time deadline);
-  void Publish(const VmState& state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<VmState> Look(absl::Time deadline);
+  absl::Status Resize(const VmSize& target, bool keep_more,
+                      absl::Time deadline);
+  void Publish(uint64_t observation, const VmState& state)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const PodId pod_;
+  Clock* const clock_;
   PodMetrics* const metrics_;
   const VmLimits limits_;
   VmResizer resizer_;
+
   mutable absl::Mutex mutex_;
-  VmSizes sizes_ ABSL_GUARDED_BY(mutex_);
-  std::string last_error_ ABSL_GUARDED_BY(mutex_);
+  VmState state_ ABSL_GUARDED_BY(mutex_);
+  absl::Time observed_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  // Observations are numbered by their begin: a late one never replaces one
+  // that began after it.
+  uint64_t observations_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t published_ ABSL_GUARDED_BY(mutex_) = 0;
+  // What was last asked of the VM; none before this daemon asked.
+  std::optional<VmSize> asked_ ABSL_GUARDED_BY(mutex_);
+  std::string grow_error_ ABSL_GUARDED_BY(mutex_);
+  std::string settle_error_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace podvisor

@@ -3,8 +3,15 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 
 namespace podvisor {
+absl::StatusOr<VmTarget> TargetOf(const PodSizing& sizing) {
+  ASSIGN_OR_RETURN(const PodDemand demand,
+                   DemandOfPod(sizing.containers, sizing.pod_total));
+  return TargetFor(demand, sizing.rules, sizing.limits);
+}
+
 absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
                                   const SizeOverrides& overrides) {
   VmLimits limits = settings.limits;

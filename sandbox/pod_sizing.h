@@ -3,15 +3,30 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "hotplug/container_resources.h"
 #include "hotplug/pod_demand.h"
 #include "hotplug/vm_limits.h"
 #include "sandbox/pod_settings.h"
 #include "sandbox/pod_spec.h"
 
 namespace podvisor {
+
+// What decides how large a pod's VM is to be. A value.
+struct PodSizing {
+  std::vector<ContainerResources> containers;  // created or running
+  std::optional<ContainerResources> pod_total;
+  SizingRules rules;
+  VmLimits limits;
+
+  bool operator==(const PodSizing&) const = default;
+};
+
+// The size that the pod wants. Errors: those of DemandOfPod() and TargetFor().
+absl::StatusOr<VmTarget> TargetOf(const PodSizing& sizing);
 
 // The size rules of one pod: the configuration, with what the pod's annotations
 // say instead. All pure.

@@ -26,9 +26,12 @@ namespace podvisor {
 // The VM's size in each sense of resize.md section 6. What was asked for
 // (target) is never copied into what was observed (plugged, online).
 struct VmSizes {
+  // When QEMU and the guest last told their figures.
+  absl::Time observed_at = absl::InfinitePast();
+
   // Of CPUs.
   int base_vcpus = 0;
-  int target_vcpus = 0;
+  int target_vcpus = 0;   // what the pod's containers want now
   int plugged_vcpus = 0;  // QEMU: query-hotpluggable-cpus
   int online_vcpus = 0;   // guest: what the agent counted
   int max_vcpus = 0;
@@ -42,7 +45,7 @@ struct VmSizes {
   int memory_slots_used = 0;
   int memory_slots_total = 0;
 
-  // What a shrink asked back and the guest kept.
+  // What was asked back and the guest has not given.
   int64_t shortfall_bytes = 0;
   // A target above the maximum was cut down to it.
   bool vcpus_clamped = false;
@@ -59,7 +62,8 @@ struct PodSnapshot {
   std::vector<std::string> ips;  // the first is the pod's address
 
   VmSizes vm;
-  // Of the last operation on the VM that failed; empty after one that worked.
+  // Why the VM ended; else of the last grow that failed, until one works; else
+  // of the last attempt to bring the VM to its size. Empty: none.
   std::string last_error;
   std::string accelerator;  // "kvm" or "tcg"
   std::string agent_version;

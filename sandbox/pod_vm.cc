@@ -114,12 +114,11 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Boot(
   VmSpec vm_spec = SpecFor(services, id, limits, pod_vm->directory(), uid);
   vm_spec.cgroup_procs = pod_vm->cgroup_.ProcsFiles();
   ASSIGN_OR_RETURN(vm_spec.files_limit, FilesLimitOf(spec));
-  ASSIGN_OR_RETURN(
-      pod_vm->vm_,
-      services.launcher->Launch(vm_spec, pod_vm->recorder_, deadline));
+  ASSIGN_OR_RETURN(pod_vm->vm_, services.launcher->Launch(
+                                    vm_spec, pod_vm->recorder_, deadline));
   pod_vm->sizer_ = std::make_unique<PodSizer>(
-      id, pod_vm->vm_.get(), services.clock, services.metrics,
-      pod_vm->LimitsFor(pod_vm->vm_->record()));
+      id, &pod_vm->vm_->qmp(), &pod_vm->vm_->agent(), services.clock,
+      services.metrics, pod_vm->LimitsFor(pod_vm->vm_->record()));
   RETURN_IF_ERROR(pod_vm->ConfigureGuest(scratch.get(), deadline));
   return pod_vm;
 }
@@ -164,9 +163,9 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
   ASSIGN_OR_RETURN(pod_vm->vm_,
                    services.launcher->Adopt(vm_spec, record, deadline));
   pod_vm->may_be_pinned_ = true;
-  pod_vm->sizer_ =
-      std::make_unique<PodSizer>(id, pod_vm->vm_.get(), services.clock,
-                                 services.metrics, pod_vm->LimitsFor(record));
+  pod_vm->sizer_ = std::make_unique<PodSizer>(
+      id, &pod_vm->vm_->qmp(), &pod_vm->vm_->agent(), services.clock,
+      services.metrics, pod_vm->LimitsFor(record));
   if (record.virtiofsd.has_value()) {
     // Recorded before it is plugged: without the device there is no share, and
     // that virtiofsd has ended with the daemon that held its socket.

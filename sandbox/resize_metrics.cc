@@ -1,6 +1,9 @@
 #include "sandbox/resize_metrics.h"
 
-#include <optional>
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
 #include <variant>
 
 #include "absl/strings/string_view.h"
@@ -8,80 +11,97 @@
 namespace podvisor {
 namespace {
 
-struct Phase {
-  MetricResource resource;
-  absl::string_view name;
+using Change = std::pair<MetricResource, ResizeDirection>;
+
+constexpr Change kCpuGrow = {MetricResource::kCpu, ResizeDirection::kGrow};
+constexpr Change kCpuShrink = {MetricResource::kCpu, ResizeDirection::kShrink};
+constexpr Change kMemoryGrow = {MetricResource::kMemory,
+                                ResizeDirection::kGrow};
+constexpr Change kMemoryShrink = {MetricResource::kMemory,
+                                  ResizeDirection::kShrink};
+
+// The stages of VmResizer's errors.
+constexpr absl::string_view kVm = "vm";
+constexpr absl::string_view kGuest = "guest";
+
+struct Part {
+  Change change;
+  absl::string_view phase;
 };
 
-struct PhaseOf {
-  Phase operator()(const RequestMemory&) const {
-    return {MetricResource::kMemory, "request"};
+// Which part of a resize from `before` a step is.
+struct PartOf {
+  const VmState& before;
+
+  Part operator()(const RequestMemory& step) const {
+    const bool grows =
+        step.hotplug_bytes >
+        std::min(before.hotplug_plugged_bytes, before.hotplug_online_bytes);
+    return {grows ? kMemoryGrow : kMemoryShrink, kVm};
   }
-  Phase operator()(const PlugDimm&) const {
-    return {MetricResource::kMemory, "plug"};
+  Part operator()(const PlugDimm&) const { return {kMemoryGrow, kVm}; }
+  Part operator()(const UnplugDimm&) const { return {kMemoryShrink, kVm}; }
+  Part operator()(const PlugVcpus&) const { return {kCpuGrow, kVm}; }
+  Part operator()(const OnlineVcpus&) const { return {kCpuGrow, kGuest}; }
+  Part operator()(const AwaitMemoryGrown&) const {
+    return {kMemoryGrow, kGuest};
   }
-  Phase operator()(const UnplugDimm&) const {
-    return {MetricResource::kMemory, "unplug"};
-  }
-  Phase operator()(const PlugVcpus&) const {
-    return {MetricResource::kCpu, "plug"};
-  }
-  Phase operator()(const OnlineVcpus&) const {
-    return {MetricResource::kCpu, "online"};
-  }
-  Phase operator()(const AwaitMemoryGrown&) const {
-    return {MetricResource::kMemory, "online"};
-  }
-  Phase operator()(const OfflineVcpus&) const {
-    return {MetricResource::kCpu, "offline"};
-  }
-  Phase operator()(const UnplugVcpus&) const {
-    return {MetricResource::kCpu, "unplug"};
-  }
-  Phase operator()(const AwaitMemoryShrunk&) const {
-    return {MetricResource::kMemory, "offline"};
+  Part operator()(const OfflineVcpus&) const { return {kCpuShrink, kGuest}; }
+  Part operator()(const UnplugVcpus&) const { return {kCpuShrink, kVm}; }
+  Part operator()(const AwaitMemoryShrunk&) const {
+    return {kMemoryShrink, kGuest};
   }
 };
 
-std::optional<ResizeDirection> Direction(int64_t before, int64_t target) {
-  if (before == target) return std::nullopt;
-  return before < target ? ResizeDirection::kGrow : ResizeDirection::kShrink;
+std::set<Change> ChangesOf(const ResizeAttempt& attempt) {
+  std::set<Change> changes;
+  const auto plan = PlanResize(attempt.limits, attempt.before, attempt.target);
+  if (plan.ok()) {
+    for (const ResizeStep& step : plan->steps) {
+      changes.insert(std::visit(PartOf{attempt.before}, step).change);
+    }
+    return changes;
+  }
+  // Only what is too large has no plan.
+  if (attempt.target.vcpus > attempt.before.vcpus_online) {
+    changes.insert(kCpuGrow);
+  }
+  if (attempt.target.memory_bytes - attempt.limits.boot_memory_bytes >
+      attempt.before.hotplug_plugged_bytes) {
+    changes.insert(kMemoryGrow);
+  }
+  return changes;
 }
 
-absl::string_view Result(const absl::StatusOr<ResizeOutcome>& outcome,
-                         int64_t shortfall) {
+absl::string_view ResultOf(const Change& change,
+                           const absl::StatusOr<ResizeOutcome>& outcome) {
   if (!outcome.ok()) return "failed";
-  return shortfall > 0 ? "partial" : "ok";
+  const bool kept = (change == kCpuShrink && outcome->shortfall_vcpus > 0) ||
+                    (change == kMemoryShrink && outcome->shortfall_bytes > 0);
+  return kept ? "partial" : "ok";
 }
 
 }  // namespace
 
-void RecordResize(const PodId& pod, const VmSize& before, const VmSize& target,
-                  const absl::StatusOr<ResizeOutcome>& outcome,
+void RecordResize(const PodId& pod, const ResizeAttempt& attempt,
                   PodMetrics& metrics) {
-  const std::optional<ResizeDirection> cpu =
-      Direction(before.vcpus, target.vcpus);
-  const std::optional<ResizeDirection> memory =
-      Direction(before.memory_bytes, target.memory_bytes);
-  if (cpu.has_value()) {
-    metrics.CountResize(
-        pod, MetricResource::kCpu, *cpu,
-        Result(outcome, outcome.ok() ? outcome->shortfall_vcpus : 0));
+  const std::set<Change> changes = ChangesOf(attempt);
+  for (const Change& change : changes) {
+    metrics.CountResize(pod, change.first, change.second,
+                        ResultOf(change, attempt.outcome));
   }
-  if (memory.has_value()) {
-    metrics.CountResize(
-        pod, MetricResource::kMemory, *memory,
-        Result(outcome, outcome.ok() ? outcome->shortfall_bytes : 0));
+  if (!attempt.outcome.ok()) return;
+  std::map<std::pair<Change, absl::string_view>, absl::Duration> phases;
+  for (const Change& change : changes) {
+    phases[{change, "total"}] = attempt.took;
   }
-  if (!outcome.ok()) return;
-  for (const StepTiming& timing : outcome->timings) {
-    const Phase phase = std::visit(PhaseOf(), timing.step);
-    const auto& direction =
-        phase.resource == MetricResource::kCpu ? cpu : memory;
-    if (direction.has_value()) {
-      metrics.ObserveResize(phase.resource, *direction, phase.name,
-                            timing.duration);
-    }
+  for (const StepTiming& timing : attempt.outcome->timings) {
+    const Part part = std::visit(PartOf{attempt.before}, timing.step);
+    phases[{part.change, part.phase}] += timing.duration;
+  }
+  for (const auto& [key, took] : phases) {
+    const auto& [change, phase] = key;
+    metrics.ObserveResize(change.first, change.second, phase, took);
   }
 }
 

@@ -2,17 +2,29 @@
 #define PODVISOR_SANDBOX_RESIZE_METRICS_H_
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/ids.h"
+#include "hotplug/vm_limits.h"
 #include "hotplug/vm_resizer.h"
 #include "metrics/pod_metrics.h"
 
 namespace podvisor {
 
-// Counts one resize of a VM from `before` to `target`: once for each resource
-// that was to change, with result "ok", "partial" (a shortfall) or "failed",
-// and the duration of each of its phases. Nothing when nothing was to change.
-void RecordResize(const PodId& pod, const VmSize& before, const VmSize& target,
-                  const absl::StatusOr<ResizeOutcome>& outcome,
+// One VmResizer::Resize() and what came of it.
+struct ResizeAttempt {
+  VmLimits limits;
+  VmState before = {};  // as observed
+  VmSize target;
+  absl::StatusOr<ResizeOutcome> outcome = ResizeOutcome();
+  absl::Duration took = absl::ZeroDuration();
+};
+
+// Counts the attempt, once for each resource that had to change and in the
+// direction in which it had to: "ok", "partial" (the guest keeps some of it)
+// or "failed". One that did not fail is also measured: "vm" is the time at
+// QEMU, "guest" that of waiting for the guest, "total" all of it. Nothing when
+// there was nothing to do.
+void RecordResize(const PodId& pod, const ResizeAttempt& attempt,
                   PodMetrics& metrics);
 
 }  // namespace podvisor
