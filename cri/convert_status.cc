@@ -7,6 +7,7 @@
 #include "base/clean_text.h"
 #include "cri/convert_resources.h"
 #include "cri/signal_name.h"
+#include "cri/sizing_json.h"
 #include "nlohmann/json.hpp"
 
 namespace podvisor {
@@ -249,7 +250,8 @@ runtime::v1::ContainerStats ToContainerStats(
   return stats;
 }
 
-std::string PodInfoJson(const PodSnapshot& pod) {
+std::string PodInfoJson(const PodSnapshot& pod,
+                        const std::optional<ObservedSizing>& sizing) {
   nlohmann::json info = SizesJson(pod.vm);
   info["sandboxId"] = pod.id.value();
   info["state"] = std::string(StateName(pod.state));
@@ -261,6 +263,11 @@ std::string PodInfoJson(const PodSnapshot& pod) {
   info["consolePath"] = pod.console_path;
   info["cgroupPath"] = pod.cgroup_path;
   info["lastError"] = CleanText(pod.last_error);
+  if (pod.vm.observed_at != absl::InfinitePast()) {
+    info["observedAt"] = absl::FormatTime(
+        absl::RFC3339_full, pod.vm.observed_at, absl::UTCTimeZone());
+  }
+  if (sizing.has_value()) info["sizing"] = SizingToJson(*sizing);
   return Dump(info);
 }
 

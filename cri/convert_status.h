@@ -1,8 +1,10 @@
 #ifndef PODVISOR_CRI_CONVERT_STATUS_H_
 #define PODVISOR_CRI_CONVERT_STATUS_H_
 
+#include <optional>
 #include <string>
 
+#include "sandbox/pod_sizing.h"
 #include "sandbox/pod_snapshot.h"
 #include "third_party/cri_api/api.pb.h"
 
@@ -30,9 +32,12 @@ runtime::v1::ContainerStats ToContainerStats(
 //   bootSeconds, consolePath, cgroupPath, lastError,
 //   vcpus {base, target, plugged, online, max, clamped},
 //   memoryBytes {base, target, plugged, online, max, clamped, shortfall},
-//   memorySlots {used, total}
+//   memorySlots {used, total},
+//   observedAt: when plugged, online, shortfall and used were so, RFC 3339,
+//   sizing: see sizing_json.h; only where `sizing` has a value
 // Texts that a guest chose are cleaned.
-std::string PodInfoJson(const PodSnapshot& pod);
+std::string PodInfoJson(const PodSnapshot& pod,
+                        const std::optional<ObservedSizing>& sizing);
 
 // The value of the key "info" of a verbose ContainerStatus: a JSON object with
 // sandboxID, privileged and the applied resources; no secrets, so no

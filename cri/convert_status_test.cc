@@ -112,13 +112,19 @@ TEST(ConvertStatusTest, PodInfoIsJsonWithEverySize) {
   PodSnapshot pod = ReadyPod();
   pod.kernel_release = "6.1\n\x1b[31m\xff";
   pod.cgroup_path = "\xff";
+  pod.vm.observed_at = absl::FromUnixSeconds(1'700'000'000);
+  ObservedSizing sizing;
+  sizing.observed.vcpus_online = 3;
 
-  const auto info = nlohmann::json::parse(PodInfoJson(pod), nullptr, false);
+  const auto info =
+      nlohmann::json::parse(PodInfoJson(pod, sizing), nullptr, false);
 
   ASSERT_TRUE(info.is_object());
   EXPECT_EQ(info["vcpus"]["target"], 4);
   EXPECT_EQ(info["vcpus"]["online"], 3);
   EXPECT_EQ(info["memoryBytes"]["shortfall"], 7);
+  EXPECT_EQ(info["observedAt"], "2023-11-14T22:13:20+00:00");
+  EXPECT_EQ(info["sizing"]["observed"]["vcpusOnline"], 3);
   EXPECT_EQ(info["state"], "ready");
   EXPECT_EQ(info["kernelRelease"].get<std::string>().find('\x1b'),
             std::string::npos);

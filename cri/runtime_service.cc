@@ -172,7 +172,8 @@ grpc::Status RuntimeService::PodSandboxStatus(
     const PodSnapshot snapshot = pod->Snapshot();
     *response->mutable_status() = ToPodSandboxStatus(snapshot);
     if (request->verbose()) {
-      (*response->mutable_info())["info"] = PodInfoJson(snapshot);
+      (*response->mutable_info())["info"] =
+          PodInfoJson(snapshot, pod->Sizing());
     }
     return absl::OkStatus();
   });

@@ -60,6 +60,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
 
   PodSnapshot Snapshot() const ABSL_LOCKS_EXCLUDED(mutex_);
   SandboxState state() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Nothing unless the pod is kReady.
+  std::optional<ObservedSizing> Sizing() const ABSL_LOCKS_EXCLUDED(mutex_);
   const PodSpec& spec() const { return spec_; }
 
   // Boots the VM: kCreating to kReady. After an error the pod is kStopped,

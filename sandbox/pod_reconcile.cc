@@ -2,6 +2,7 @@
 // pod, which compares wanted with observed and may run at any time.
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,6 +37,12 @@ PodSizing Pod::SizingLocked() const {
   sizing.rules = RulesOf(*services_.vm.settings, spec_.size);
   sizing.limits = vm_->sizer().limits();
   return sizing;
+}
+
+std::optional<ObservedSizing> Pod::Sizing() const {
+  absl::MutexLock lock(&mutex_);
+  if (record_.state != SandboxState::kReady) return std::nullopt;
+  return ObservedSizing{SizingLocked(), vm_->sizer().observed()};
 }
 
 absl::StatusOr<VmTarget> Pod::Target() const {

@@ -10,6 +10,7 @@
 #include "hotplug/container_resources.h"
 #include "hotplug/pod_demand.h"
 #include "hotplug/vm_limits.h"
+#include "hotplug/vm_size.h"
 #include "sandbox/pod_settings.h"
 #include "sandbox/pod_spec.h"
 
@@ -23,6 +24,15 @@ struct PodSizing {
   VmLimits limits;
 
   bool operator==(const PodSizing&) const = default;
+};
+
+// The same of a pod that runs, with what its VM was last seen to have: all that
+// a plan is made from.
+struct ObservedSizing {
+  PodSizing sizing;
+  VmState observed;
+
+  bool operator==(const ObservedSizing&) const = default;
 };
 
 // The size that the pod wants. Errors: those of DemandOfPod() and TargetFor().
