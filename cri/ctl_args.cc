@@ -1,33 +1,73 @@
 #include "cri/ctl_args.h"
 
+#include <utility>
+
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/status_macros.h"
 #include "cri/near_miss.h"
 
 namespace podvisor {
 namespace {
 
 constexpr CtlCommand kCommands[] = {
-    {"check", "", 0, "is this host able to run podvisord?",
+    {"check", "", 0, 0, "is this host able to run podvisord?",
      "Looks at programs, files, devices, cgroups and memory that the\n"
      "configuration names. One line each: ok, warn or FAIL with what to do.\n"
      "Exit code 1 when a line says FAIL.\n"},
-    {"vms", "", 0, "the VMs with asked, plugged and online sizes",
+    {"vms", "", 0, 0, "the VMs with asked, plugged and online sizes",
      "One line per pod. ASKED is what its containers need, PLUGGED what the "
      "VM\n"
      "has, ONLINE what the guest uses. Sizes that differ are being changed.\n"},
-    {"run", "POD.yaml", 1, "run a Kubernetes Pod manifest",
+    {"run", "POD.yaml", 1, 1, "run a Kubernetes Pod manifest",
      "Pulls the images, runs the pod and starts its containers through the "
      "CRI\n"
      "socket, without Kubernetes. Prints the ids; on an error nothing stays.\n"
      "  --log-dir DIR   container logs, default /var/log/podvisor/<pod>\n"},
-    {"console", "POD", 1, "the end of a VM's console",
+    {"console", "POD", 1, 1, "the end of a VM's console",
      "POD is an id, its beginning, or a pod's name.\n"
      "  --lines N       how many lines, default 50\n"},
-    {"config", "", 0, "check and print the configuration in force",
+    {"config", "", 0, 0, "check and print the configuration in force",
      "  --default       print the default file, with comments, instead\n"},
+};
+
+struct Option {
+  absl::string_view name;
+  absl::string_view command;  // that takes it; "": all
+  bool takes_value;
+  absl::Status (*set)(const std::string& value, CtlArgs& args);
+};
+
+absl::Status SetLines(const std::string& value, CtlArgs& args) {
+  if (absl::SimpleAtoi(value, &args.lines) && args.lines >= 1 &&
+      args.lines <= 100'000) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError("--lines takes a number up to 100000");
+}
+
+template <std::string CtlArgs::*kField>
+absl::Status SetText(const std::string& value, CtlArgs& args) {
+  args.*kField = value;
+  return absl::OkStatus();
+}
+
+template <bool CtlArgs::*kField>
+absl::Status SetFlag(const std::string&, CtlArgs& args) {
+  args.*kField = true;
+  return absl::OkStatus();
+}
+
+constexpr Option kOptions[] = {
+    {"--socket", "", true, SetText<&CtlArgs::socket>},
+    {"--config", "", true, SetText<&CtlArgs::config>},
+    {"--help", "", false, SetFlag<&CtlArgs::help>},
+    {"-h", "", false, SetFlag<&CtlArgs::help>},
+    {"--log-dir", "run", true, SetText<&CtlArgs::log_directory>},
+    {"--lines", "console", true, SetLines},
+    {"--default", "config", false, SetFlag<&CtlArgs::print_default>},
 };
 
 absl::Status UnknownWord(absl::string_view kind, absl::string_view word,
@@ -46,40 +86,77 @@ const CtlCommand* FindCommand(absl::string_view name) {
   return nullptr;
 }
 
-// Sets one option. `value` is consumed by those that take one.
-absl::Status SetValue(absl::string_view name, const std::string& value,
-                      CtlArgs& args) {
-  if (name == "--socket") args.socket = value;
-  if (name == "--config") args.config = value;
-  if (name == "--log-dir") args.log_directory = value;
-  if (name == "--lines" && (!absl::SimpleAtoi(value, &args.lines) ||
-                            args.lines < 1 || args.lines > 100'000)) {
-    return absl::InvalidArgumentError("--lines takes a number up to 100000");
+absl::StatusOr<const Option*> FindOption(absl::string_view name) {
+  std::vector<absl::string_view> names;
+  for (const Option& option : kOptions) {
+    if (option.name == name) return &option;
+    names.push_back(option.name);
   }
-  if (value.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(name, " needs a value"));
-  }
-  return absl::OkStatus();
+  return UnknownWord("option", name, names);
 }
 
-bool TakesValue(absl::string_view name) {
-  return name == "--socket" || name == "--config" || name == "--log-dir" ||
-         name == "--lines";
+// `rest`: what follows the word; the value is taken from its front unless the
+// word has it.
+absl::StatusOr<const Option*> TakeOption(const std::string& word,
+                                         absl::Span<const std::string>& rest,
+                                         CtlArgs& args) {
+  const size_t equals = word.find('=');
+  ASSIGN_OR_RETURN(const Option* const option,
+                   FindOption(word.substr(0, equals)));
+  std::string value;
+  if (equals != std::string::npos) {
+    value = word.substr(equals + 1);
+    if (!option->takes_value) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(option->name, " takes no value"));
+    }
+  } else if (option->takes_value && !rest.empty()) {
+    value = rest.front();
+    rest.remove_prefix(1);
+  }
+  if (option->takes_value && value.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(option->name, " needs a value"));
+  }
+  RETURN_IF_ERROR(option->set(value, args));
+  return option;
 }
 
-absl::Status CheckCommand(const CtlArgs& args) {
+absl::Status TakeOperand(const std::string& word, CtlArgs& args) {
+  if (!args.command.empty()) {
+    args.operands.push_back(word);
+    return absl::OkStatus();
+  }
+  std::vector<absl::string_view> names;
+  for (const CtlCommand& command : kCommands) {
+    if (command.name == word) {
+      args.command = word;
+      return absl::OkStatus();
+    }
+    names.push_back(command.name);
+  }
+  return UnknownWord("command", word, names);
+}
+
+absl::Status CheckCommand(const CtlArgs& args,
+                          absl::Span<const Option* const> options) {
   if (args.help) return absl::OkStatus();
   if (args.command.empty()) {
     return absl::InvalidArgumentError(
         "a command is needed; see podvisorctl --help");
   }
   const CtlCommand& command = *FindCommand(args.command);
-  if (static_cast<int>(args.operands.size()) != command.operand_count) {
+  for (const Option* option : options) {
+    if (option->command.empty() || option->command == command.name) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        command.name, " has no ", option->name, "; ", option->command, " has"));
+  }
+  const int count = static_cast<int>(args.operands.size());
+  if (count < command.least_operands || count > command.most_operands) {
     return absl::InvalidArgumentError(
-        command.operand_count == 0
+        command.operands.empty()
             ? absl::StrCat(command.name, " takes no operand")
-            : absl::StrCat(command.name,
-                           " takes one operand: ", command.operands));
+            : absl::StrCat(command.name, " takes ", command.operands));
   }
   return absl::OkStatus();
 }
@@ -90,48 +167,20 @@ absl::Span<const CtlCommand> CtlCommands() { return kCommands; }
 
 absl::StatusOr<CtlArgs> ParseCtlArgs(absl::Span<const std::string> words) {
   CtlArgs args;
+  std::vector<const Option*> options;
   bool options_ended = false;
-  for (size_t i = 0; i < words.size(); ++i) {
-    const std::string& word = words[i];
+  while (!words.empty()) {
+    const std::string& word = words.front();
+    words.remove_prefix(1);
     if (options_ended || word.size() < 2 || word[0] != '-') {
-      if (!args.command.empty()) {
-        args.operands.push_back(word);
-      } else if (FindCommand(word) != nullptr) {
-        args.command = word;
-      } else {
-        std::vector<absl::string_view> names;
-        for (const CtlCommand& command : kCommands) {
-          names.push_back(command.name);
-        }
-        return UnknownWord("command", word, names);
-      }
-      continue;
-    }
-    const size_t equals = word.find('=');
-    const std::string name = word.substr(0, equals);
-    if (word == "--") {
+      RETURN_IF_ERROR(TakeOperand(word, args));
+    } else if (word == "--") {
       options_ended = true;
-    } else if (word == "--help" || word == "-h") {
-      args.help = true;
-    } else if (word == "--default") {
-      args.print_default = true;
-    } else if (TakesValue(name)) {
-      std::string value;
-      if (equals != std::string::npos) {
-        value = word.substr(equals + 1);
-      } else if (i + 1 < words.size()) {
-        value = words[++i];
-      }
-      if (absl::Status status = SetValue(name, value, args); !status.ok()) {
-        return status;
-      }
     } else {
-      return UnknownWord("option", name,
-                         {"--socket", "--config", "--log-dir", "--lines",
-                          "--default", "--help"});
+      ASSIGN_OR_RETURN(options.emplace_back(), TakeOption(word, words, args));
     }
   }
-  if (absl::Status status = CheckCommand(args); !status.ok()) return status;
+  RETURN_IF_ERROR(CheckCommand(args, options));
   return args;
 }
 
@@ -151,7 +200,7 @@ std::string CtlHelp(absl::string_view name) {
       "Usage: podvisorctl [OPTIONS] COMMAND\n\nCommands:\n";
   for (const CtlCommand& command : kCommands) {
     absl::StrAppendFormat(
-        &help, "  %-17s %s\n",
+        &help, "  %-21s %s\n",
         absl::StrCat(command.name, command.operands.empty() ? "" : " ",
                      command.operands),
         command.summary);

@@ -25,7 +25,8 @@ struct CtlArgs {
 struct CtlCommand {
   absl::string_view name;
   absl::string_view operands;  // "POD.yaml"
-  int operand_count;
+  int least_operands;
+  int most_operands;
   absl::string_view summary;
   absl::string_view details;  // of its --help
 };

@@ -33,10 +33,11 @@ TEST(CtlArgsTest, MistakesAreNamed) {
            Case{{}, "a command is needed"},
            Case{{"vm"}, "did you mean vms?"},
            Case{{"vms", "x"}, "vms takes no operand"},
-           Case{{"run"}, "run takes one operand: POD.yaml"},
+           Case{{"run"}, "run takes POD.yaml"},
            Case{{"vms", "--sokcet", "x"}, "did you mean --socket?"},
            Case{{"vms", "--socket"}, "--socket needs a value"},
            Case{{"console", "x", "--lines", "0"}, "--lines takes a number"},
+           Case{{"--default", "vms"}, "vms has no --default; config has"},
        }) {
     const absl::Status status = ParseCtlArgs(c.words).status();
     EXPECT_TRUE(absl::StrContains(status.message(), c.message)) << status;

@@ -1,22 +1,24 @@
 #include "cri/ctl_vms.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/clean_text.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "cri/plain_file.h"
+#include "cri/pod_lookup.h"
 #include "nlohmann/json.hpp"
 
 namespace podvisor {
@@ -24,13 +26,6 @@ namespace {
 
 constexpr off_t kMaxConsoleBytes = 1 << 20;
 constexpr char kRow[] = "%-13s %-28s %-9s %-14s %-26s %s\n";
-
-nlohmann::json Info(const runtime::v1::PodSandboxStatusResponse& status) {
-  const auto text = status.info().find("info");
-  if (text == status.info().end()) return nlohmann::json::object();
-  nlohmann::json info = nlohmann::json::parse(text->second, nullptr, false);
-  return info.is_object() ? info : nlohmann::json::object();
-}
 
 std::string Count(const nlohmann::json& sizes, const char* state) {
   const auto value = sizes.find(state);
@@ -44,12 +39,6 @@ std::string Mebibytes(const nlohmann::json& sizes, const char* state) {
   return absl::StrCat(value->get<int64_t>() >> 20);
 }
 
-std::string Text(const nlohmann::json& info, const char* key) {
-  const auto value = info.find(key);
-  return value != info.end() && value->is_string() ? value->get<std::string>()
-                                                   : std::string();
-}
-
 template <typename Format>
 std::string Sizes(const nlohmann::json& info, const char* key, Format format) {
   const nlohmann::json sizes = info.value(key, nlohmann::json::object());
@@ -58,39 +47,32 @@ std::string Sizes(const nlohmann::json& info, const char* key, Format format) {
                       "/", format(sizes, "online"));
 }
 
-absl::StatusOr<std::string> FindPod(CriClient& client,
-                                    const std::string& wanted) {
-  ASSIGN_OR_RETURN(const std::vector<runtime::v1::PodSandbox> pods,
-                   client.ListPods());
-  std::vector<std::string> matches;
-  for (const runtime::v1::PodSandbox& pod : pods) {
-    if (pod.id() == wanted) return pod.id();
-    if (absl::StartsWith(pod.id(), wanted) || pod.metadata().name() == wanted) {
-      matches.push_back(pod.id());
+// What of a pod is not as it should be.
+std::string Note(const nlohmann::json& info) {
+  std::vector<std::string> notes;
+  for (const auto& [key, name] :
+       {std::pair("vcpus", "vCPUs"), std::pair("memoryBytes", "memory")}) {
+    const nlohmann::json sizes = info.value(key, nlohmann::json::object());
+    if (!sizes.is_object()) continue;
+    if (sizes.value("clamped", nlohmann::json()) == true) {
+      notes.push_back(absl::StrCat(name, " cut to the maximum"));
+    }
+    if (sizes.value("shortfall", nlohmann::json(0)) != 0) {
+      notes.push_back(absl::StrCat("the guest keeps ",
+                                   Mebibytes(sizes, "shortfall"), " MiB"));
     }
   }
-  const std::string shown = CleanText(wanted, 128);
-  if (matches.empty()) {
-    return absl::NotFoundError(absl::StrCat("there is no pod \"", shown, "\""));
-  }
-  if (matches.size() > 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", shown, "\" means several pods; give an id"));
-  }
-  return matches.front();
+  const std::string error = CleanText(InfoText(info, "lastError"), 200);
+  if (!error.empty()) notes.push_back(error);
+  return absl::StrJoin(notes, "; ");
 }
 
 // The guest writes this file: it is bounded, and nothing of it reaches the
 // terminal as a command.
 absl::StatusOr<std::string> ReadTail(const std::string& path) {
-  const UniqueFd file(open(
-      path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
-  if (!file.valid()) return ErrnoStatus(errno, path);
+  ASSIGN_OR_RETURN(const UniqueFd file, OpenPlainFile(path));
   struct stat info;
   if (fstat(file.get(), &info) != 0) return ErrnoStatus(errno, path);
-  if (!S_ISREG(info.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat(path, " is not a file"));
-  }
   const off_t length = std::min<off_t>(info.st_size, kMaxConsoleBytes);
   std::string tail(static_cast<size_t>(length), '\0');
   size_t done = 0;
@@ -108,11 +90,12 @@ absl::StatusOr<std::string> ReadTail(const std::string& path) {
 
 }  // namespace
 
-absl::Status PrintVms(CriClient& client, std::ostream& out) {
+absl::StatusOr<std::string> VmTable(CriClient& client) {
   ASSIGN_OR_RETURN(const std::vector<runtime::v1::PodSandbox> pods,
                    client.ListPods());
-  out << absl::StreamFormat(kRow, "ID", "NAMESPACE/POD", "STATE", "VCPUS A/P/O",
-                            "MEMORY MiB A/P/O", "NOTE");
+  std::string table =
+      absl::StrFormat(kRow, "ID", "NAMESPACE/POD", "STATE", "VCPUS A/P/O",
+                      "MEMORY MiB A/P/O", "NOTE");
   for (const runtime::v1::PodSandbox& pod : pods) {
     const std::string name = CleanText(
         absl::StrCat(pod.metadata().namespace_(), "/", pod.metadata().name()),
@@ -120,18 +103,16 @@ absl::Status PrintVms(CriClient& client, std::ostream& out) {
     const std::string id = pod.id().substr(0, 12);
     const auto status = client.PodStatus(pod.id());
     if (!status.ok()) {
-      out << absl::StreamFormat(kRow, id, name, "?", "?", "?",
-                                status.status().message());
+      absl::StrAppendFormat(&table, kRow, id, name, "?", "?", "?",
+                            status.status().message());
       continue;
     }
-    const nlohmann::json info = Info(*status);
-    out << absl::StreamFormat(kRow, id, name, Text(info, "state"),
-                              Sizes(info, "vcpus", Count),
-                              Sizes(info, "memoryBytes", Mebibytes),
-                              CleanText(Text(info, "lastError"), 200));
+    const nlohmann::json info = PodInfo(*status);
+    absl::StrAppendFormat(&table, kRow, id, name, InfoText(info, "state"),
+                          Sizes(info, "vcpus", Count),
+                          Sizes(info, "memoryBytes", Mebibytes), Note(info));
   }
-  out << "A asked, P plugged, O online in the guest\n";
-  return absl::OkStatus();
+  return absl::StrCat(table, "A asked, P plugged, O online in the guest\n");
 }
 
 absl::Status PrintConsole(CriClient& client, const std::string& pod, int lines,
@@ -139,7 +120,7 @@ absl::Status PrintConsole(CriClient& client, const std::string& pod, int lines,
   ASSIGN_OR_RETURN(const std::string id, FindPod(client, pod));
   ASSIGN_OR_RETURN(const runtime::v1::PodSandboxStatusResponse status,
                    client.PodStatus(id));
-  const std::string path = Text(Info(status), "consolePath");
+  const std::string path = InfoText(PodInfo(status), "consolePath");
   if (path.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat("pod ", id, " has no console now"));

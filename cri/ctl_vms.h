@@ -5,14 +5,14 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
+#include "absl/status/statusor.h"
 #include "cri/cri_client.h"
 
 namespace podvisor {
 
 // `podvisorctl vms`: a table of all pods. A pod whose status cannot be had is a
 // line that says so.
-absl::Status PrintVms(CriClient& client, std::ostream& out);
+absl::StatusOr<std::string> VmTable(CriClient& client);
 
 // `podvisorctl console POD`: the last `lines` of the VM's console file, at most
 // 1 MiB, with control characters shown as "?". NotFound, and InvalidArgument

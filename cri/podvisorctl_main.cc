@@ -31,13 +31,23 @@ absl::StatusOr<Config> ReadConfig(const CtlArgs& args) {
   return config;
 }
 
-absl::Status Run(const CtlArgs& args, const std::string& socket) {
-  const std::string& path = args.operands[0];
+absl::StatusOr<PodManifest> ReadManifest(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string yaml, ReadFile(path, kMaxManifestBytes));
-  ASSIGN_OR_RETURN(const PodManifest manifest, ParsePodManifest(yaml, path));
+  ASSIGN_OR_RETURN(PodManifest manifest, ParsePodManifest(yaml, path));
   for (const std::string& warning : manifest.warnings) {
     std::cerr << path << ": " << warning << "\n";
   }
+  return manifest;
+}
+
+absl::Status Vms(const std::string& socket) {
+  ASSIGN_OR_RETURN(const std::string table, VmTable(*ConnectCri(socket)));
+  std::cout << table;
+  return absl::OkStatus();
+}
+
+absl::Status Run(const CtlArgs& args, const std::string& socket) {
+  ASSIGN_OR_RETURN(const PodManifest manifest, ReadManifest(args.operands[0]));
   PodRequestOptions options;
   options.uid = RandomHexId().substr(0, 32);
   options.log_directory = args.log_directory.empty()
@@ -66,7 +76,7 @@ absl::Status Dispatch(const CtlArgs& args) {
     }
     return absl::FailedPreconditionError("this host is not able yet");
   }
-  if (args.command == "vms") return PrintVms(*ConnectCri(socket), std::cout);
+  if (args.command == "vms") return Vms(socket);
   if (args.command == "console") {
     return PrintConsole(*ConnectCri(socket), args.operands[0], args.lines,
                         std::cout);

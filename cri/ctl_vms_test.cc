@@ -1,0 +1,70 @@
+#include "cri/ctl_vms.h"
+
+#include <sstream>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "cri/fake_cri_client.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace podvisor {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(CtlVmsTest, SizesAreAskedPluggedOnline) {
+  FakeCriClient client;
+  client.info =
+      R"({"state":"ready","vcpus":{"target":4,"plugged":4,"online":3},)"
+      R"("memoryBytes":{"target":4294967296,"plugged":2147483648,"online":1}})";
+
+  const std::string table = VmTable(client).value();
+
+  EXPECT_THAT(table, HasSubstr("0123456789ab  shop/web"));
+  EXPECT_THAT(table, HasSubstr("4/4/3"));
+  EXPECT_THAT(table, HasSubstr("4096/2048/0"));
+}
+
+TEST(CtlVmsTest, OddInfoIsAQuestionMark) {
+  FakeCriClient client;
+  for (const char* info : {"", "{", "[]", "{\"vcpus\":3}",
+                           "{\"vcpus\":{\"target\":\"x\"},\"state\":5}"}) {
+    client.info = info;
+    EXPECT_THAT(VmTable(client).value(), HasSubstr("?")) << info;
+  }
+  client.status_error = absl::UnavailableError("gone");
+  EXPECT_THAT(VmTable(client).value(), HasSubstr("gone"));
+}
+
+TEST(CtlVmsTest, WhatIsNotAsItShouldBeIsNoted) {
+  FakeCriClient client;
+  client.info =
+      R"({"vcpus":{"clamped":true},"memoryBytes":{"shortfall":268435456,)"
+      R"("clamped":false},"lastError":"guest online: \u001b[2J too slow"})";
+
+  EXPECT_THAT(VmTable(client).value(),
+              HasSubstr("vCPUs cut to the maximum; the guest keeps 256 MiB; "
+                        "guest online:  [2J too slow"));
+}
+
+TEST(CtlConsoleTest, LastLinesWithoutControlCharacters) {
+  const std::string path = testing::TempDir() + "/console.log";
+  FILE* file = fopen(path.c_str(), "w");
+  fputs("one\r\ntwo\r\nthr\x1b[2Jee\r\n", file);
+  fclose(file);
+  FakeCriClient client;
+  client.info = absl::StrCat("{\"consolePath\":\"", path, "\"}");
+  std::ostringstream out;
+
+  const absl::Status status = PrintConsole(client, "web", 2, out);
+
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(absl::StartsWith(out.str(), "two\nthr")) << out.str();
+  EXPECT_FALSE(absl::StrContains(out.str(), "\x1b"));
+  EXPECT_TRUE(absl::IsNotFound(PrintConsole(client, "nope", 2, out)));
+}
+
+}  // namespace
+}  // namespace podvisor

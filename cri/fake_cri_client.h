@@ -1,0 +1,71 @@
+#ifndef PODVISOR_CRI_FAKE_CRI_CLIENT_H_
+#define PODVISOR_CRI_FAKE_CRI_CLIENT_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "cri/cri_client.h"
+
+namespace podvisor {
+
+// A CRI server that runs nothing: it remembers what it was told, and answers
+// with what the test has set.
+class FakeCriClient final : public CriClient {
+ public:
+  FakeCriClient() {
+    runtime::v1::PodSandbox& sandbox = pods.emplace_back();
+    sandbox.set_id("0123456789abcdef");
+    sandbox.mutable_metadata()->set_name("web");
+    sandbox.mutable_metadata()->set_namespace_("shop");
+  }
+
+  absl::StatusOr<std::string> PullImage(const std::string& image) override {
+    return absl::StrCat("sha256:", image);
+  }
+  absl::StatusOr<std::string> RunPod(
+      const runtime::v1::PodSandboxConfig& config,
+      const std::string&) override {
+    pod = config;
+    return std::string("pod1");
+  }
+  absl::StatusOr<std::string> RunContainer(
+      const std::string&, const runtime::v1::ContainerConfig& config,
+      const runtime::v1::PodSandboxConfig&) override {
+    if (config.metadata().name() == failing_container) {
+      return absl::ResourceExhaustedError("the host has no memory left");
+    }
+    started.push_back(config);
+    return absl::StrCat("c", started.size());
+  }
+  absl::Status RemovePod(const std::string& pod_id) override {
+    removed = pod_id;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::vector<runtime::v1::PodSandbox>> ListPods() override {
+    return pods;
+  }
+  absl::StatusOr<runtime::v1::PodSandboxStatusResponse> PodStatus(
+      const std::string&) override {
+    if (!status_error.ok()) return status_error;
+    runtime::v1::PodSandboxStatusResponse response;
+    (*response.mutable_info())["info"] = info;
+    return response;
+  }
+  // What it was told.
+  runtime::v1::PodSandboxConfig pod;
+  std::vector<runtime::v1::ContainerConfig> started;
+  std::string removed;
+
+  // What it answers. At first there is one pod, shop/web.
+  std::string failing_container;
+  std::vector<runtime::v1::PodSandbox> pods;
+  std::string info;
+  absl::Status status_error;
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_CRI_FAKE_CRI_CLIENT_H_
