@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
+#include "cri/container_option.h"
 #include "cri/near_miss.h"
 
 namespace podvisor {
@@ -21,6 +22,21 @@ constexpr CtlCommand kCommands[] = {
      "One line per pod. ASKED is what its containers need, PLUGGED what the "
      "VM\n"
      "has, ONLINE what the guest uses. Sizes that differ are being changed.\n"},
+    {"plan", "[POD.yaml]", 0, 1, "what a pod's VM would do for containers",
+     "A dry run: nothing is changed. Shows what would be done for each "
+     "container,\n"
+     "one after the other, as podvisord would do it, or why it would be "
+     "refused.\n"
+     "Without --pod it is a new VM on this configuration, with the "
+     "manifest's\n"
+     "annotations; with it, that pod's VM as it is now, and without "
+     "containers\n"
+     "what is still to be done. Exit code 1 when something would be refused.\n"
+     "  --container LIST  one container, such as cpus=4,memory=2Gi: its "
+     "limits\n"
+     "                    cpus and memory, its request cpu-request; may be\n"
+     "                    given several times\n"
+     "  --pod POD         an id, its beginning, or a pod's name\n"},
     {"run", "POD.yaml", 1, 1, "run a Kubernetes Pod manifest",
      "Pulls the images, runs the pod and starts its containers through the "
      "CRI\n"
@@ -48,6 +64,13 @@ absl::Status SetLines(const std::string& value, CtlArgs& args) {
   return absl::InvalidArgumentError("--lines takes a number up to 100000");
 }
 
+absl::Status AddContainer(const std::string& value, CtlArgs& args) {
+  absl::StatusOr<ManifestContainer> container = ParseContainerOption(value);
+  if (!container.ok()) return Annotate(container.status(), "--container");
+  args.containers.push_back(*std::move(container));
+  return absl::OkStatus();
+}
+
 template <std::string CtlArgs::*kField>
 absl::Status SetText(const std::string& value, CtlArgs& args) {
   args.*kField = value;
@@ -68,6 +91,8 @@ constexpr Option kOptions[] = {
     {"--log-dir", "run", true, SetText<&CtlArgs::log_directory>},
     {"--lines", "console", true, SetLines},
     {"--default", "config", false, SetFlag<&CtlArgs::print_default>},
+    {"--container", "plan", true, AddContainer},
+    {"--pod", "plan", true, SetText<&CtlArgs::pod>},
 };
 
 absl::Status UnknownWord(absl::string_view kind, absl::string_view word,
@@ -157,6 +182,15 @@ absl::Status CheckCommand(const CtlArgs& args,
         command.operands.empty()
             ? absl::StrCat(command.name, " takes no operand")
             : absl::StrCat(command.name, " takes ", command.operands));
+  }
+  if (command.name == "plan" && count == 0 && args.containers.empty() &&
+      args.pod.empty()) {
+    return absl::InvalidArgumentError(
+        "plan needs a POD.yaml, a --container or a --pod");
+  }
+  if (command.name == "plan" && count > 0 && !args.containers.empty()) {
+    return absl::InvalidArgumentError(
+        "plan takes a POD.yaml or --container, not both");
   }
   return absl::OkStatus();
 }

@@ -38,10 +38,24 @@ TEST(CtlArgsTest, MistakesAreNamed) {
            Case{{"vms", "--socket"}, "--socket needs a value"},
            Case{{"console", "x", "--lines", "0"}, "--lines takes a number"},
            Case{{"--default", "vms"}, "vms has no --default; config has"},
+           Case{{"plan"}, "plan needs a POD.yaml, a --container or a --pod"},
+           Case{{"plan", "x", "--container", "cpus=1"}, "not both"},
+           Case{{"plan", "--container", "cpus=x"}, "--container: "},
        }) {
     const absl::Status status = ParseCtlArgs(c.words).status();
     EXPECT_TRUE(absl::StrContains(status.message(), c.message)) << status;
   }
+}
+
+TEST(CtlArgsTest, ContainersAreCollectedInTheirOrder) {
+  const auto args = ParseCtlArgs(
+      {"plan", "--container=cpus=4", "--pod", "web", "--container", "cpus=2"});
+
+  ASSERT_TRUE(args.ok()) << args.status();
+  EXPECT_EQ(args->pod, "web");
+  ASSERT_EQ(args->containers.size(), 2u);
+  EXPECT_EQ(args->containers[0].cpu_limit_millis, 4000);
+  EXPECT_EQ(args->containers[1].cpu_limit_millis, 2000);
 }
 
 TEST(CtlArgsTest, HelpNeedsNothingElse) {

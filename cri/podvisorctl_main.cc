@@ -3,6 +3,7 @@
 
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,8 +15,10 @@
 #include "cri/cri_client.h"
 #include "cri/ctl_args.h"
 #include "cri/ctl_check.h"
+#include "cri/ctl_plan.h"
 #include "cri/ctl_run.h"
 #include "cri/ctl_vms.h"
+#include "cri/host_settings.h"
 #include "cri/pod_manifest.h"
 
 namespace podvisor {
@@ -44,6 +47,35 @@ absl::Status Vms(const std::string& socket) {
   ASSIGN_OR_RETURN(const std::string table, VmTable(*ConnectCri(socket)));
   std::cout << table;
   return absl::OkStatus();
+}
+
+absl::StatusOr<PodManifest> PlannedManifest(const CtlArgs& args) {
+  if (!args.operands.empty()) return ReadManifest(args.operands[0]);
+  PodManifest manifest;
+  manifest.name = "plan";
+  for (ManifestContainer container : args.containers) {
+    container.name = absl::StrCat(manifest.containers.size() + 1);
+    container.image = "none";
+    manifest.containers.push_back(std::move(container));
+  }
+  return manifest;
+}
+
+absl::Status Plan(const CtlArgs& args, const Config& config,
+                  const std::string& socket) {
+  ASSIGN_OR_RETURN(const PodManifest manifest, PlannedManifest(args));
+  if (!args.pod.empty()) {
+    ASSIGN_OR_RETURN(PlannedPod pod,
+                     PlanRunningPod(*ConnectCri(socket), args.pod));
+    return PrintPlan(std::move(pod), manifest, std::cout);
+  }
+  ASSIGN_OR_RETURN(const HostSize host, MeasureHost());
+  // Accelerator and version decide how vCPUs are removed: not of a new VM.
+  ASSIGN_OR_RETURN(
+      const PodSettings settings,
+      PodSettingsFrom(config, host, Accelerator::kTcg, QemuVersion()));
+  ASSIGN_OR_RETURN(PlannedPod pod, PlanNewPod(settings, manifest));
+  return PrintPlan(std::move(pod), manifest, std::cout);
 }
 
 absl::Status Run(const CtlArgs& args, const std::string& socket) {
@@ -77,6 +109,7 @@ absl::Status Dispatch(const CtlArgs& args) {
     return absl::FailedPreconditionError("this host is not able yet");
   }
   if (args.command == "vms") return Vms(socket);
+  if (args.command == "plan") return Plan(args, config, socket);
   if (args.command == "console") {
     return PrintConsole(*ConnectCri(socket), args.operands[0], args.lines,
                         std::cout);

@@ -100,6 +100,93 @@ TEST_F(PodvisorctlE2eTest, AnUnknownPodOrADaemonThatIsNotThereIsAClearError) {
   EXPECT_THAT(nobody.stderr_data, HasSubstr("none.sock"));
 }
 
+TEST_F(PodvisorctlE2eTest, APlanIsWhatCreateContainerThenDoes) {
+  node_.PullImage();
+  const cri::PodSandboxConfig config = node_.PodConfig("planned");
+  const std::string pod = node_.RunPod(config);
+
+  const CommandResult plan =
+      Ctl({"plan", "--pod", "planned", "--container", "cpus=3,memory=512Mi"});
+  cri::ContainerConfig container = node_.ContainerConfig("main", "sleep 1000");
+  *container.mutable_linux()->mutable_resources() = Resources(3000, 512);
+  node_.CreateContainer(pod, container, config);
+
+  EXPECT_EQ(plan.exit_code, 0) << plan.stderr_data;
+  EXPECT_THAT(plan.stdout_data,
+              AllOf(HasSubstr("1 of 1 vCPUs online"),
+                    HasSubstr("target of the VM:  3 vCPUs, 640 MiB"),
+                    HasSubstr("plug vCPUs to 3")));
+  EXPECT_EQ(node_.PodInfo(pod, "/vcpus/online"), 3);
+  EXPECT_EQ(node_.PodInfo(pod, "/memoryBytes/online"), 640 * kMiB);
+  // Nothing is left to do.
+  const CommandResult after = Ctl({"plan", "--pod", "planned"});
+  EXPECT_EQ(after.exit_code, 0) << after.stderr_data;
+  EXPECT_THAT(after.stdout_data, HasSubstr("nothing to do"));
+}
+
+TEST(PlanE2eTest, APlanRefusesWhatCreateContainerRefusesInTheSameWords) {
+  TestNode node({"/^shrink_delay/a memory_hotplug = \"pc-dimm\"",
+                 "/^shrink_delay/a memory_slots = 1"});
+  node.PullImage();
+  const cri::PodSandboxConfig config = node.PodConfig("slots");
+  const std::string pod = node.RunPod(config);
+  const auto plan = [&] {
+    return RunProgram("cri/podvisorctl",
+                      {"--config", node.directory() + "/podvisor.toml", "plan",
+                       "--pod", pod, "--container", "memory=512Mi"});
+  };
+  cri::CreateContainerRequest request;
+  request.set_pod_sandbox_id(pod);
+  *request.mutable_sandbox_config() = config;
+  *request.mutable_config() = node.ContainerConfig("first", "sleep 1000");
+  *request.mutable_config()->mutable_linux()->mutable_resources() =
+      Resources(0, 512);
+  cri::CreateContainerResponse response;
+
+  const CommandResult first = plan();
+  EXPECT_EQ(first.exit_code, 0) << first.stdout_data;
+  EXPECT_THAT(first.stdout_data,
+              HasSubstr("plug a DIMM of 402653184 bytes into slot 0"));
+  {
+    Call call;
+    ASSERT_TRUE(node.runtime().CreateContainer(&call, request, &response).ok());
+  }
+  EXPECT_EQ(node.PodInfo(pod, "/memorySlots/used"), 1);
+
+  const CommandResult second = plan();
+  request.mutable_config()->mutable_metadata()->set_name("second");
+  Call call;
+  const grpc::Status refused =
+      node.runtime().CreateContainer(&call, request, &response);
+
+  EXPECT_EQ(second.exit_code, 1) << second.stdout_data;
+  const std::string words = "0 of 1 slots are free";
+  EXPECT_THAT(
+      second.stdout_data,
+      AllOf(HasSubstr("REFUSED: RESOURCE_EXHAUSTED: "), HasSubstr(words)));
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(refused.error_message(), HasSubstr(words));
+}
+
+TEST_F(PodvisorctlE2eTest, APlanForANewPodNeedsNoDaemon) {
+  std::string text = kManifest;
+  text.insert(
+      text.find("  labels"),
+      "  annotations: {com.github.containers.virtcontainers.sandbox_mem:"
+      " \"1G\"}\n");
+
+  const CommandResult plan =
+      Ctl({"plan", "--socket", "/nowhere", Write("planned.yaml", text)});
+
+  EXPECT_EQ(plan.exit_code, 0) << plan.stderr_data;
+  EXPECT_THAT(plan.stdout_data,
+              AllOf(HasSubstr("boots with 1 vCPUs, 1024 MiB"),
+                    HasSubstr("container main"),
+                    HasSubstr("target of the VM:  2 vCPUs, 1024 MiB"),
+                    HasSubstr("bring vCPUs online to 2")));
+  EXPECT_EQ(Pods(), 0);
+}
+
 TEST_F(PodvisorctlE2eTest, CheckAndConfigTellAboutThisNode) {
   const CommandResult check = Ctl({"check"});
   EXPECT_EQ(check.exit_code, 0) << check.stdout_data;

@@ -1,0 +1,150 @@
+#include "cri/ctl_plan.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/clean_text.h"
+#include "base/status_macros.h"
+#include "cri/convert_container.h"
+#include "cri/convert_pod.h"
+#include "cri/ctl_run.h"
+#include "cri/pod_lookup.h"
+#include "cri/resize_dry_run.h"
+#include "cri/sizing_json.h"
+
+namespace podvisor {
+namespace {
+
+std::string Bytes(int64_t bytes) {
+  constexpr int64_t kMiB = int64_t{1} << 20;
+  return bytes % kMiB == 0 ? absl::StrCat(bytes / kMiB, " MiB")
+                           : absl::StrCat(bytes, " bytes");
+}
+
+std::string Demand(const PodDemand& demand) {
+  return absl::StrCat(demand.milli_cpu, "m CPU, ", Bytes(demand.memory_bytes));
+}
+
+std::string Target(const VmTarget& target) {
+  std::string text = absl::StrCat(target.size.vcpus, " vCPUs, ",
+                                  Bytes(target.size.memory_bytes));
+  if (target.vcpus_clamped) {
+    absl::StrAppend(&text, "; cut to the maximum from ", target.wanted_vcpus,
+                    " vCPUs");
+  }
+  if (target.memory_clamped) {
+    absl::StrAppend(&text, "; cut to the maximum from ",
+                    Bytes(target.wanted_memory_bytes));
+  }
+  return text;
+}
+
+void PrintSteps(const ResizePlan& plan, std::ostream& out) {
+  int number = 0;
+  for (const ResizeStep& step : plan.steps) {
+    out << "  " << ++number << ". " << DescribeStep(step) << "\n";
+  }
+}
+
+void PrintStep(const DryRunStep& step, std::ostream& out) {
+  if (step.target.size.vcpus > 0) {
+    out << "  demand of the pod: " << Demand(step.demand);
+    if (step.demand != step.asked) {
+      out << "; cut by the pod's own resources from " << Demand(step.asked);
+    }
+    out << "\n  target of the VM:  " << Target(step.target) << "\n";
+  }
+  if (!step.refused.ok()) {
+    out << "  REFUSED: " << absl::StatusCodeToString(step.refused.code())
+        << ": " << CleanText(step.refused.message(), 1024) << "\n";
+  } else if (step.plan.empty()) {
+    out << "  nothing to do: the VM has it\n";
+  } else {
+    PrintSteps(step.plan, out);
+  }
+}
+
+// The containers as `podvisorctl run` would send them and the daemon take them.
+absl::StatusOr<ContainerResources> ResourcesOf(const PodRequests& requests,
+                                               size_t container) {
+  ASSIGN_OR_RETURN(
+      const ConvertedContainer converted,
+      ConvertContainer(requests.containers[container], requests.pod));
+  return converted.spec.resources;
+}
+
+PodRequests RequestsOf(const PodManifest& manifest) {
+  return MakePodRequests(
+      manifest, {.uid = "plan", .log_directory = "", .resolv_conf = ""});
+}
+
+}  // namespace
+
+absl::StatusOr<PlannedPod> PlanNewPod(const PodSettings& settings,
+                                      const PodManifest& manifest) {
+  ASSIGN_OR_RETURN(const PodSpec spec, ConvertPod(RequestsOf(manifest).pod,
+                                                  manifest.runtime_class));
+  PlannedPod pod;
+  ASSIGN_OR_RETURN(pod.sizing, BootedVm(settings, spec));
+  const VmLimits& limits = pod.sizing.sizing.limits;
+  pod.title = absl::StrCat(
+      "a new VM: boots with ", limits.boot_vcpus, " vCPUs, ",
+      Bytes(limits.boot_memory_bytes), ", of which its guest is taken to have ",
+      Bytes(pod.sizing.observed.guest_available_bytes), " free");
+  return pod;
+}
+
+absl::StatusOr<PlannedPod> PlanRunningPod(CriClient& client,
+                                          const std::string& wanted) {
+  ASSIGN_OR_RETURN(const std::string id, FindPod(client, wanted));
+  ASSIGN_OR_RETURN(const runtime::v1::PodSandboxStatusResponse status,
+                   client.PodStatus(id));
+  const nlohmann::json info = PodInfo(status);
+  const auto sizing = info.find("sizing");
+  if (sizing == info.end()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("pod ", id, " has no VM now"));
+  }
+  PlannedPod pod;
+  ASSIGN_OR_RETURN(pod.sizing, SizingFromJson(*sizing));
+  const VmState& now = pod.sizing.observed;
+  const int64_t boot = pod.sizing.sizing.limits.boot_memory_bytes;
+  pod.title = absl::StrCat(
+      "pod ", id, ", seen at ", CleanText(InfoText(info, "observedAt"), 64),
+      ": ", now.vcpus_online, " of ", now.vcpus_plugged, " vCPUs online, ",
+      Bytes(boot + now.hotplug_online_bytes), " of ",
+      Bytes(boot + now.hotplug_plugged_bytes), " online");
+  return pod;
+}
+
+absl::Status PrintPlan(PlannedPod pod, const PodManifest& manifest,
+                       std::ostream& out) {
+  out << pod.title << "\n";
+  const PodRequests requests = RequestsOf(manifest);
+  int refused = 0;
+  for (size_t i = 0; i < requests.containers.size(); ++i) {
+    out << "\ncontainer " << CleanText(manifest.containers[i].name, 128)
+        << "\n";
+    const auto resources = ResourcesOf(requests, i);
+    DryRunStep step;
+    if (resources.ok()) {
+      step = DryRunCreate(*resources, pod.sizing);
+    } else {
+      step.refused = resources.status();
+    }
+    if (!step.refused.ok()) ++refused;
+    PrintStep(step, out);
+  }
+  const DryRunStep later = DryRunSettle(pod.sizing);
+  if (requests.containers.empty()) {
+    out << "\nas it is\n";
+    PrintStep(later, out);
+    if (!later.refused.ok()) ++refused;
+  } else if (!later.plan.empty()) {
+    out << "\nlater, when nothing has changed for the shrink delay\n";
+    PrintStep(later, out);
+  }
+  if (refused == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(refused, " of these would be refused"));
+}
+
+}  // namespace podvisor

@@ -1,0 +1,79 @@
+#include "cri/resize_dry_run.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "base/status_macros.h"
+#include "hotplug/projected_state.h"
+
+namespace podvisor {
+namespace {
+
+int64_t GuestUseAtBoot(int64_t memory_bytes) {
+  return (int64_t{64} << 20) + memory_bytes / 8;
+}
+
+// Fills in what is known before the VM is looked at.
+absl::Status Want(const PodSizing& sizing, DryRunStep& step) {
+  ASSIGN_OR_RETURN(step.asked, DemandOfPod(sizing.containers, std::nullopt));
+  ASSIGN_OR_RETURN(step.demand,
+                   DemandOfPod(sizing.containers, sizing.pod_total));
+  ASSIGN_OR_RETURN(step.target, TargetOf(sizing));
+  return absl::OkStatus();
+}
+
+absl::Status Create(const ContainerResources& container,
+                    const PodSizing& sizing, const VmState& observed,
+                    DryRunStep& step) {
+  ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(container));
+  RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, sizing.limits));
+  RETURN_IF_ERROR(Want(sizing, step));
+  ASSIGN_OR_RETURN(step.plan, PlanResize(sizing.limits, observed,
+                                         AtLeast(sizing.limits, observed,
+                                                 step.target.size)));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ObservedSizing> BootedVm(const PodSettings& settings,
+                                        const PodSpec& spec) {
+  ObservedSizing pod;
+  ASSIGN_OR_RETURN(pod.sizing.limits, LimitsOf(settings, spec.size));
+  pod.sizing.rules = RulesOf(settings, spec.size);
+  pod.sizing.pod_total = spec.resources;
+  pod.observed.vcpus_plugged = pod.sizing.limits.boot_vcpus;
+  pod.observed.vcpus_online = pod.sizing.limits.boot_vcpus;
+  const int64_t memory = pod.sizing.limits.boot_memory_bytes;
+  pod.observed.guest_available_bytes =
+      std::max<int64_t>(0, memory - GuestUseAtBoot(memory));
+  return pod;
+}
+
+DryRunStep DryRunCreate(const ContainerResources& container,
+                        ObservedSizing& pod) {
+  DryRunStep step;
+  ObservedSizing after = pod;
+  after.sizing.containers.push_back(container);
+  step.refused = Create(container, after.sizing, pod.observed, step);
+  if (!step.refused.ok()) return step;
+  after.observed = StateAfter(step.plan, pod.observed);
+  pod = std::move(after);
+  return step;
+}
+
+DryRunStep DryRunSettle(const ObservedSizing& pod) {
+  DryRunStep step;
+  step.refused = [&]() -> absl::Status {
+    RETURN_IF_ERROR(Want(pod.sizing, step));
+    ASSIGN_OR_RETURN(step.plan, PlanResize(pod.sizing.limits, pod.observed,
+                                           step.target.size));
+    return absl::OkStatus();
+  }();
+  return step;
+}
+
+}  // namespace podvisor
