@@ -17,6 +17,9 @@ constexpr absl::Duration kTimeout = absl::Minutes(2);
 constexpr absl::Duration kPullTimeout = absl::Minutes(30);
 constexpr absl::Duration kQueryTimeout = absl::Seconds(10);
 constexpr int kMaxMessageBytes = 16 << 20;
+// A daemon that was restarted is found again within this time; gRPC's own
+// choice would be two minutes.
+constexpr int kMaxReconnectMillis = 1000;
 
 class GrpcCriClient final : public CriClient {
  public:
@@ -24,6 +27,7 @@ class GrpcCriClient final : public CriClient {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
     arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMillis);
     const auto channel = grpc::CreateCustomChannel(
         absl::StrCat("unix:", socket), grpc::InsecureChannelCredentials(),
         arguments);

@@ -21,7 +21,9 @@ constexpr CtlCommand kCommands[] = {
     {"vms", "", 0, 0, "the VMs with asked, plugged and online sizes",
      "One line per pod. ASKED is what its containers need, PLUGGED what the "
      "VM\n"
-     "has, ONLINE what the guest uses. Sizes that differ are being changed.\n"},
+     "has, ONLINE what the guest uses. Sizes that differ are being changed.\n"
+     "  --watch         goes on, and prints the table again when it changes\n"
+     "  --interval TIME how often it looks then, default 2s, at least 100ms\n"},
     {"plan", "[POD.yaml]", 0, 1, "what a pod's VM would do for containers",
      "A dry run: nothing is changed. Shows what would be done for each "
      "container,\n"
@@ -64,6 +66,16 @@ absl::Status SetLines(const std::string& value, CtlArgs& args) {
   return absl::InvalidArgumentError("--lines takes a number up to 100000");
 }
 
+absl::Status SetInterval(const std::string& value, CtlArgs& args) {
+  if (absl::ParseDuration(value, &args.interval) &&
+      args.interval >= absl::Milliseconds(100) &&
+      args.interval <= absl::Hours(1)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "--interval takes a time such as 500ms or 2s, from 100ms to 1h");
+}
+
 absl::Status AddContainer(const std::string& value, CtlArgs& args) {
   absl::StatusOr<ManifestContainer> container = ParseContainerOption(value);
   if (!container.ok()) return Annotate(container.status(), "--container");
@@ -91,6 +103,8 @@ constexpr Option kOptions[] = {
     {"--log-dir", "run", true, SetText<&CtlArgs::log_directory>},
     {"--lines", "console", true, SetLines},
     {"--default", "config", false, SetFlag<&CtlArgs::print_default>},
+    {"--watch", "vms", false, SetFlag<&CtlArgs::watch>},
+    {"--interval", "vms", true, SetInterval},
     {"--container", "plan", true, AddContainer},
     {"--pod", "plan", true, SetText<&CtlArgs::pod>},
 };

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "cri/pod_manifest.h"
 
@@ -18,10 +19,12 @@ struct CtlArgs {
   std::string socket;         // --socket; empty: the configuration's
   std::string config;         // --config; empty: the default path, if it exists
   std::string log_directory;  // run --log-dir
-  bool print_default = false;                 // config --default
-  int lines = 50;                             // console --lines
-  std::vector<ManifestContainer> containers;  // plan --container
-  std::string pod;                            // plan --pod
+  bool print_default = false;                  // config --default
+  int lines = 50;                              // console --lines
+  bool watch = false;                          // vms --watch
+  absl::Duration interval = absl::Seconds(2);  // vms --interval
+  std::vector<ManifestContainer> containers;   // plan --container
+  std::string pod;                             // plan --pod
   bool help = false;
 };
 

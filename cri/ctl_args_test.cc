@@ -37,6 +37,9 @@ TEST(CtlArgsTest, MistakesAreNamed) {
            Case{{"vms", "--sokcet", "x"}, "did you mean --socket?"},
            Case{{"vms", "--socket"}, "--socket needs a value"},
            Case{{"console", "x", "--lines", "0"}, "--lines takes a number"},
+           Case{{"vms", "--interval", "0"}, "--interval takes a time"},
+           Case{{"vms", "--interval", "2h"}, "--interval takes a time"},
+           Case{{"vms", "--watch=yes"}, "--watch takes no value"},
            Case{{"--default", "vms"}, "vms has no --default; config has"},
            Case{{"plan"}, "plan needs a POD.yaml, a --container or a --pod"},
            Case{{"plan", "x", "--container", "cpus=1"}, "not both"},
@@ -56,6 +59,12 @@ TEST(CtlArgsTest, ContainersAreCollectedInTheirOrder) {
   ASSERT_EQ(args->containers.size(), 2u);
   EXPECT_EQ(args->containers[0].cpu_limit_millis, 4000);
   EXPECT_EQ(args->containers[1].cpu_limit_millis, 2000);
+}
+
+TEST(CtlArgsTest, AWatchLooksEveryTwoSecondsUnlessToldOtherwise) {
+  EXPECT_EQ(ParseCtlArgs({"vms", "--watch"})->interval, absl::Seconds(2));
+  EXPECT_EQ(ParseCtlArgs({"vms", "--watch", "--interval", "500ms"})->interval,
+            absl::Milliseconds(500));
 }
 
 TEST(CtlArgsTest, HelpNeedsNothingElse) {

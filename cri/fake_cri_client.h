@@ -45,6 +45,7 @@ class FakeCriClient final : public CriClient {
     return absl::OkStatus();
   }
   absl::StatusOr<std::vector<runtime::v1::PodSandbox>> ListPods() override {
+    if (!list_error.ok()) return list_error;
     return pods;
   }
   absl::StatusOr<runtime::v1::PodSandboxStatusResponse> PodStatus(
@@ -63,6 +64,7 @@ class FakeCriClient final : public CriClient {
   std::string failing_container;
   std::vector<runtime::v1::PodSandbox> pods;
   std::string info;
+  absl::Status list_error;
   absl::Status status_error;
 };
 

@@ -1,13 +1,17 @@
 // podvisorctl: the operator's tool. Each command is a ctl_*.h; this file picks
 // one, and turns its status into an exit code: 0 done, 1 failed, 2 misused.
 
+#include <unistd.h>
+
 #include <iostream>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/ids.h"
 #include "base/status_macros.h"
@@ -18,7 +22,9 @@
 #include "cri/ctl_plan.h"
 #include "cri/ctl_run.h"
 #include "cri/ctl_vms.h"
+#include "cri/ctl_watch.h"
 #include "cri/host_settings.h"
+#include "cri/pause.h"
 #include "cri/pod_manifest.h"
 
 namespace podvisor {
@@ -43,10 +49,20 @@ absl::StatusOr<PodManifest> ReadManifest(const std::string& path) {
   return manifest;
 }
 
-absl::Status Vms(const std::string& socket) {
-  ASSIGN_OR_RETURN(const std::string table, VmTable(*ConnectCri(socket)));
-  std::cout << table;
-  return absl::OkStatus();
+absl::Status Vms(const CtlArgs& args, const std::string& socket) {
+  if (!args.watch) {
+    ASSIGN_OR_RETURN(const std::string table, VmTable(*ConnectCri(socket)));
+    std::cout << table;
+    return absl::OkStatus();
+  }
+  // Before the client, which starts threads.
+  ASSIGN_OR_RETURN(const std::unique_ptr<Pause> pause,
+                   PauseUntilInterrupted(STDOUT_FILENO));
+  SystemClock clock;
+  return WatchVms(
+      *ConnectCri(socket), clock, *pause,
+      {.interval = args.interval, .terminal = isatty(STDOUT_FILENO) == 1},
+      std::cout);
 }
 
 absl::StatusOr<PodManifest> PlannedManifest(const CtlArgs& args) {
@@ -108,7 +124,7 @@ absl::Status Dispatch(const CtlArgs& args) {
     }
     return absl::FailedPreconditionError("this host is not able yet");
   }
-  if (args.command == "vms") return Vms(socket);
+  if (args.command == "vms") return Vms(args, socket);
   if (args.command == "plan") return Plan(args, config, socket);
   if (args.command == "console") {
     return PrintConsole(*ConnectCri(socket), args.operands[0], args.lines,

@@ -1,9 +1,14 @@
 // The operator's tool against a running daemon.
 
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/file.h"
+#include "base/unique_fd.h"
 #include "e2e/test_node.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -73,6 +78,42 @@ TEST_F(PodvisorctlE2eTest, RunStartsAPodThatVmsAndConsoleThenShow) {
     return absl::StrContains(ReadFile(logs + "/main.log").value_or(""),
                              "stdout F ready");
   })) << logs;
+}
+
+TEST_F(PodvisorctlE2eTest, AWatchShowsChangesAndOutlivesTheDaemon) {
+  node_.PullImage();
+  const cri::PodSandboxConfig config = node_.PodConfig("watched");
+  const std::string pod = node_.RunPod(config);
+  const std::string path = node_.directory() + "/watch.out";
+  const UniqueFd output(
+      open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  const ProcessIdentity watch =
+      StartProgram("cri/podvisorctl",
+                   {"--config", node_.directory() + "/podvisor.toml", "vms",
+                    "--watch", "--interval", "100ms"},
+                   output.get());
+  const auto shows = [&](const std::string& text) {
+    return AwaitTrue(absl::Seconds(20), [&] {
+      return absl::StrContains(ReadFile(path).value_or(""), text);
+    });
+  };
+  EXPECT_TRUE(shows("1/1/1"));
+
+  cri::ContainerConfig container = node_.ContainerConfig("main", "sleep 1000");
+  *container.mutable_linux()->mutable_resources() = Resources(3000, 64);
+  node_.CreateContainer(pod, container, config);
+  EXPECT_TRUE(shows("3/3/3"));
+  node_.EndDaemon(SIGTERM);
+  EXPECT_TRUE(shows("podvisord does not answer"));
+  EXPECT_EQ(truncate(path.c_str(), 0), 0);
+  node_.StartDaemon();
+  EXPECT_TRUE(shows("3/3/3"));
+
+  kill(watch.pid, SIGTERM);
+  const auto ended = WaitProcess(watch, absl::Now() + absl::Seconds(20));
+  ASSERT_TRUE(ended.ok()) << ended.status();
+  EXPECT_TRUE(WIFEXITED(*ended) && WEXITSTATUS(*ended) == 0) << *ended;
+  EXPECT_FALSE(absl::StrContains(ReadFile(path).value_or(""), "\x1b"));
 }
 
 TEST_F(PodvisorctlE2eTest, RunThatFailsHalfWayLeavesNoPod) {

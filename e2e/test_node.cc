@@ -88,6 +88,15 @@ CommandResult RunProgram(const std::string& program,
   return RunCommand(options).value();
 }
 
+ProcessIdentity StartProgram(const std::string& program,
+                             std::vector<std::string> arguments, int output) {
+  SpawnOptions options;
+  options.argv = std::move(arguments);
+  options.argv.insert(options.argv.begin(), Runfile(program));
+  options.stdout_fd = output;
+  return Spawn(options).value();
+}
+
 bool AwaitTrue(absl::Duration timeout, const std::function<bool()>& done) {
   const absl::Time deadline = absl::Now() + timeout;
   while (!done()) {

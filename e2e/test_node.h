@@ -106,6 +106,10 @@ class TestNode {
 CommandResult RunProgram(const std::string& program,
                          std::vector<std::string> arguments);
 
+// Starts one with its output in a file descriptor; the caller ends it.
+ProcessIdentity StartProgram(const std::string& program,
+                             std::vector<std::string> arguments, int output);
+
 // True once `done` is, looking every 50 ms until the time is over.
 bool AwaitTrue(absl::Duration timeout, const std::function<bool()>& done);
 
