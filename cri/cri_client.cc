@@ -123,6 +123,31 @@ class GrpcCriClient final : public CriClient {
     return response;
   }
 
+  absl::StatusOr<std::vector<runtime::v1::Container>> ListContainers(
+      const std::string& pod_id) override {
+    runtime::v1::ListContainersRequest request;
+    request.mutable_filter()->set_pod_sandbox_id(pod_id);
+    runtime::v1::ListContainersResponse response;
+    grpc::ClientContext context;
+    SetTimeout(context, kQueryTimeout);
+    RETURN_IF_ERROR(
+        ToStatus(runtime_->ListContainers(&context, request, &response)));
+    return std::vector<runtime::v1::Container>(response.containers().begin(),
+                                               response.containers().end());
+  }
+
+  absl::StatusOr<runtime::v1::ContainerStatus> ContainerStatus(
+      const std::string& container_id) override {
+    runtime::v1::ContainerStatusRequest request;
+    request.set_container_id(container_id);
+    runtime::v1::ContainerStatusResponse response;
+    grpc::ClientContext context;
+    SetTimeout(context, kQueryTimeout);
+    RETURN_IF_ERROR(
+        ToStatus(runtime_->ContainerStatus(&context, request, &response)));
+    return response.status();
+  }
+
  private:
   static void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {
     context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));

@@ -33,6 +33,10 @@ class CriClient {
   // The verbose status.
   virtual absl::StatusOr<runtime::v1::PodSandboxStatusResponse> PodStatus(
       const std::string& pod_id) = 0;
+  virtual absl::StatusOr<std::vector<runtime::v1::Container>> ListContainers(
+      const std::string& pod_id) = 0;
+  virtual absl::StatusOr<runtime::v1::ContainerStatus> ContainerStatus(
+      const std::string& container_id) = 0;
 };
 
 std::unique_ptr<CriClient> ConnectCri(const std::string& socket);

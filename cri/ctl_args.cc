@@ -44,6 +44,11 @@ constexpr CtlCommand kCommands[] = {
      "CRI\n"
      "socket, without Kubernetes. Prints the ids; on an error nothing stays.\n"
      "  --log-dir DIR   container logs, default /var/log/podvisor/<pod>\n"},
+    {"logs", "POD [CONTAINER]", 1, 2, "what a container has written",
+     "POD is an id, its beginning, or a pod's name; CONTAINER a name or the\n"
+     "beginning of an id, needed where the pod has several. What went to\n"
+     "standard error goes there.\n"
+     "  --follow        goes on until the container has ended\n"},
     {"console", "POD", 1, 1, "the end of a VM's console",
      "POD is an id, its beginning, or a pod's name.\n"
      "  --lines N       how many lines, default 50\n"},
@@ -107,6 +112,7 @@ constexpr Option kOptions[] = {
     {"--interval", "vms", true, SetInterval},
     {"--container", "plan", true, AddContainer},
     {"--pod", "plan", true, SetText<&CtlArgs::pod>},
+    {"--follow", "logs", false, SetFlag<&CtlArgs::follow>},
 };
 
 absl::Status UnknownWord(absl::string_view kind, absl::string_view word,

@@ -25,6 +25,7 @@ struct CtlArgs {
   absl::Duration interval = absl::Seconds(2);  // vms --interval
   std::vector<ManifestContainer> containers;   // plan --container
   std::string pod;                             // plan --pod
+  bool follow = false;                         // logs --follow
   bool help = false;
 };
 

@@ -1,6 +1,7 @@
 #ifndef PODVISOR_CRI_FAKE_CRI_CLIENT_H_
 #define PODVISOR_CRI_FAKE_CRI_CLIENT_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,18 @@ class FakeCriClient final : public CriClient {
     (*response.mutable_info())["info"] = info;
     return response;
   }
+  absl::StatusOr<std::vector<runtime::v1::Container>> ListContainers(
+      const std::string&) override {
+    return containers;
+  }
+  absl::StatusOr<runtime::v1::ContainerStatus> ContainerStatus(
+      const std::string& container_id) override {
+    if (!status_error.ok()) return status_error;
+    const auto found = statuses.find(container_id);
+    if (found == statuses.end()) return absl::NotFoundError("no container");
+    return found->second;
+  }
+
   // What it was told.
   runtime::v1::PodSandboxConfig pod;
   std::vector<runtime::v1::ContainerConfig> started;
@@ -66,6 +79,8 @@ class FakeCriClient final : public CriClient {
   std::string info;
   absl::Status list_error;
   absl::Status status_error;
+  std::vector<runtime::v1::Container> containers;
+  std::map<std::string, runtime::v1::ContainerStatus> statuses;
 };
 
 }  // namespace podvisor

@@ -19,6 +19,7 @@
 #include "cri/cri_client.h"
 #include "cri/ctl_args.h"
 #include "cri/ctl_check.h"
+#include "cri/ctl_logs.h"
 #include "cri/ctl_plan.h"
 #include "cri/ctl_run.h"
 #include "cri/ctl_vms.h"
@@ -63,6 +64,19 @@ absl::Status Vms(const CtlArgs& args, const std::string& socket) {
       *ConnectCri(socket), clock, *pause,
       {.interval = args.interval, .terminal = isatty(STDOUT_FILENO) == 1},
       std::cout);
+}
+
+absl::Status Logs(const CtlArgs& args, const std::string& socket) {
+  std::unique_ptr<Pause> pause;
+  if (args.follow) {
+    ASSIGN_OR_RETURN(pause, PauseUntilInterrupted(STDOUT_FILENO));
+  }
+  LogsRequest request;
+  request.pod = args.operands[0];
+  if (args.operands.size() > 1) request.container = args.operands[1];
+  request.standard_output = {&std::cout, isatty(STDOUT_FILENO) == 1};
+  request.standard_error = {&std::cerr, isatty(STDERR_FILENO) == 1};
+  return PrintLogs(*ConnectCri(socket), request, pause.get());
 }
 
 absl::StatusOr<PodManifest> PlannedManifest(const CtlArgs& args) {
@@ -126,6 +140,7 @@ absl::Status Dispatch(const CtlArgs& args) {
   }
   if (args.command == "vms") return Vms(args, socket);
   if (args.command == "plan") return Plan(args, config, socket);
+  if (args.command == "logs") return Logs(args, socket);
   if (args.command == "console") {
     return PrintConsole(*ConnectCri(socket), args.operands[0], args.lines,
                         std::cout);

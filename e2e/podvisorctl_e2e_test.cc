@@ -78,6 +78,24 @@ TEST_F(PodvisorctlE2eTest, RunStartsAPodThatVmsAndConsoleThenShow) {
     return absl::StrContains(ReadFile(logs + "/main.log").value_or(""),
                              "stdout F ready");
   })) << logs;
+  const CommandResult shown = Ctl({"logs", "web"});
+  EXPECT_EQ(shown.exit_code, 0) << shown.stderr_data;
+  EXPECT_EQ(shown.stdout_data, "ready\n");
+}
+
+TEST_F(PodvisorctlE2eTest, LogsFollowAContainerToItsEnd) {
+  node_.PullImage();
+  const cri::PodSandboxConfig config = node_.PodConfig("talker");
+  const std::string pod = node_.RunPod(config);
+  node_.StartContainer(node_.CreateContainer(
+      pod, node_.ContainerConfig("main", "echo one; sleep 1; echo two >&2"),
+      config));
+
+  const CommandResult logs = Ctl({"logs", "--follow", "talker", "main"});
+
+  EXPECT_EQ(logs.exit_code, 0) << logs.stderr_data;
+  EXPECT_EQ(logs.stdout_data, "one\n");
+  EXPECT_EQ(logs.stderr_data, "two\n");
 }
 
 TEST_F(PodvisorctlE2eTest, AWatchShowsChangesAndOutlivesTheDaemon) {
