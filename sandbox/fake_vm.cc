@@ -126,6 +126,10 @@ absl::Status FakeVm::AttachShare(UniqueFd virtiofsd, absl::string_view tag,
   return devices_.AttachShare(std::move(virtiofsd), tag, deadline);
 }
 
+absl::Status FakeVm::DetachShare(absl::Time deadline) {
+  return devices_.DetachShare(deadline);
+}
+
 absl::Status FakeVm::AttachNic(const NicAttachment& nic, absl::Time deadline) {
   return devices_.AttachNic(nic, deadline);
 }

@@ -51,6 +51,10 @@ absl::Status QemuVm::AttachShare(UniqueFd virtiofsd, absl::string_view tag,
   return devices_.AttachShare(std::move(virtiofsd), tag, deadline);
 }
 
+absl::Status QemuVm::DetachShare(absl::Time deadline) {
+  return devices_.DetachShare(deadline);
+}
+
 absl::Status QemuVm::AttachNic(const NicAttachment& nic, absl::Time deadline) {
   return devices_.AttachNic(nic, deadline);
 }

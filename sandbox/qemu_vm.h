@@ -44,6 +44,7 @@ class QemuVm final : public Vm {
   absl::StatusOr<bool> HasShare(absl::Time deadline) override;
   absl::Status AttachShare(UniqueFd virtiofsd, absl::string_view tag,
                            absl::Time deadline) override;
+  absl::Status DetachShare(absl::Time deadline) override;
   absl::Status AttachNic(const NicAttachment& nic,
                          absl::Time deadline) override;
   absl::Status DetachNic(absl::Time deadline) override;

@@ -81,6 +81,8 @@ class Vm {
   // AlreadyExists for a second.
   virtual absl::Status AttachShare(UniqueFd virtiofsd, absl::string_view tag,
                                    absl::Time deadline) = 0;
+  // Removes the virtio-fs device; its virtiofsd then ends. OK without one.
+  virtual absl::Status DetachShare(absl::Time deadline) = 0;
 
   // Plugs the pod's network interface. At most one; AlreadyExists.
   virtual absl::Status AttachNic(const NicAttachment& nic,

@@ -262,6 +262,14 @@ absl::Status VmDevices::AttachShare(UniqueFd virtiofsd, absl::string_view tag,
   return absl::OkStatus();
 }
 
+absl::Status VmDevices::DetachShare(absl::Time deadline) {
+  absl::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(Annotate(RemoveDevice(*qmp_, *clock_, kShareId, deadline),
+                           "VM: detach the share"));
+  return OkIfAbsent(
+      Run(*qmp_, "chardev-remove", {{"id", kShareBackend}}, deadline));
+}
+
 absl::Status VmDevices::AttachNic(const NicAttachment& nic,
                                   absl::Time deadline) {
   if (!IsMac(nic.mac)) return absl::InvalidArgumentError("not a MAC address");

@@ -38,6 +38,7 @@ class VmDevices {
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status AttachShare(UniqueFd virtiofsd, absl::string_view tag,
                            absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status DetachShare(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status AttachNic(const NicAttachment& nic, absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status DetachNic(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);

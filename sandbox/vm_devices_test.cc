@@ -63,6 +63,7 @@ TEST_F(VmDevicesTest, AttachingTwiceIsAttachingOnce) {
 
 TEST_F(VmDevicesTest, DetachingNothingIsOk) {
   EXPECT_TRUE(devices_.DetachDisk("a", Soon()).ok());
+  EXPECT_TRUE(devices_.DetachShare(Soon()).ok());
   EXPECT_TRUE(devices_.DetachNic(Soon()).ok());
 }
 
@@ -150,6 +151,9 @@ TEST_F(VmDevicesTest, TheShareIsThereOnce) {
 
   EXPECT_TRUE(
       absl::IsAlreadyExists(devices_.AttachShare(Socket(), "pod", Soon())));
+
+  ASSERT_TRUE(devices_.DetachShare(Soon()).ok());
+  EXPECT_TRUE(devices_.AttachShare(Socket(), "pod", Soon()).ok());
 }
 
 TEST_F(VmDevicesTest, TheNicIsThereOnce) {
