@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <iterator>
 #include <limits>
 #include <map>
 #include <memory>
