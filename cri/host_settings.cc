@@ -123,6 +123,7 @@ absl::StatusOr<PodSettings> PodSettingsFrom(const Config& config,
   settings.sizing.base_memory_bytes = config.qemu.default_memory * kMiB;
   settings.sizing.guest_overhead_memory_bytes =
       config.qemu.guest_overhead_memory * kMiB;
+  settings.presize = config.qemu.presize;
 
   settings.cpuset =
       config.qemu.cpuset == "guest" ? CpusetMode::kGuest : CpusetMode::kPin;

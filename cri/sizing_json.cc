@@ -151,6 +151,8 @@ json SizingToJson(const ObservedSizing& sizing) {
               {"observed", ObservedToJson(sizing.observed)}};
   if (sizing.sizing.pod_total.has_value()) {
     out["pod"] = ResourcesToJson(*sizing.sizing.pod_total);
+    out["podIsFloor"] =
+        sizing.sizing.pod_total_use == PodTotalUse::kCapAndFloor;
   }
   return out;
 }
@@ -180,6 +182,9 @@ absl::StatusOr<ObservedSizing> SizingFromJson(const json& in) {
   }
   if (const auto pod = in.find("pod"); pod != in.end()) {
     ASSIGN_OR_RETURN(out.sizing.pod_total, ResourcesFromJson(*pod));
+    if (in.value("podIsFloor", false)) {
+      out.sizing.pod_total_use = PodTotalUse::kCapAndFloor;
+    }
   }
   return out;
 }

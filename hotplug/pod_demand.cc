@@ -124,9 +124,16 @@ int64_t Cap(int64_t sum, int64_t cap) {
   return cap > 0 ? std::min(sum, cap) : sum;
 }
 
-// Cuts `sum` to the limits, not to the requests, of `pod_total`.
-absl::StatusOr<PodDemand> CapByPodTotal(PodDemand sum,
-                                        const ContainerResources& pod_total) {
+// Raises `sum` to what `pod_total` asks for where that is a floor, and cuts it
+// to the limits, not to the requests, of `pod_total`.
+absl::StatusOr<PodDemand> BoundByPodTotal(PodDemand sum,
+                                          const ContainerResources& pod_total,
+                                          PodTotalUse use) {
+  if (use == PodTotalUse::kCapAndFloor) {
+    ASSIGN_OR_RETURN(const PodDemand floor, DemandOf(pod_total));
+    sum.milli_cpu = std::max(sum.milli_cpu, floor.milli_cpu);
+    sum.memory_bytes = std::max(sum.memory_bytes, floor.memory_bytes);
+  }
   ASSIGN_OR_RETURN(const CpuDemand cpu, CpuDemandOf(pod_total));
   ASSIGN_OR_RETURN(const MemoryDemand memory, MemoryDemandOf(pod_total));
   sum.milli_cpu = Cap(sum.milli_cpu, cpu.limit_milli);
@@ -194,9 +201,14 @@ absl::StatusOr<PodDemand> DemandOf(const ContainerResources& resources) {
   return demand;
 }
 
+PodTotalUse UseOfPodTotal(bool presize, bool had_containers, bool any_counts) {
+  return presize && (any_counts || !had_containers) ? PodTotalUse::kCapAndFloor
+                                                    : PodTotalUse::kCap;
+}
+
 absl::StatusOr<PodDemand> DemandOfPod(
     absl::Span<const ContainerResources> containers,
-    const std::optional<ContainerResources>& pod_total) {
+    const std::optional<ContainerResources>& pod_total, PodTotalUse use) {
   PodDemand sum;
   for (const ContainerResources& container : containers) {
     ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(container));
@@ -207,9 +219,9 @@ absl::StatusOr<PodDemand> DemandOfPod(
                          sum.memory_bytes, demand.memory_bytes));
   }
   if (!pod_total.has_value()) return sum;
-  absl::StatusOr<PodDemand> capped = CapByPodTotal(sum, *pod_total);
-  if (!capped.ok()) return Annotate(capped.status(), "pod resources");
-  return capped;
+  absl::StatusOr<PodDemand> bounded = BoundByPodTotal(sum, *pod_total, use);
+  if (!bounded.ok()) return Annotate(bounded.status(), "pod resources");
+  return bounded;
 }
 
 absl::StatusOr<VmTarget> TargetFor(const PodDemand& demand,

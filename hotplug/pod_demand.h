@@ -35,14 +35,25 @@ struct PodDemand {
 // of -1, "no limit"), not numbers, or too large to compute with.
 absl::StatusOr<PodDemand> DemandOf(const ContainerResources& resources);
 
-// The sum over the containers that count (created or running), capped by the
-// limits of `pod_total` where it has any. Only limits cap: a request
-// (cpu_shares, memory.min) of the pod is what it needs, not what it may have.
+// What the resources of a whole pod say about its VM: the most that it gets, or
+// also the least.
+enum class PodTotalUse { kCap, kCapAndFloor };
+
+// With presize a pod has what it asks for from the start and as long as any of
+// its containers counts. Once all that there were have ended, nobody needs it:
+// `had_containers` is whether there was ever one.
+PodTotalUse UseOfPodTotal(bool presize, bool had_containers, bool any_counts);
+
+// The sum over the containers that count (created or running); with a floor at
+// least what `pod_total` asks for by DemandOf(); capped by the limits of
+// `pod_total` where it has any. Only limits cap: a request (cpu_shares,
+// memory.min) of the pod is what it needs, not what it may have.
 //
 // InvalidArgument as above, or where the sum does not fit into 63 bits.
 absl::StatusOr<PodDemand> DemandOfPod(
     absl::Span<const ContainerResources> containers,
-    const std::optional<ContainerResources>& pod_total);
+    const std::optional<ContainerResources>& pod_total,
+    PodTotalUse use = PodTotalUse::kCap);
 
 // kShared: the base is only held by a placeholder and containers may use it.
 // kAdditive: the containers get theirs on top of the base.

@@ -187,6 +187,57 @@ TEST(DemandOfPodTest, RequestsOfThePodDoNotCap) {
             (PodDemand{2000, kGiB}));
 }
 
+TEST(UseOfPodTotalTest, ItIsAFloorFromTheStartUntilAllContainersHaveEnded) {
+  struct Case {
+    bool presize, had_containers, any_counts;
+    PodTotalUse use;
+  };
+  for (const Case& c : std::vector<Case>{
+           {false, false, false, PodTotalUse::kCap},
+           {false, true, true, PodTotalUse::kCap},
+           {true, false, false, PodTotalUse::kCapAndFloor},
+           {true, false, true, PodTotalUse::kCapAndFloor},
+           {true, true, true, PodTotalUse::kCapAndFloor},
+           {true, true, false, PodTotalUse::kCap},
+       }) {
+    EXPECT_EQ(UseOfPodTotal(c.presize, c.had_containers, c.any_counts), c.use)
+        << c.presize << c.had_containers << c.any_counts;
+  }
+}
+
+TEST(DemandOfPodTest, AFloorHoldsWhateverTheContainersAskFor) {
+  ContainerResources requests = Cpu(0, 0, 2048);
+  requests.unified["memory.min"] = std::to_string(kGiB);
+  ContainerResources both = Limits(4000, 2 * kGiB);
+  both.cpu_shares = 512;
+  ContainerResources hugepages = Limits(0, kGiB);
+  hugepages.hugepage_limits = {{"2MB", kGiB}};
+  struct Case {
+    std::vector<ContainerResources> containers;
+    ContainerResources pod;
+    PodDemand demand;
+  };
+  for (const Case& c : std::vector<Case>{
+           {{}, Limits(4000, 2 * kGiB), {4000, 2 * kGiB}},
+           {{Limits(1000, kGiB)}, Limits(4000, 2 * kGiB), {4000, 2 * kGiB}},
+           {{Limits(6000, 3 * kGiB)}, Limits(4000, 2 * kGiB), {4000, 2 * kGiB}},
+           // A limit wins over a request, as for a container.
+           {{}, both, {4000, 2 * kGiB}},
+           {{}, requests, {2000, kGiB}},
+           {{Limits(3000, 2 * kGiB)}, requests, {3000, 2 * kGiB}},
+           {{}, hugepages, {0, 2 * kGiB}},
+           {{Limits(500, 0)}, Limits(0, 0), {500, 0}},
+           {{}, Cpu(-1, 0, 2), {0, 0}},
+       }) {
+    EXPECT_EQ(*DemandOfPod(c.containers, c.pod, PodTotalUse::kCapAndFloor),
+              c.demand)
+        << c.demand.milli_cpu << "m " << c.demand.memory_bytes << " B";
+  }
+  EXPECT_EQ(*DemandOfPod({Limits(500, kGiB)}, std::nullopt,
+                         PodTotalUse::kCapAndFloor),
+            (PodDemand{500, kGiB}));
+}
+
 TEST(DemandOfPodTest, RefusesASumBeyond63Bits) {
   EXPECT_TRUE(absl::IsInvalidArgument(
       DemandOfPod({Memory(kMax), Memory(1)}, std::nullopt).status()));

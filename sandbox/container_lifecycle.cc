@@ -334,6 +334,7 @@ absl::Status RemoveContainer(Pod& pod, Container& container,
                  (*vm)->RemoveImageUser(container.image_hex(), deadline));
     }
   }
+  RETURN_IF_ERROR(pod.RememberContainers());
   RETURN_IF_ERROR(pod.services().store->DeleteContainer(container.id()));
   pod.DropContainer(container.id());
   pod.SettleAfter(pod.services().vm.settings->shrink_delay);

@@ -115,20 +115,28 @@ VmRecorder Pod::Recorder() {
   };
 }
 
+absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
+  ASSIGN_OR_RETURN(const VmLimits limits,
+                   LimitsOf(*services_.vm.settings, spec_.size));
+  RETURN_IF_ERROR(CheckPodTotal(limits));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<PodVm> vm,
+      PodVm::Boot(services_.vm, id_, spec_, uid, Recorder(), deadline));
+  const absl::StatusOr<agent::v1::HelloResponse> hello =
+      vm->vm().agent().Hello(deadline);
+  {
+    absl::MutexLock lock(&mutex_);
+    vm_ = std::move(vm);
+    if (hello.ok()) hello_ = *hello;
+  }
+  RETURN_IF_ERROR(hello.status());
+  return Presize(deadline);
+}
+
 absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
   if (!operation_lock_.LockUntil(deadline)) return operation_lock_.Busy();
   const OperationHolder operation(&operation_lock_);
-  absl::StatusOr<std::unique_ptr<PodVm>> vm =
-      PodVm::Boot(services_.vm, id_, spec_, uid, Recorder(), deadline);
-  absl::Status status = vm.status();
-  if (status.ok()) {
-    const absl::StatusOr<agent::v1::HelloResponse> hello =
-        (*vm)->vm().agent().Hello(deadline);
-    absl::MutexLock lock(&mutex_);
-    vm_ = *std::move(vm);
-    if (hello.ok()) hello_ = *hello;
-    status = hello.status();
-  }
+  absl::Status status = BootVm(uid, deadline);
   // A stop that came meanwhile has made this transition illegal.
   if (status.ok()) status = Transition(SandboxEvent::kAgentReady, [](auto&) {});
   if (!status.ok()) {
@@ -241,6 +249,16 @@ absl::Status Pod::AddContainer(std::shared_ptr<Container> container) {
 void Pod::DropContainer(const ContainerId& id) {
   absl::MutexLock lock(&mutex_);
   containers_.erase(id);
+}
+
+absl::Status Pod::RememberContainers() {
+  absl::MutexLock lock(&mutex_);
+  if (record_.had_containers) return absl::OkStatus();
+  PodRecord changed = record_;
+  changed.had_containers = true;
+  RETURN_IF_ERROR(services_.store->PutPod(changed));
+  record_ = std::move(changed);
+  return absl::OkStatus();
 }
 
 std::shared_ptr<Container> Pod::FindContainer(const ContainerId& id) const {

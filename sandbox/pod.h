@@ -64,9 +64,11 @@ class Pod : public std::enable_shared_from_this<Pod> {
   std::optional<ObservedSizing> Sizing() const ABSL_LOCKS_EXCLUDED(mutex_);
   const PodSpec& spec() const { return spec_; }
 
-  // Boots the VM: kCreating to kReady. After an error the pod is kStopped,
-  // nothing of it is left on the host, and it is to be forgotten; or it is
-  // kStopping, and Stop() has to end what could not be ended.
+  // Boots the VM: kCreating to kReady; with presize it has then what the pod
+  // asks for. After an error the pod is kStopped, nothing of it is left on the
+  // host, and it is to be forgotten; or it is kStopping, and Stop() has to end
+  // what could not be ended. ResourceExhausted, besides the errors of
+  // PodVm::Boot(): the VM cannot grow; names what ran out.
   absl::Status Boot(uid_t uid, absl::Time deadline);
 
   // For a pod that an earlier daemon left: takes over what is alive and ends
@@ -89,6 +91,9 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status AddContainer(std::shared_ptr<Container> container)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void DropContainer(const ContainerId& id) ABSL_LOCKS_EXCLUDED(mutex_);
+  // To be called before the record of a container that was created is removed:
+  // a later daemon must know that there was one.
+  absl::Status RememberContainers() ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<Container> FindContainer(const ContainerId& id) const
       ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<Container>> containers() const
@@ -150,10 +155,22 @@ class Pod : public std::enable_shared_from_this<Pod> {
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status CheckReady() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   VmRecorder Recorder();
+  absl::Status BootVm(uid_t uid, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  absl::Status Presize(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // InvalidArgument for a pod that a VM without hot plug could never presize.
+  absl::Status CheckPodTotal(const VmLimits& limits) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // The pod-level resources in force.
+  std::optional<ContainerResources> PodTotalLocked() const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // What the VM's size follows from; how large it is to be; and is.
   PodSizing SizingLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<VmTarget> Target() const ABSL_LOCKS_EXCLUDED(mutex_);
   VmSizes SizesLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  absl::Status GrowTo(const VmTarget& target, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status PinVcpus(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void ScheduleSettle(absl::Duration delay, uint64_t generation);

@@ -26,14 +26,34 @@ constexpr absl::Duration kMostBackoff = absl::Seconds(30);
 
 }  // namespace
 
+std::optional<ContainerResources> Pod::PodTotalLocked() const {
+  return record_.updated_resources.has_value() ? record_.updated_resources
+                                               : spec_.resources;
+}
+
+absl::Status Pod::CheckPodTotal(const VmLimits& limits) const {
+  std::optional<ContainerResources> total;
+  {
+    absl::MutexLock lock(&mutex_);
+    total = PodTotalLocked();
+  }
+  if (!services_.vm.settings->presize || !total.has_value()) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(*total));
+  return CheckPodFitsWithoutHotplug(demand, limits);
+}
+
 PodSizing Pod::SizingLocked() const {
   PodSizing sizing;
   for (const auto& [id, container] : containers_) {
     if (container->Counts()) sizing.containers.push_back(container->wanted());
   }
-  sizing.pod_total = record_.updated_resources.has_value()
-                         ? record_.updated_resources
-                         : spec_.resources;
+  sizing.pod_total = PodTotalLocked();
+  sizing.pod_total_use =
+      UseOfPodTotal(services_.vm.settings->presize,
+                    record_.had_containers || !containers_.empty(),
+                    !sizing.containers.empty());
   sizing.rules = RulesOf(*services_.vm.settings, spec_.size);
   sizing.limits = vm_->sizer().limits();
   return sizing;
@@ -79,7 +99,6 @@ absl::Status Pod::CheckCpusetOf(const ContainerResources& container) const {
 // Decided anew each time, from the records alone: whatever an earlier daemon
 // did to the threads, and whichever of them are new, they are right afterwards.
 absl::Status Pod::PinVcpus(absl::Time deadline) {
-  ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
   std::vector<ContainerResources> wanted;
   {
     absl::MutexLock lock(&mutex_);
@@ -87,12 +106,21 @@ absl::Status Pod::PinVcpus(absl::Time deadline) {
   }
   ASSIGN_OR_RETURN(const CpuList cpus,
                    PinnedCpus(services_.vm.settings->cpuset, wanted));
-  return vm->PinVcpus(cpus, deadline);
+  return vm_->PinVcpus(cpus, deadline);
 }
 
-absl::Status Pod::Grow(absl::Time deadline) {
-  ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
+absl::Status Pod::Presize(absl::Time deadline) {
+  if (!services_.vm.settings->presize || !spec_.resources.has_value()) {
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(const VmTarget target, Target());
+  const absl::Status grown = GrowTo(target, deadline);
+  if (grown.ok()) return grown;
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the VM cannot grow to what the pod asks for: ", grown.message()));
+}
+
+absl::Status Pod::GrowTo(const VmTarget& target, absl::Time deadline) {
   if (target.vcpus_clamped || target.memory_clamped) {
     Log(LogLevel::kWarning, "the VM cannot be as large as its containers ask",
         {{"sandbox_id", id_.value()},
@@ -102,11 +130,18 @@ absl::Status Pod::Grow(absl::Time deadline) {
          {"memory_bytes", absl::StrCat(target.size.memory_bytes)}});
   }
   // The host's limit first: the guest needs it to bring up what it gets.
-  absl::Status grown = vm->cgroup().RaiseCpuLimit(
+  absl::Status grown = vm_->cgroup().RaiseCpuLimit(
       HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target));
-  if (grown.ok()) grown = vm->sizer().Grow(target, deadline);
+  if (grown.ok()) grown = vm_->sizer().Grow(target, deadline);
   if (grown.ok()) grown = PinVcpus(deadline);
   PublishMetrics();
+  return grown;
+}
+
+absl::Status Pod::Grow(absl::Time deadline) {
+  RETURN_IF_ERROR(ReadyVm().status());
+  ASSIGN_OR_RETURN(const VmTarget target, Target());
+  const absl::Status grown = GrowTo(target, deadline);
   // Whatever was to be given back is looked at again, after the delay.
   SettleAfter(services_.vm.settings->shrink_delay);
   return grown;
@@ -117,7 +152,7 @@ absl::Status Pod::UpdateResources(
     const std::optional<ContainerResources>& overhead, absl::Time deadline) {
   if (!operation_lock_.LockUntil(deadline)) return operation_lock_.Busy();
   const OperationHolder operation(&operation_lock_);
-  RETURN_IF_ERROR(ReadyVm().status());
+  ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
   PodRecord before;
   {
     absl::MutexLock lock(&mutex_);
@@ -125,7 +160,8 @@ absl::Status Pod::UpdateResources(
     if (resources.has_value()) record_.updated_resources = resources;
     if (overhead.has_value()) record_.updated_overhead = overhead;
   }
-  absl::Status updated = Grow(deadline);
+  absl::Status updated = CheckPodTotal(vm->sizer().limits());
+  if (updated.ok()) updated = Grow(deadline);
   {
     absl::MutexLock lock(&mutex_);
     if (updated.ok()) updated = services_.store->PutPod(record_);

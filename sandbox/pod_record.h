@@ -22,6 +22,9 @@ struct PodRecord {
   // for, so that the same RunPodSandbox again is known to be the same.
   std::optional<ContainerResources> updated_resources;
   std::optional<ContainerResources> updated_overhead;
+  // One was created and removed again: what presize gave is given back then,
+  // and does not come again when the last of their records goes.
+  bool had_containers = false;
   absl::Time created_at = absl::InfinitePast();
   absl::Time finished_at = absl::InfinitePast();
   std::string reason;   // one CamelCase word

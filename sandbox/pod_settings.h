@@ -24,6 +24,8 @@ struct PodSettings {
   // What hot plug can do; the boot sizes are those of a pod's base.
   VmLimits limits;
   SizingRules sizing;
+  // Whether a pod has what its own resources ask for from the start.
+  bool presize = false;
   absl::Duration shrink_delay = absl::Seconds(5);
   CpusetMode cpuset = CpusetMode::kPin;
   CpuList host_cpus;  // online, what a cpuset may name with kPin

@@ -7,10 +7,22 @@
 
 namespace podvisor {
 absl::StatusOr<VmTarget> TargetOf(const PodSizing& sizing) {
-  ASSIGN_OR_RETURN(const PodDemand demand,
-                   DemandOfPod(sizing.containers, sizing.pod_total));
+  ASSIGN_OR_RETURN(
+      const PodDemand demand,
+      DemandOfPod(sizing.containers, sizing.pod_total, sizing.pod_total_use));
   return TargetFor(demand, sizing.rules, sizing.limits);
 }
+
+namespace {
+
+absl::Status DoesNotFit(absl::string_view what, absl::string_view vm) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " does not fit into a VM of ", vm,
+                   ", and hot plug is off (enable_cpu_memory_hotplug = "
+                   "false)"));
+}
+
+}  // namespace
 
 absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
                                   const SizeOverrides& overrides) {
@@ -71,10 +83,23 @@ absl::Status CheckFitsWithoutHotplug(const PodDemand& container,
       container.memory_bytes <= limits.boot_memory_bytes) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "a container of ", container.memory_bytes,
-      " bytes does not fit into a VM of ", limits.boot_memory_bytes,
-      ", and hot plug is off (enable_cpu_memory_hotplug = false)"));
+  return DoesNotFit(
+      absl::StrCat("a container of ", container.memory_bytes, " bytes"),
+      absl::StrCat(limits.boot_memory_bytes));
+}
+
+absl::Status CheckPodFitsWithoutHotplug(const PodDemand& pod,
+                                        const VmLimits& limits) {
+  if (limits.memory_device != MemoryDevice::kNone) return absl::OkStatus();
+  if (pod.memory_bytes > limits.boot_memory_bytes) {
+    return DoesNotFit(absl::StrCat("a pod of ", pod.memory_bytes, " bytes"),
+                      absl::StrCat(limits.boot_memory_bytes));
+  }
+  if (pod.milli_cpu > int64_t{1000} * limits.boot_vcpus) {
+    return DoesNotFit(absl::StrCat("a pod of ", pod.milli_cpu, " milli-CPU"),
+                      absl::StrCat(limits.boot_vcpus, " vCPUs"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace podvisor

@@ -20,6 +20,7 @@ namespace podvisor {
 struct PodSizing {
   std::vector<ContainerResources> containers;  // created or running
   std::optional<ContainerResources> pod_total;
+  PodTotalUse pod_total_use = PodTotalUse::kCap;
   SizingRules rules;
   VmLimits limits;
 
@@ -60,6 +61,11 @@ std::optional<int64_t> HostCpuLimit(const SizingRules& rules,
 // memory could never use it: InvalidArgument with both figures.
 absl::Status CheckFitsWithoutHotplug(const PodDemand& container,
                                      const VmLimits& limits);
+
+// The same for a pod that is to have what it asks for from the start (presize):
+// of CPUs, too, it would never have more than its VM.
+absl::Status CheckPodFitsWithoutHotplug(const PodDemand& pod,
+                                        const VmLimits& limits);
 
 }  // namespace podvisor
 

@@ -143,6 +143,23 @@ TEST(PodSizingTest, ABaseOfPartOfACpuIsALimitOnTheHostThatFollowsTheDemand) {
     EXPECT_EQ(HostCpuLimit(rules, *target), c.limit)
         << c.base << " and " << c.demand;
   }
+TEST(PodSizingTest, APodAboveAVmWithoutHotplugIsRefusedWithBothFigures) {
+  const VmLimits fixed = WithoutHotplug().limits;
+  const PodDemand base = {.milli_cpu = 1000, .memory_bytes = 1024 * kMiB};
+  EXPECT_TRUE(CheckPodFitsWithoutHotplug(base, fixed).ok());
+  EXPECT_TRUE(
+      CheckPodFitsWithoutHotplug({.milli_cpu = 4000}, Settings().limits).ok());
+
+  const absl::Status memory =
+      CheckPodFitsWithoutHotplug({.memory_bytes = 2048 * kMiB}, fixed);
+  EXPECT_TRUE(absl::IsInvalidArgument(memory));
+  EXPECT_THAT(std::string(memory.message()),
+              AllOf(HasSubstr("2147483648"), HasSubstr("1073741824")));
+  const absl::Status cpu =
+      CheckPodFitsWithoutHotplug({.milli_cpu = 1001}, fixed);
+  EXPECT_TRUE(absl::IsInvalidArgument(cpu));
+  EXPECT_THAT(std::string(cpu.message()),
+              AllOf(HasSubstr("1001 milli-CPU"), HasSubstr("1 vCPUs")));
 }
 
 }  // namespace

@@ -65,6 +65,7 @@ absl::StatusOr<std::string> EncodePodRecord(const PodRecord& record) {
   if (record.updated_overhead) {
     object["updated_overhead"] = ResourcesToJson(*record.updated_overhead);
   }
+  if (record.had_containers) object["had_containers"] = true;
   return Dump(object);
 }
 
@@ -104,6 +105,7 @@ absl::StatusOr<PodRecord> DecodePodRecord(absl::string_view text) {
   ReadOptionalResources(&fields, "updated_resources",
                         &record.updated_resources);
   ReadOptionalResources(&fields, "updated_overhead", &record.updated_overhead);
+  fields.Read("had_containers", &record.had_containers);
   fields.ReadEnum("state", SandboxState::kCreating, SandboxState::kStopped,
                   &record.state);
   fields.Read("created_at", &record.created_at);

@@ -101,6 +101,7 @@ PodRecord RandomPod(std::mt19937* random) {
   }
   if ((*random)() % 2) pod.updated_resources = RandomResources(random);
   if ((*random)() % 2) pod.updated_overhead = RandomResources(random);
+  pod.had_containers = (*random)() % 2 == 0;
   pod.state = static_cast<SandboxState>(1 + (*random)() % 4);
   pod.created_at = RandomTime(random);
   pod.finished_at = RandomTime(random);
