@@ -105,6 +105,14 @@ nlohmann::json SizesJson(const VmSizes& vm) {
   };
 }
 
+nlohmann::json AccountJson(const PodAccount& account) {
+  return {{"guest", account.guest_bytes},
+          {"vmm", account.vmm_bytes},
+          {"limit", account.limit_bytes},
+          {"overhead", account.overhead_bytes},
+          {"excess", account.excess_bytes()}};
+}
+
 // Strings may hold anything; dump() must not throw over them.
 std::string Dump(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -253,6 +261,7 @@ runtime::v1::ContainerStats ToContainerStats(
 std::string PodInfoJson(const PodSnapshot& pod,
                         const std::optional<ObservedSizing>& sizing) {
   nlohmann::json info = SizesJson(pod.vm);
+  info["accountedBytes"] = AccountJson(pod.account);
   info["sandboxId"] = pod.id.value();
   info["state"] = std::string(StateName(pod.state));
   info["pid"] = pod.vmm_pid;

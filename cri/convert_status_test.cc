@@ -21,6 +21,7 @@ PodSnapshot ReadyPod() {
   pod.vm.target_vcpus = 4;
   pod.vm.online_vcpus = 3;
   pod.vm.shortfall_bytes = 7;
+  pod.account = {100, 30, 80, 20};
   return pod;
 }
 
@@ -125,6 +126,8 @@ TEST(ConvertStatusTest, PodInfoIsJsonWithEverySize) {
   EXPECT_EQ(info["memoryBytes"]["shortfall"], 7);
   EXPECT_EQ(info["observedAt"], "2023-11-14T22:13:20+00:00");
   EXPECT_EQ(info["sizing"]["observed"]["vcpusOnline"], 3);
+  EXPECT_EQ(info["accountedBytes"]["vmm"], 30);
+  EXPECT_EQ(info["accountedBytes"]["excess"], 30);
   EXPECT_EQ(info["state"], "ready");
   EXPECT_EQ(info["kernelRelease"].get<std::string>().find('\x1b'),
             std::string::npos);

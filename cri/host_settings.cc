@@ -124,6 +124,9 @@ absl::StatusOr<PodSettings> PodSettingsFrom(const Config& config,
   settings.sizing.guest_overhead_memory_bytes =
       config.qemu.guest_overhead_memory * kMiB;
   settings.presize = config.qemu.presize;
+  settings.accounting_guard = config.qemu.accounting_guard == "enforce"
+                                  ? AccountingGuard::kEnforce
+                                  : AccountingGuard::kWarn;
 
   settings.cpuset =
       config.qemu.cpuset == "guest" ? CpusetMode::kGuest : CpusetMode::kPin;

@@ -201,6 +201,11 @@ absl::StatusOr<PodDemand> DemandOf(const ContainerResources& resources) {
   return demand;
 }
 
+absl::StatusOr<int64_t> MemoryLimitOf(const ContainerResources& resources) {
+  ASSIGN_OR_RETURN(const MemoryDemand memory, MemoryDemandOf(resources));
+  return memory.limit_bytes;
+}
+
 PodTotalUse UseOfPodTotal(bool presize, bool had_containers, bool any_counts) {
   return presize && (any_counts || !had_containers) ? PodTotalUse::kCapAndFloor
                                                     : PodTotalUse::kCap;

@@ -35,6 +35,9 @@ struct PodDemand {
 // of -1, "no limit"), not numbers, or too large to compute with.
 absl::StatusOr<PodDemand> DemandOf(const ContainerResources& resources);
 
+// The memory limit alone, without hugepages; 0 for none. Errors as above.
+absl::StatusOr<int64_t> MemoryLimitOf(const ContainerResources& resources);
+
 // What the resources of a whole pod say about its VM: the most that it gets, or
 // also the least.
 enum class PodTotalUse { kCap, kCapAndFloor };

@@ -60,6 +60,11 @@ inline constexpr MetricFamilyInfo kVmClamped = {
     "1 while a target above the VM's maximum is cut down to it.",
     true,
     {"resource"}};
+inline constexpr MetricFamilyInfo kVmAccountingExcess = {
+    "podvisor_vm_accounting_excess_bytes", MetricKind::kGauge, "bytes",
+    "What the VM can use of the host above its pod's memory limit and "
+    "overhead.",
+    true};
 inline constexpr MetricFamilyInfo kVmResizes = {
     "podvisor_vm_resize_total",
     MetricKind::kCounter,
@@ -171,6 +176,7 @@ inline constexpr const MetricFamilyInfo* kAllMetrics[] = {
     &kVmMemorySlots,
     &kVmShortfall,
     &kVmClamped,
+    &kVmAccountingExcess,
     &kVmResizes,
     &kVmCpuSeconds,
     &kVmHostMemory,

@@ -154,6 +154,7 @@ class VmSamples {
     Add(kVmShortfall, {}, vm_.shortfall_bytes);
     Add(kVmClamped, {"cpu"}, vm_.cpu_clamped ? 1 : 0);
     Add(kVmClamped, {"memory"}, vm_.memory_clamped ? 1 : 0);
+    Add(kVmAccountingExcess, {}, vm_.accounting_excess_bytes);
   }
 
   void AddResizes(const std::map<LabelValues, uint64_t>& resizes) {

@@ -73,6 +73,7 @@ TEST(PrometheusExporterTest, AVmIsShownAsAskedPluggedAndOnline) {
            "podvisor_vm_memory_slots@,state=\"total\"} 10\n",
            "podvisor_vm_shortfall_bytes@} 134217728\n",
            "podvisor_vm_clamped@,resource=\"memory\"} 1\n",
+           "podvisor_vm_accounting_excess_bytes@} 67108864\n",
            "podvisor_vm_resize_total@,resource=\"memory\",direction="
            "\"shrink\",result=\"partial\"} 1\n",
            "podvisor_vm_cpu_seconds_total@,thread=\"vcpu\"} 1234.567",
@@ -97,6 +98,7 @@ TEST(PrometheusExporterTest, WhatWasNotMeasuredHasNoSeries) {
   EXPECT_THAT(text, HasSubstr("state=\"target\""));
   EXPECT_THAT(text, Not(HasSubstr("state=\"online\"")));
   EXPECT_THAT(text, Not(HasSubstr("podvisor_vm_host_memory_bytes")));
+  EXPECT_THAT(text, Not(HasSubstr("podvisor_vm_accounting_excess_bytes")));
   EXPECT_THAT(text, Not(HasSubstr("podvisor_vm_sample_timestamp_seconds{")));
 }
 

@@ -32,6 +32,7 @@ inline VmSnapshot SampleVm(int number) {
   vm.memory_slots_total = 10;
   vm.shortfall_bytes = int64_t{128} << 20;
   vm.memory_clamped = true;
+  vm.accounting_excess_bytes = int64_t{64} << 20;
   vm.vcpu_seconds = 1234.567;
   vm.vmm_seconds = 12.345;
   vm.virtiofsd_seconds = 1.234;

@@ -46,6 +46,8 @@ struct VmSnapshot {
   int64_t shortfall_bytes = 0;
   bool cpu_clamped = false;
   bool memory_clamped = false;
+  // Only of a pod with a memory limit.
+  std::optional<int64_t> accounting_excess_bytes;
 
   std::optional<double> vcpu_seconds;
   std::optional<double> vmm_seconds;

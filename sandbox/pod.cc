@@ -64,6 +64,7 @@ PodSnapshot Pod::Snapshot() const {
   snapshot.agent_version = hello_.agent_version();
   snapshot.kernel_release = hello_.kernel_release();
   snapshot.last_error = record_.message;
+  snapshot.account = account_;
   if (vm_ != nullptr) {
     const VmRecord vm = vm_->record();
     snapshot.vm = SizesLocked();
@@ -119,6 +120,10 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   ASSIGN_OR_RETURN(const VmLimits limits,
                    LimitsOf(*services_.vm.settings, spec_.size));
   RETURN_IF_ERROR(CheckPodTotal(limits));
+  ASSIGN_OR_RETURN(const VmTarget target, Target(limits));
+  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(target.size));
+  RETURN_IF_ERROR(Guard(account));
+  SetAccount(account);
   ASSIGN_OR_RETURN(
       std::unique_ptr<PodVm> vm,
       PodVm::Boot(services_.vm, id_, spec_, uid, Recorder(), deadline));
@@ -130,7 +135,12 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
     if (hello.ok()) hello_ = *hello;
   }
   RETURN_IF_ERROR(hello.status());
-  return Presize(deadline);
+  const VmSize base = {limits.boot_vcpus, limits.boot_memory_bytes};
+  if (target.size == base) return absl::OkStatus();
+  const absl::Status grown = GrowTo(target, deadline);
+  if (grown.ok()) return grown;
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the VM cannot grow to what the pod asks for: ", grown.message()));
 }
 
 absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {

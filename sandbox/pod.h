@@ -21,6 +21,7 @@
 #include "sandbox/disk_traffic.h"
 #include "sandbox/exit_watcher.h"
 #include "sandbox/operation_lock.h"
+#include "sandbox/pod_account.h"
 #include "sandbox/pod_record.h"
 #include "sandbox/pod_sizing.h"
 #include "sandbox/pod_snapshot.h"
@@ -157,8 +158,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   VmRecorder Recorder();
   absl::Status BootVm(uid_t uid, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  absl::Status Presize(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // InvalidArgument for a pod that a VM without hot plug could never presize.
   absl::Status CheckPodTotal(const VmLimits& limits) const
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -166,9 +165,24 @@ class Pod : public std::enable_shared_from_this<Pod> {
   std::optional<ContainerResources> PodTotalLocked() const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // What the VM's size follows from; how large it is to be; and is.
-  PodSizing SizingLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<VmTarget> Target() const ABSL_LOCKS_EXCLUDED(mutex_);
+  PodSizing SizingLocked(const VmLimits& limits) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<VmTarget> Target(const VmLimits& limits) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
   VmSizes SizesLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // What the pod would be accounted for and use with a VM of this size.
+  absl::StatusOr<PodAccount> AccountOf(const VmSize& size) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // The accounting guard: ResourceExhausted where the account is enforced, else
+  // a warning, for what the pod can use above its account and could not so far.
+  absl::Status Guard(const PodAccount& account) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void SetAccount(const PodAccount& account) ABSL_LOCKS_EXCLUDED(mutex_);
+  // For a VM that an earlier daemon let grow, by whatever rule it had.
+  void AcceptAccount() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // For a VM that comes back to this size; not a worse one than before.
+  void LowerAccount(const VmSize& size)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status GrowTo(const VmTarget& target, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status PinVcpus(absl::Time deadline)
@@ -242,6 +256,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // Why the guest of an adopted VM cannot be used yet.
   absl::Status guest_ ABSL_GUARDED_BY(mutex_);
   uint64_t settle_generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  PodAccount account_ ABSL_GUARDED_BY(mutex_);
   absl::Duration settle_backoff_ ABSL_GUARDED_BY(operation_lock_);
 };
 

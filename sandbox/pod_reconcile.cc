@@ -44,7 +44,7 @@ absl::Status Pod::CheckPodTotal(const VmLimits& limits) const {
   return CheckPodFitsWithoutHotplug(demand, limits);
 }
 
-PodSizing Pod::SizingLocked() const {
+PodSizing Pod::SizingLocked(const VmLimits& limits) const {
   PodSizing sizing;
   for (const auto& [id, container] : containers_) {
     if (container->Counts()) sizing.containers.push_back(container->wanted());
@@ -55,19 +55,20 @@ PodSizing Pod::SizingLocked() const {
                     record_.had_containers || !containers_.empty(),
                     !sizing.containers.empty());
   sizing.rules = RulesOf(*services_.vm.settings, spec_.size);
-  sizing.limits = vm_->sizer().limits();
+  sizing.limits = limits;
   return sizing;
 }
 
 std::optional<ObservedSizing> Pod::Sizing() const {
   absl::MutexLock lock(&mutex_);
   if (record_.state != SandboxState::kReady) return std::nullopt;
-  return ObservedSizing{SizingLocked(), vm_->sizer().observed()};
+  return ObservedSizing{SizingLocked(vm_->sizer().limits()),
+                        vm_->sizer().observed()};
 }
 
-absl::StatusOr<VmTarget> Pod::Target() const {
+absl::StatusOr<VmTarget> Pod::Target(const VmLimits& limits) const {
   absl::MutexLock lock(&mutex_);
-  return TargetOf(SizingLocked());
+  return TargetOf(SizingLocked(limits));
 }
 
 VmSizes Pod::SizesLocked() const {
@@ -75,7 +76,8 @@ VmSizes Pod::SizesLocked() const {
   if (record_.state == SandboxState::kReady) {
     // What is wanted now, not what was last tried. It has no size only while
     // a container that asks for the impossible is being refused.
-    if (const auto target = TargetOf(SizingLocked()); target.ok()) {
+    if (const auto target = TargetOf(SizingLocked(vm_->sizer().limits()));
+        target.ok()) {
       sizes.target_vcpus = target->size.vcpus;
       sizes.target_memory_bytes = target->size.memory_bytes;
       sizes.vcpus_clamped = target->vcpus_clamped;
@@ -90,7 +92,7 @@ VmSizes Pod::SizesLocked() const {
 }
 
 absl::Status Pod::CheckCpusetOf(const ContainerResources& container) const {
-  ASSIGN_OR_RETURN(const VmTarget target, Target());
+  ASSIGN_OR_RETURN(const VmTarget target, Target(vm_->sizer().limits()));
   const PodSettings& settings = *services_.vm.settings;
   return CheckCpuset(settings.cpuset, container, settings.host_cpus,
                      target.size.vcpus);
@@ -102,22 +104,11 @@ absl::Status Pod::PinVcpus(absl::Time deadline) {
   std::vector<ContainerResources> wanted;
   {
     absl::MutexLock lock(&mutex_);
-    wanted = SizingLocked().containers;
+    wanted = SizingLocked(vm_->sizer().limits()).containers;
   }
   ASSIGN_OR_RETURN(const CpuList cpus,
                    PinnedCpus(services_.vm.settings->cpuset, wanted));
   return vm_->PinVcpus(cpus, deadline);
-}
-
-absl::Status Pod::Presize(absl::Time deadline) {
-  if (!services_.vm.settings->presize || !spec_.resources.has_value()) {
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(const VmTarget target, Target());
-  const absl::Status grown = GrowTo(target, deadline);
-  if (grown.ok()) return grown;
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "the VM cannot grow to what the pod asks for: ", grown.message()));
 }
 
 absl::Status Pod::GrowTo(const VmTarget& target, absl::Time deadline) {
@@ -129,18 +120,21 @@ absl::Status Pod::GrowTo(const VmTarget& target, absl::Time deadline) {
          {"vcpus", absl::StrCat(target.size.vcpus)},
          {"memory_bytes", absl::StrCat(target.size.memory_bytes)}});
   }
+  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(target.size));
+  RETURN_IF_ERROR(Guard(account));
   // The host's limit first: the guest needs it to bring up what it gets.
   absl::Status grown = vm_->cgroup().RaiseCpuLimit(
       HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target));
   if (grown.ok()) grown = vm_->sizer().Grow(target, deadline);
   if (grown.ok()) grown = PinVcpus(deadline);
+  if (grown.ok()) SetAccount(account);
   PublishMetrics();
   return grown;
 }
 
 absl::Status Pod::Grow(absl::Time deadline) {
-  RETURN_IF_ERROR(ReadyVm().status());
-  ASSIGN_OR_RETURN(const VmTarget target, Target());
+  ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
+  ASSIGN_OR_RETURN(const VmTarget target, Target(vm->sizer().limits()));
   const absl::Status grown = GrowTo(target, deadline);
   // Whatever was to be given back is looked at again, after the delay.
   SettleAfter(services_.vm.settings->shrink_delay);
@@ -202,9 +196,10 @@ void Pod::Settle(uint64_t generation) {
   }
   const absl::StatusOr<PodVm*> vm = ReadyVm();
   if (!vm.ok()) return;
-  const absl::StatusOr<VmTarget> target = Target();
+  const absl::StatusOr<VmTarget> target = Target((*vm)->sizer().limits());
   absl::Status settled = target.status();
   if (settled.ok()) {
+    LowerAccount(target->size);
     settled = (*vm)->sizer().Settle(*target,
                                     services_.vm.clock->Now() + kSettleSlice);
     // Also beside a guest that keeps something.

@@ -44,6 +44,7 @@ bool Pod::Recover(absl::Time deadline) {
   absl::Status adopted = absl::FailedPreconditionError("it was not ready");
   if (found == SandboxState::kReady) adopted = AdoptVm(deadline);
   if (adopted.ok()) {
+    AcceptAccount();
     MeetGuest(kLeastBackoff,
               std::min(deadline, services_.vm.clock->Now() + kFirstMeeting));
     return true;

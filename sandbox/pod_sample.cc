@@ -57,6 +57,11 @@ void AddHostUsage(const VmRecord& vm, VmSnapshot* into) {
   *into->host_pss_bytes += virtiofsd->pss_bytes;
 }
 
+void AddAccount(const PodAccount& account, VmSnapshot* into) {
+  if (account.limit_bytes == 0) return;
+  into->accounting_excess_bytes = account.excess_bytes();
+}
+
 void AddSizes(const VmSizes& sizes, VmSnapshot* into) {
   into->target_vcpus = sizes.target_vcpus;
   into->plugged_vcpus = sizes.plugged_vcpus;

@@ -17,6 +17,8 @@ ContainerUsage UsageOf(const agent::v1::ContainerStats& stats);
 void AddGuestStats(const agent::v1::GetStatsResponse& stats, VmSnapshot* into);
 // The sizes as the sizer knows them. Pure.
 void AddSizes(const VmSizes& sizes, VmSnapshot* into);
+// The excess of a pod that has a limit. Pure.
+void AddAccount(const PodAccount& account, VmSnapshot* into);
 // What the VM's processes cost the host now; nothing where they are gone.
 void AddHostUsage(const VmRecord& vm, VmSnapshot* into);
 

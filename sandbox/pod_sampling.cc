@@ -91,6 +91,7 @@ void Pod::PublishMetrics() {
     snapshot.kernel_release = hello_.kernel_release();
     snapshot.agent_version = hello_.agent_version();
     AddSizes(SizesLocked(), &snapshot);
+    AddAccount(account_, &snapshot);
   }
   services_.vm.metrics->SetVm(snapshot);
 }

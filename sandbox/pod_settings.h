@@ -13,6 +13,8 @@
 
 namespace podvisor {
 
+enum class AccountingGuard { kWarn, kEnforce };
+
 // What the configuration says about every pod. A value, fixed at start.
 struct PodSettings {
   std::string root_dir;
@@ -26,6 +28,8 @@ struct PodSettings {
   SizingRules sizing;
   // Whether a pod has what its own resources ask for from the start.
   bool presize = false;
+  // What is done about a VM that can use more than its pod is accounted for.
+  AccountingGuard accounting_guard = AccountingGuard::kWarn;
   absl::Duration shrink_delay = absl::Seconds(5);
   CpusetMode cpuset = CpusetMode::kPin;
   CpuList host_cpus;  // online, what a cpuset may name with kPin

@@ -12,6 +12,7 @@
 #include "hotplug/container_resources.h"
 #include "sandbox/container_spec.h"
 #include "sandbox/container_state.h"
+#include "sandbox/pod_account.h"
 #include "sandbox/pod_spec.h"
 #include "sandbox/sandbox_state.h"
 
@@ -62,6 +63,7 @@ struct PodSnapshot {
   std::vector<std::string> ips;  // the first is the pod's address
 
   VmSizes vm;
+  PodAccount account;  // with the VM at its target
   // Why the VM ended; else of the last grow that failed, until one works; else
   // of the last attempt to bring the VM to its size. Empty: none.
   std::string last_error;
