@@ -446,6 +446,21 @@ TEST(ConvertResourcesTest, RoundTrips) {
             resources.SerializeAsString());
 }
 
+TEST(ConvertResourcesTest, ALimitForMemoryAndSwapIsNotBelowMemorys) {
+  runtime::v1::LinuxContainerResources resources;
+  resources.set_memory_limit_in_bytes(4096);
+  for (const int64_t fine : {-1, 0, 4096, 8192}) {
+    resources.set_memory_swap_limit_in_bytes(fine);
+    EXPECT_TRUE(ConvertResources(resources, "r").ok()) << fine;
+  }
+  resources.set_memory_swap_limit_in_bytes(4095);
+
+  const absl::Status status = ConvertResources(resources, "r").status();
+
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_EQ(status.message().find("r.memory_swap_limit_in_bytes: 4095"), 0u);
+}
+
 TEST(SignalNameTest, EveryNameLeadsBackToItsSignal) {
   for (int i = runtime::v1::Signal_MIN; i <= runtime::v1::Signal_MAX; ++i) {
     const auto signal = static_cast<runtime::v1::Signal>(i);

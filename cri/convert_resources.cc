@@ -46,6 +46,14 @@ absl::Status CheckNumbers(const runtime::v1::LinuxContainerResources& from,
                              from.memory_limit_in_bytes(), 0, kMaxBytes));
   RETURN_IF_ERROR(CheckRange(name("memory_swap_limit_in_bytes"),
                              from.memory_swap_limit_in_bytes(), -1, kMaxBytes));
+  if (from.memory_swap_limit_in_bytes() > 0 &&
+      from.memory_swap_limit_in_bytes() < from.memory_limit_in_bytes()) {
+    return Wrong(field, "memory_swap_limit_in_bytes",
+                 absl::StrCat(from.memory_swap_limit_in_bytes(),
+                              " is for memory and swap together, and below "
+                              "memory_limit_in_bytes, ",
+                              from.memory_limit_in_bytes()));
+  }
   return CheckRange(name("oom_score_adj"), from.oom_score_adj(), -1000, 1000);
 }
 

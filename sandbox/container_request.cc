@@ -1,9 +1,16 @@
 #include "sandbox/container_request.h"
 
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace podvisor {
 namespace {
+
+constexpr char kMemoryMax[] = "memory.max";
+constexpr char kSwapMax[] = "memory.swap.max";
+constexpr int64_t kNoLimit = -1;
 
 std::vector<std::string> Arguments(const ContainerSpec& spec,
                                    const ImageConfig& image) {
@@ -70,6 +77,25 @@ void SetSecurity(const SecuritySpec& security,
   request->set_seccomp_profile(security.seccomp_profile);
 }
 
+// The limit, else unified["memory.max"]: as the VM's size counts them, and by
+// the way on which a lower limit first makes room.
+int64_t MemoryLimitFor(const ContainerResources& resources) {
+  if (resources.memory_limit_bytes != 0) return resources.memory_limit_bytes;
+  const auto file = resources.unified.find(kMemoryMax);
+  if (file == resources.unified.end()) return 0;
+  int64_t bytes = 0;
+  return absl::SimpleAtoi(file->second, &bytes) ? bytes : kNoLimit;
+}
+
+// CRI counts memory and swap together, cgroup v2 swap alone. Empty: not given.
+// The guest has no swap, so this keeps a promise that would hold anyway.
+std::string SwapMaxFor(const ContainerResources& resources) {
+  if (resources.memory_swap_limit_bytes == 0) return "";
+  if (resources.memory_swap_limit_bytes < 0) return "max";
+  return absl::StrCat(std::max<int64_t>(
+      0, resources.memory_swap_limit_bytes - resources.memory_limit_bytes));
+}
+
 }  // namespace
 
 absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
@@ -116,12 +142,23 @@ agent::v1::LinuxResources GuestResourcesOf(const ContainerResources& resources,
   guest.set_cpu_quota_micros(resources.cpu_quota);
   guest.set_cpu_period_micros(resources.cpu_period);
   guest.set_cpu_shares(resources.cpu_shares);
-  guest.set_memory_limit_bytes(resources.memory_limit_bytes);
+  guest.set_memory_limit_bytes(MemoryLimitFor(resources));
   if (cpuset == CpusetMode::kGuest) {
     guest.set_cpuset_cpus(resources.cpuset_cpus);
   }
+  auto& unified = *guest.mutable_unified();
   for (const auto& [file, value] : resources.unified) {
-    (*guest.mutable_unified())[file] = value;
+    if (file != kMemoryMax) unified[file] = value;
+  }
+  if (const std::string swap = SwapMaxFor(resources); !swap.empty()) {
+    unified.insert({kSwapMax, swap});
+  }
+  for (const auto& [page_size, bytes] : resources.hugepage_limits) {
+    // With `rsvd` what is mapped counts, too, not only what is touched.
+    for (const char* file : {".max", ".rsvd.max"}) {
+      unified.insert(
+          {absl::StrCat("hugetlb.", page_size, file), absl::StrCat(bytes)});
+    }
   }
   return guest;
 }

@@ -33,7 +33,9 @@ struct ContainerRequestInput {
 absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
     const ContainerRequestInput& input);
 
-// In the agent's units; with a cpuset only where it names CPUs of the guest.
+// In the agent's units: what is not given stays as it is; with a cpuset only
+// where it names CPUs of the guest. Hugepages and swap are cgroup v2 files
+// there.
 agent::v1::LinuxResources GuestResourcesOf(const ContainerResources& resources,
                                            CpusetMode cpuset);
 

@@ -7,6 +7,8 @@ namespace podvisor {
 namespace {
 
 using testing::ElementsAre;
+using testing::Pair;
+using testing::UnorderedElementsAre;
 
 agent::v1::ContainerSpec Request(const ContainerSpec& spec,
                                  const ImageConfig& image) {
@@ -85,6 +87,68 @@ TEST(ContainerRequestTest, HostCpusetsStayOnTheHost) {
   EXPECT_EQ(Request(spec, Image()).resources().cpuset_cpus(), "");
   EXPECT_EQ(GuestResourcesOf(spec.resources, CpusetMode::kGuest).cpuset_cpus(),
             "2-3");
+}
+
+TEST(GuestResourcesTest, OneMemoryLimitGoesTheWayThatMakesRoomFirst) {
+  struct Case {
+    int64_t limit;
+    std::string memory_max;
+    int64_t in_guest;
+  };
+  for (const Case& c : std::vector<Case>{{0, "", 0},
+                                         {4096, "", 4096},
+                                         {0, "8192", 8192},
+                                         {0, "max", -1},
+                                         {4096, "8192", 4096}}) {
+    ContainerResources resources;
+    resources.memory_limit_bytes = c.limit;
+    if (!c.memory_max.empty()) resources.unified["memory.max"] = c.memory_max;
+
+    const agent::v1::LinuxResources guest = GuestResourcesOf(resources);
+
+    EXPECT_EQ(guest.memory_limit_bytes(), c.in_guest);
+    EXPECT_TRUE(guest.unified().empty());
+  }
+}
+
+TEST(GuestResourcesTest, SwapIsCountedByItselfThere) {
+  struct Case {
+    int64_t memory, memory_and_swap;
+    std::string in_guest;
+  };
+  for (const Case& c : std::vector<Case>{{4096, 0, ""},
+                                         {4096, 4096, "0"},
+                                         {4096, 6144, "2048"},
+                                         {8192, 4096, "0"},
+                                         {4096, -1, "max"}}) {
+    ContainerResources resources;
+    resources.memory_limit_bytes = c.memory;
+    resources.memory_swap_limit_bytes = c.memory_and_swap;
+
+    const agent::v1::LinuxResources guest = GuestResourcesOf(resources);
+
+    const auto found = guest.unified().find("memory.swap.max");
+    EXPECT_EQ(found == guest.unified().end() ? "" : found->second, c.in_guest);
+  }
+  ContainerResources both;
+  both.memory_swap_limit_bytes = -1;
+  both.unified["memory.swap.max"] = "7";
+  EXPECT_EQ(GuestResourcesOf(both).unified().at("memory.swap.max"), "7");
+}
+
+TEST(GuestResourcesTest, HugePagesAreLimitedByTouchAndByReservation) {
+  ContainerResources resources;
+  resources.hugepage_limits = {{"2MB", 4 << 20}, {"1GB", 0}};
+  resources.unified["memory.high"] = "5";
+
+  const agent::v1::LinuxResources guest = GuestResourcesOf(resources);
+
+  EXPECT_THAT(guest.unified(),
+              UnorderedElementsAre(Pair("hugetlb.2MB.max", "4194304"),
+                                   Pair("hugetlb.2MB.rsvd.max", "4194304"),
+                                   Pair("hugetlb.1GB.max", "0"),
+                                   Pair("hugetlb.1GB.rsvd.max", "0"),
+                                   Pair("memory.high", "5")));
 }
 
 TEST(MergeResourcesTest, ZeroMeansUnchanged) {

@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "guestagent/agent/cgroup_directory.h"
 #include "guestagent/agent/container_state.h"
+#include "guestagent/agent/huge_pages.h"
 #include "guestagent/agent/stats_parser.h"
 
 namespace podvisor {
@@ -134,10 +135,13 @@ absl::Status ContainerRuntime::Create(
   if (!IsHexId(request.container_id())) {
     return absl::InvalidArgumentError("not a container id");
   }
+  agent::v1::ContainerSpec spec = request.spec();
+  RETURN_IF_ERROR(
+      LimitHugePages(HugePageSizes(kHugePages), spec.mutable_resources()));
   ASSIGN_OR_RETURN(const std::shared_ptr<ContainerEntry> entry,
                    state_->Insert(request.container_id()));
   absl::MutexLock operation(&entry->operation_mutex);
-  const absl::Status created = state_->Create(request.spec(), entry, response);
+  const absl::Status created = state_->Create(spec, entry, response);
   if (!created.ok()) {
     entry->MarkGone();
     state_->exits->Forget(entry->id());
@@ -184,7 +188,9 @@ absl::Status ContainerRuntime::Update(
   absl::MutexLock operation(&entry->operation_mutex);
   RETURN_IF_ERROR(
       RequireState(*entry, {ContainerState::CREATED, ContainerState::RUNNING}));
-  return entry->cgroup().Update(request.resources());
+  agent::v1::LinuxResources resources = request.resources();
+  RETURN_IF_ERROR(CheckHugePages(HugePageSizes(kHugePages), &resources));
+  return entry->cgroup().Update(resources);
 }
 
 absl::Status ContainerRuntime::Delete(

@@ -25,6 +25,7 @@
 namespace podvisor {
 
 inline constexpr char kCgroupRoot[] = "/sys/fs/cgroup";
+inline constexpr char kHugePages[] = "/sys/kernel/mm/hugepages";
 // One crun takes 0.1 s on a free CPU and 1 s on a crowded one.
 inline constexpr absl::Duration kCrunTimeout = absl::Seconds(30);
 

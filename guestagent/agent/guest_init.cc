@@ -68,6 +68,9 @@ constexpr Setting kSettings[] = {
     // kubelet sets these on its node and workloads count on them.
     {"/proc/sys/vm/overcommit_memory", "1"},
     {"/proc/sys/vm/panic_on_oom", "0"},
+    // Huge pages of the default size are made when they are asked for; each
+    // container's cgroup bounds its own (huge_pages.h).
+    {"/proc/sys/vm/nr_overcommit_hugepages", "1048576"},
     {"/proc/sys/kernel/panic_on_oops", "1"},
     // As other runtimes set them in a pod's network namespace.
     {"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
