@@ -381,8 +381,8 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
       [&](ContainerRecord& record) { record.resources = after; });
   if (!stored.ok()) {
     LogFailure(container, "undo of an update",
-               agent->Update(container.id(), GuestResourcesOf(before, cpuset),
-                             deadline));
+               agent->Update(container.id(),
+                             WholeGuestResourcesOf(before, cpuset), deadline));
     return stored;
   }
   std::move(restore).Cancel();

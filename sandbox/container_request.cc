@@ -163,6 +163,14 @@ agent::v1::LinuxResources GuestResourcesOf(const ContainerResources& resources,
   return guest;
 }
 
+agent::v1::LinuxResources WholeGuestResourcesOf(
+    const ContainerResources& resources, CpusetMode cpuset) {
+  agent::v1::LinuxResources guest = GuestResourcesOf(resources, cpuset);
+  if (guest.cpu_quota_micros() == 0) guest.set_cpu_quota_micros(kNoLimit);
+  if (guest.memory_limit_bytes() == 0) guest.set_memory_limit_bytes(kNoLimit);
+  return guest;
+}
+
 ContainerResources MergeResources(const ContainerResources& current,
                                   const ContainerResources& update) {
   ContainerResources merged = current;
@@ -174,7 +182,6 @@ ContainerResources MergeResources(const ContainerResources& current,
   take(merged.cpu_shares, update.cpu_shares);
   take(merged.memory_limit_bytes, update.memory_limit_bytes);
   take(merged.memory_swap_limit_bytes, update.memory_swap_limit_bytes);
-  take(merged.oom_score_adj, update.oom_score_adj);
   if (!update.cpuset_cpus.empty()) merged.cpuset_cpus = update.cpuset_cpus;
   if (!update.cpuset_mems.empty()) merged.cpuset_mems = update.cpuset_mems;
   for (const auto& [size, limit] : update.hugepage_limits) {

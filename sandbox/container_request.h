@@ -39,7 +39,13 @@ absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
 agent::v1::LinuxResources GuestResourcesOf(const ContainerResources& resources,
                                            CpusetMode cpuset);
 
+// The same, but a limit that is not given is taken away: for a guest whose
+// limits may be others than the record says.
+agent::v1::LinuxResources WholeGuestResourcesOf(
+    const ContainerResources& resources, CpusetMode cpuset);
+
 // `current` with every field that `update` gives. CRI: zero means unchanged.
+// oom_score_adj stays: a process gets it when it starts.
 ContainerResources MergeResources(const ContainerResources& current,
                                   const ContainerResources& update);
 

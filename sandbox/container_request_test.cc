@@ -104,7 +104,8 @@ TEST(GuestResourcesTest, OneMemoryLimitGoesTheWayThatMakesRoomFirst) {
     resources.memory_limit_bytes = c.limit;
     if (!c.memory_max.empty()) resources.unified["memory.max"] = c.memory_max;
 
-    const agent::v1::LinuxResources guest = GuestResourcesOf(resources);
+    const agent::v1::LinuxResources guest =
+        GuestResourcesOf(resources, CpusetMode::kPin);
 
     EXPECT_EQ(guest.memory_limit_bytes(), c.in_guest);
     EXPECT_TRUE(guest.unified().empty());
@@ -125,7 +126,8 @@ TEST(GuestResourcesTest, SwapIsCountedByItselfThere) {
     resources.memory_limit_bytes = c.memory;
     resources.memory_swap_limit_bytes = c.memory_and_swap;
 
-    const agent::v1::LinuxResources guest = GuestResourcesOf(resources);
+    const agent::v1::LinuxResources guest =
+        GuestResourcesOf(resources, CpusetMode::kPin);
 
     const auto found = guest.unified().find("memory.swap.max");
     EXPECT_EQ(found == guest.unified().end() ? "" : found->second, c.in_guest);
@@ -133,7 +135,9 @@ TEST(GuestResourcesTest, SwapIsCountedByItselfThere) {
   ContainerResources both;
   both.memory_swap_limit_bytes = -1;
   both.unified["memory.swap.max"] = "7";
-  EXPECT_EQ(GuestResourcesOf(both).unified().at("memory.swap.max"), "7");
+  EXPECT_EQ(
+      GuestResourcesOf(both, CpusetMode::kPin).unified().at("memory.swap.max"),
+      "7");
 }
 
 TEST(GuestResourcesTest, HugePagesAreLimitedByTouchAndByReservation) {
@@ -141,7 +145,8 @@ TEST(GuestResourcesTest, HugePagesAreLimitedByTouchAndByReservation) {
   resources.hugepage_limits = {{"2MB", 4 << 20}, {"1GB", 0}};
   resources.unified["memory.high"] = "5";
 
-  const agent::v1::LinuxResources guest = GuestResourcesOf(resources);
+  const agent::v1::LinuxResources guest =
+      GuestResourcesOf(resources, CpusetMode::kPin);
 
   EXPECT_THAT(guest.unified(),
               UnorderedElementsAre(Pair("hugetlb.2MB.max", "4194304"),
@@ -149,6 +154,30 @@ TEST(GuestResourcesTest, HugePagesAreLimitedByTouchAndByReservation) {
                                    Pair("hugetlb.1GB.max", "0"),
                                    Pair("hugetlb.1GB.rsvd.max", "0"),
                                    Pair("memory.high", "5")));
+}
+
+TEST(GuestResourcesTest, TheWholeTakesAwayLimitsThatAreNotGiven) {
+  ContainerResources resources;
+  EXPECT_EQ(
+      WholeGuestResourcesOf(resources, CpusetMode::kPin).cpu_quota_micros(),
+      -1);
+  EXPECT_EQ(
+      WholeGuestResourcesOf(resources, CpusetMode::kPin).memory_limit_bytes(),
+      -1);
+  resources.cpu_quota = 50'000;
+  resources.memory_limit_bytes = 4096;
+  EXPECT_EQ(
+      WholeGuestResourcesOf(resources, CpusetMode::kPin).SerializeAsString(),
+      GuestResourcesOf(resources, CpusetMode::kPin).SerializeAsString());
+}
+
+TEST(MergeResourcesTest, AnUpdateCannotChangeWhatAProcessGetsAtItsStart) {
+  ContainerResources current;
+  current.oom_score_adj = 900;
+  ContainerResources update;
+  update.oom_score_adj = 500;
+
+  EXPECT_EQ(MergeResources(current, update).oom_score_adj, 900);
 }
 
 TEST(MergeResourcesTest, ZeroMeansUnchanged) {

@@ -212,7 +212,10 @@ absl::Status Pod::RecoverContainer(
   // The last daemon may have died between a change of the cgroup and its
   // record: the record is what everybody was told.
   const absl::Status applied = vm_->vm().agent().Update(
-      container.id(), GuestResourcesOf(container.Snapshot().applied), deadline);
+      container.id(),
+      WholeGuestResourcesOf(container.Snapshot().applied,
+                            services_.vm.settings->cpuset),
+      deadline);
   if (IsNoAnswer(applied)) return applied;
   if (!applied.ok()) {
     Log(LogLevel::kWarning, "a container may not have its recorded resources",

@@ -1,0 +1,123 @@
+// What a container's status says of its resources: what the guest has, in the
+// units of the request, whatever became of an update. On fake VMs.
+
+#include "gtest/gtest.h"
+#include "sandbox/container_lifecycle.h"
+#include "sandbox/pod_manager_fixture.h"
+
+namespace podvisor {
+namespace {
+
+class ContainerStatusTest : public PodManagerFixture {
+ protected:
+  static ContainerResources Applied(const FoundContainer& found) {
+    return found.container->Snapshot().applied;
+  }
+  agent::v1::LinuxResources InGuest(const FoundContainer& found) {
+    return Guest(found.pod).spec(found.container->id())->resources();
+  }
+  static ContainerResources Asked() {
+    ContainerResources resources = ContainerOf(2000, 512).resources;
+    resources.cpu_shares = 512;
+    resources.oom_score_adj = 900;
+    resources.hugepage_limits = {{"2MB", 0}};
+    resources.unified["memory.high"] = "1000000";
+    return resources;
+  }
+  FoundContainer CreateAsked(const std::string& pod) {
+    ContainerSpec spec = ContainerOf(0, 0);
+    spec.resources = Asked();
+    return Create(Run(pod), spec);
+  }
+};
+
+TEST_F(ContainerStatusTest, ANewContainersAreThoseItAskedFor) {
+  EXPECT_EQ(Applied(CreateAsked("new")), Asked());
+}
+
+TEST_F(ContainerStatusTest, PartialUpdatesAddUp) {
+  const FoundContainer found = CreateAsked("partial");
+  ContainerResources cpu;
+  cpu.cpu_quota = 100'000;
+  ContainerResources memory;
+  memory.memory_limit_bytes = 256 * kMiB;
+  memory.unified["memory.low"] = "4096";
+
+  ASSERT_TRUE(UpdateContainer(*found.pod, *found.container, cpu, Soon()).ok());
+  ASSERT_TRUE(
+      UpdateContainer(*found.pod, *found.container, memory, Soon()).ok());
+
+  ContainerResources sum = Asked();
+  sum.cpu_quota = 100'000;
+  sum.memory_limit_bytes = 256 * kMiB;
+  sum.unified["memory.low"] = "4096";
+  EXPECT_EQ(Applied(found), sum);
+  EXPECT_EQ(InGuest(found).cpu_quota_micros(), 100'000);
+  EXPECT_EQ(InGuest(found).memory_limit_bytes(), 256 * kMiB);
+}
+
+TEST_F(ContainerStatusTest, AFailedUpdateLeavesWhatWas) {
+  const FoundContainer found = CreateAsked("failed");
+  Guest(found.pod).SetFaults({.update_fails = true});
+
+  EXPECT_FALSE(UpdateContainer(*found.pod, *found.container,
+                               ContainerOf(4000, 1024).resources, Soon())
+                   .ok());
+
+  EXPECT_EQ(Applied(found), Asked());
+}
+
+TEST_F(ContainerStatusTest, AnUpdateForWhichTheVmCannotGrowLeavesWhatWas) {
+  const FoundContainer found = CreateAsked("no-room");
+  Guest(found.pod).SetFaults({.cpu_never_onlines = true});
+
+  EXPECT_FALSE(UpdateContainer(*found.pod, *found.container,
+                               ContainerOf(8000, 512).resources, Soon())
+                   .ok());
+
+  EXPECT_EQ(Applied(found), Asked());
+  EXPECT_EQ(InGuest(found).cpu_quota_micros(), 200'000);
+}
+
+TEST_F(ContainerStatusTest, TheNextDaemonSaysTheSame) {
+  ContainerId id;
+  {
+    const FoundContainer found = CreateAsked("restart");
+    ContainerResources update;
+    update.cpu_quota = 300'000;
+    ASSERT_TRUE(
+        UpdateContainer(*found.pod, *found.container, update, Soon()).ok());
+    id = found.container->id();
+  }
+
+  Restart();
+
+  ContainerResources updated = Asked();
+  updated.cpu_quota = 300'000;
+  EXPECT_EQ(Applied(pods_->FindContainer(id.value()).value()), updated);
+}
+
+TEST_F(ContainerStatusTest, AnUpdateThatADeadDaemonLeftInTheGuestIsTakenBack) {
+  ContainerId id;
+  {
+    ContainerSpec spec = ContainerOf(2000, 0);
+    const FoundContainer found = Create(Run("torn"), spec);
+    id = found.container->id();
+    // The daemon dies after the guest's answer and before its own record.
+    agent::v1::LinuxResources update;
+    update.set_cpu_quota_micros(100'000);
+    update.set_memory_limit_bytes(64 * kMiB);
+    ASSERT_TRUE(Guest(found.pod).Update(id, update, Soon()).ok());
+  }
+
+  Restart();
+
+  const FoundContainer found = pods_->FindContainer(id.value()).value();
+  EXPECT_EQ(Applied(found).cpu_quota, 200'000);
+  EXPECT_EQ(Applied(found).memory_limit_bytes, 0);
+  EXPECT_EQ(InGuest(found).cpu_quota_micros(), 200'000);
+  EXPECT_EQ(InGuest(found).memory_limit_bytes(), -1);
+}
+
+}  // namespace
+}  // namespace podvisor
