@@ -219,6 +219,12 @@ absl::Status LogPump::Stop(absl::Time deadline) {
   return absl::DeadlineExceededError("the output call does not end");
 }
 
+absl::Status LogPump::Abandon(absl::Time deadline) {
+  const absl::Status status = Stop(deadline);
+  state_->log->Flush();
+  return status;
+}
+
 absl::StatusOr<int> LogPump::AddListener(OutputListener listener) {
   absl::MutexLock lock(&state_->mutex);
   if (state_->ended || state_->stop) {

@@ -65,6 +65,10 @@ class LogPump {
   // call; it is left alone there and touches nothing of ours afterwards.
   absl::Status Stop(absl::Time deadline);
 
+  // As Stop(), for a container that is gone for good: writes the unfinished
+  // line that was held back.
+  absl::Status Abandon(absl::Time deadline);
+
   // FailedPrecondition when the output has ended. The number names the listener
   // for RemoveListener(), after which it is not called any more; do not remove
   // it from within a call.

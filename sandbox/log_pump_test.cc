@@ -239,6 +239,20 @@ TEST_F(LogPumpTest, StopDoesNotWaitForACallThatDoesNotEnd) {
   EXPECT_TRUE(absl::IsCancelled(pump->WaitDrained(Soon())));
 }
 
+TEST_F(LogPumpTest, AbandonWritesWhatWasHeldBack) {
+  absl::Notification released;
+  streams_.Script({{21, absl::UnavailableError("the VM is gone")}});
+  streams_.BlockUntil(&released);
+  auto pump = Pump();
+  pump->Start();
+  streams_.WaitUntilBlocked();
+  released.Notify();
+
+  EXPECT_TRUE(pump->Abandon(Soon()).ok());
+
+  EXPECT_EQ(pump->log()->stored(), pump->log()->received());
+}
+
 TEST_F(LogPumpTest, APumpThatNeverStartedStops) {
   EXPECT_TRUE(Pump()->Stop(Soon()).ok());
 }
