@@ -38,6 +38,8 @@ class Projection {
   void operator()(const OfflineVcpus& step) {
     state_.vcpus_online = step.vcpus;
   }
+  // What is free in the guest is no part of a VM's size.
+  void operator()(const ReclaimMemory&) {}
   void operator()(const UnplugVcpus& step) {
     state_.vcpus_removable -= state_.vcpus_plugged - step.vcpus;
     state_.vcpus_plugged = step.vcpus;

@@ -63,6 +63,12 @@ bool MemoryIsAt(const VmState& state, int64_t hotplug_bytes) {
          state.hotplug_online_bytes == hotplug_bytes;
 }
 
+int64_t TotalBytes(const std::vector<Dimm>& dimms) {
+  int64_t bytes = 0;
+  for (const Dimm& dimm : dimms) bytes += dimm.bytes;
+  return bytes;
+}
+
 // Whether the guest must take memory, rather than give it back.
 bool MemoryGrows(const VmState& state, int64_t hotplug_bytes) {
   return std::min(state.hotplug_plugged_bytes, state.hotplug_online_bytes) <
@@ -77,6 +83,15 @@ struct MemorySteps {
   std::vector<ResizeStep> shrink;  // does not
 };
 
+// What is in use of the memory that goes has to move into what stays. The
+// kernel makes room for it on its own, but one page at a time while it moves
+// them: to drop cache first is faster, and with DIMMs much (ADR 11).
+std::vector<ResizeStep> MakeRoom(const VmState& state, int64_t given_back) {
+  const int64_t needed = given_back + kRoomToMoveBytes;
+  if (given_back <= 0 || state.guest_free_bytes >= needed) return {};
+  return {ReclaimMemory{needed}};
+}
+
 absl::StatusOr<MemorySteps> PlanMemory(const VmState& state,
                                        int64_t hotplug_bytes) {
   MemorySteps steps;
@@ -85,8 +100,9 @@ absl::StatusOr<MemorySteps> PlanMemory(const VmState& state,
     steps.grow = {RequestMemory{hotplug_bytes}};
     steps.grown = {AwaitMemoryGrown{hotplug_bytes}};
   } else {
-    steps.shrink = {RequestMemory{hotplug_bytes},
-                    AwaitMemoryShrunk{hotplug_bytes}};
+    steps.shrink = MakeRoom(state, state.hotplug_plugged_bytes - hotplug_bytes);
+    steps.shrink.push_back(RequestMemory{hotplug_bytes});
+    steps.shrink.push_back(AwaitMemoryShrunk{hotplug_bytes});
   }
   return steps;
 }
@@ -115,7 +131,10 @@ absl::StatusOr<MemorySteps> PlanDimms(const VmLimits& limits,
     steps.grown = {AwaitMemoryGrown{plugged}};
   }
   if (state.hotplug_plugged_bytes < hotplug_bytes) return steps;
-  for (const Dimm& dimm : SpareDimms(limits, state.dimms, hotplug_bytes)) {
+  const std::vector<Dimm> spare =
+      SpareDimms(limits, state.dimms, hotplug_bytes);
+  steps.unplug = MakeRoom(state, TotalBytes(spare));
+  for (const Dimm& dimm : spare) {
     steps.unplug.push_back(UnplugDimm{dimm.slot});
   }
   return steps;
@@ -156,6 +175,10 @@ struct Describe {
   }
   std::string operator()(const OfflineVcpus& step) const {
     return absl::StrCat("take vCPUs offline to ", step.vcpus);
+  }
+  std::string operator()(const ReclaimMemory& step) const {
+    return absl::StrCat("let the guest drop cache until ", step.free_bytes,
+                        " bytes are free");
   }
   std::string operator()(const UnplugVcpus& step) const {
     return absl::StrCat("unplug vCPUs to ", step.vcpus);
@@ -215,11 +238,7 @@ int64_t MemoryShortfall(const VmLimits& limits, const VmState& state,
   if (limits.memory_device != MemoryDevice::kPcDimm) {
     return std::max<int64_t>(0, state.hotplug_plugged_bytes - memory);
   }
-  int64_t bytes = 0;
-  for (const Dimm& dimm : SpareDimms(limits, state.dimms, memory)) {
-    bytes += dimm.bytes;
-  }
-  return bytes;
+  return TotalBytes(SpareDimms(limits, state.dimms, memory));
 }
 
 std::string DescribeStep(const ResizeStep& step) {

@@ -56,6 +56,12 @@ struct UnplugVcpus {
   int vcpus = 0;
   bool operator==(const UnplugVcpus&) const = default;
 };
+// Let the guest drop page cache until so much of its memory is free, or as
+// much as it can.
+struct ReclaimMemory {
+  int64_t free_bytes = 0;
+  bool operator==(const ReclaimMemory&) const = default;
+};
 // Wait until the guest has given back all hot-plugged memory but this.
 struct AwaitMemoryShrunk {
   int64_t hotplug_bytes = 0;
@@ -63,8 +69,8 @@ struct AwaitMemoryShrunk {
 };
 
 using ResizeStep = std::variant<RequestMemory, PlugDimm, PlugVcpus, OnlineVcpus,
-                                AwaitMemoryGrown, OfflineVcpus, UnplugDimm,
-                                UnplugVcpus, AwaitMemoryShrunk>;
+                                AwaitMemoryGrown, OfflineVcpus, ReclaimMemory,
+                                UnplugDimm, UnplugVcpus, AwaitMemoryShrunk>;
 
 struct ResizePlan {
   std::vector<ResizeStep> steps;
@@ -73,6 +79,10 @@ struct ResizePlan {
   bool operator==(const ResizePlan&) const = default;
 };
 
+// What has to be free in the guest beyond what it gives back. With less, the
+// kernel moves pages into memory that it first has to find (ADR 11).
+inline constexpr int64_t kRoomToMoveBytes = int64_t{64} << 20;
+
 // Decides how to bring a VM from `state` to `target`.
 //
 // Pure: same inputs, same plan. Growing comes first, and all of it is asked
@@ -80,8 +90,9 @@ struct ResizePlan {
 // time; only DIMMs beyond what the guest can carry wait for those before them.
 // Shrinking follows: vCPUs offline, their devices removed where
 // `limits.vcpu_unplug` says so, and virtio-mem last, the slow part that a guest
-// may refuse. Nothing that changes the memory map follows the removal of a
-// vCPU within one plan (it kills QEMU before 10.2 under TCG).
+// may refuse. Before memory goes, a guest with less free than it gives back and
+// room to move drops page cache. Nothing that changes the memory map follows
+// the removal of a vCPU within one plan (it kills QEMU before 10.2 under TCG).
 //
 // DIMMs come and go whole: the VM may keep more than the target, see
 // SpareDimms(), and has then reached it.

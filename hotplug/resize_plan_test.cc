@@ -41,6 +41,7 @@ VmState State(int plugged, int online, int64_t hotplug_bytes) {
   state.hotplug_requested_bytes = hotplug_bytes;
   state.hotplug_plugged_bytes = hotplug_bytes;
   state.hotplug_online_bytes = hotplug_bytes;
+  state.guest_free_bytes = hotplug_bytes + kRoomToMoveBytes;
   return state;
 }
 
@@ -73,6 +74,38 @@ TEST(PlanResizeTest, ParksOrRemovesVcpusAndGivesMemoryBackLast) {
   EXPECT_THAT(Steps(Limits(VcpuUnplug::kDevice), state, {1, kGiB}),
               ElementsAre(OfflineVcpus{1}, UnplugVcpus{1}, RequestMemory{0},
                           AwaitMemoryShrunk{0}));
+}
+
+TEST(PlanResizeTest, DropsCacheOnlyWhereLessIsFreeThanIsGivenBackAndMoved) {
+  constexpr int64_t kRoom = kRoomToMoveBytes;
+  struct Case {
+    int64_t free_bytes;
+    int64_t target_hotplug_bytes;
+    std::vector<ResizeStep> steps;
+  };
+  for (const Case& c : std::vector<Case>{
+           {3 * kGiB + kRoom, 0, {RequestMemory{0}, AwaitMemoryShrunk{0}}},
+           {3 * kGiB + kRoom - 1,
+            0,
+            {ReclaimMemory{3 * kGiB + kRoom}, RequestMemory{0},
+             AwaitMemoryShrunk{0}}},
+           {kGiB + kRoom,
+            2 * kGiB,
+            {RequestMemory{2 * kGiB}, AwaitMemoryShrunk{2 * kGiB}}},
+           {0,
+            2 * kGiB,
+            {ReclaimMemory{kGiB + kRoom}, RequestMemory{2 * kGiB},
+             AwaitMemoryShrunk{2 * kGiB}}},
+           {0, 3 * kGiB, {}},
+           {0, 4 * kGiB, {RequestMemory{4 * kGiB}, AwaitMemoryGrown{4 * kGiB}}},
+       }) {
+    VmState state = State(1, 1, 3 * kGiB);
+    state.guest_free_bytes = c.free_bytes;
+
+    EXPECT_EQ(Steps(Limits(), state, {1, kGiB + c.target_hotplug_bytes}),
+              c.steps)
+        << c.free_bytes << " " << c.target_hotplug_bytes;
+  }
 }
 
 TEST(PlanResizeTest, GrowsOneResourceBeforeItShrinksTheOther) {
@@ -214,6 +247,19 @@ TEST(PlanResizeTest, DimmsGoBeforeVcpusDo) {
               ElementsAre(OfflineVcpus{1}, UnplugDimm{0}, UnplugVcpus{1}));
 }
 
+TEST(PlanResizeTest, CacheIsDroppedBeforeTheDimmsThatAreSpareGo) {
+  VmLimits limits = DimmLimits();
+  limits.dimm_unplug = true;
+  VmState state = DimmState(1, 1, {{0, kGiB}, {1, 2 * kGiB}});
+  state.guest_free_bytes = kGiB + kRoomToMoveBytes;
+
+  EXPECT_THAT(
+      Steps(limits, state, {1, 2 * kGiB}),
+      ElementsAre(ReclaimMemory{2 * kGiB + kRoomToMoveBytes}, UnplugDimm{1}));
+  EXPECT_THAT(Steps(limits, state, {1, 3 * kGiB}), ElementsAre(UnplugDimm{0}));
+  EXPECT_THAT(Steps(DimmLimits(), state, {1, kGiB}), IsEmpty());
+}
+
 TEST(PlanResizeTest, DimmsThatTheGuestHasNotTakenYetAreAwaited) {
   VmState state = DimmState(1, 1, {{0, 2 * kGiB}});
   state.hotplug_online_bytes = kGiB;
@@ -281,6 +327,11 @@ class ModelVm {
     ASSERT_LT(step.vcpus, state_.vcpus_online);
     ASSERT_GE(step.vcpus, limits_.boot_vcpus);
     state_.vcpus_online = step.vcpus;
+  }
+  void operator()(const ReclaimMemory& step) {
+    ASSERT_GT(step.free_bytes, state_.guest_free_bytes);
+    ASSERT_LE(step.free_bytes, state_.hotplug_plugged_bytes + kRoomToMoveBytes);
+    state_.guest_free_bytes = step.free_bytes;
   }
   void operator()(const UnplugVcpus& step) {
     ASSERT_EQ(limits_.vcpu_unplug, VcpuUnplug::kDevice);
@@ -363,6 +414,7 @@ class RandomVms {
     // As much as there is, or so little that it takes many steps.
     state.guest_available_bytes =
         Between(0, 3) > 0 ? 16 * kGiB : kMiB * int64_t{Between(0, 256)};
+    state.guest_free_bytes = Blocks(state.guest_available_bytes);
     if (limits.memory_device == MemoryDevice::kPcDimm) {
       AddDimms(limits, state);
       return state;

@@ -45,6 +45,7 @@ bool IsShrinkStep(const ResizeStep& step, const VmState& before) {
   }
   return std::holds_alternative<OfflineVcpus>(step) ||
          std::holds_alternative<UnplugVcpus>(step) ||
+         std::holds_alternative<ReclaimMemory>(step) ||
          std::holds_alternative<UnplugDimm>(step) ||
          std::holds_alternative<AwaitMemoryShrunk>(step);
 }
@@ -99,6 +100,7 @@ VmState MakeState(const std::vector<VcpuSlot>& slots,
       guest.memory_total_bytes - guest.memory_total_at_boot_bytes, 0,
       state.hotplug_plugged_bytes);
   state.guest_available_bytes = guest.memory_available_bytes;
+  state.guest_free_bytes = guest.memory_free_bytes;
   state.guest_block_bytes = guest.memory_block_bytes;
   return state;
 }
@@ -131,6 +133,7 @@ class VmResizer::Run {
   absl::Status operator()(const OnlineVcpus& step);
   absl::Status operator()(const AwaitMemoryGrown& step);
   absl::Status operator()(const OfflineVcpus& step);
+  absl::Status operator()(const ReclaimMemory& step);
   absl::Status operator()(const UnplugVcpus& step);
   absl::Status operator()(const AwaitMemoryShrunk& step);
 
@@ -138,7 +141,8 @@ class VmResizer::Run {
   absl::Time CommandDeadline() const {
     return std::min(deadline_, clock_.Now() + options_.command_timeout);
   }
-  // A vCPU that the guest keeps must not cost the memory its turn.
+  // What the guest keeps, or is slow with, must not cost the next step its
+  // turn.
   absl::Time HalfTheTimeLeft() const {
     const absl::Time now = clock_.Now();
     return now + (deadline_ - now) / 2;
@@ -276,6 +280,12 @@ absl::Status VmResizer::Run::operator()(const OfflineVcpus& step) {
   return absl::DeadlineExceededError(
       absl::StrCat(kGuestStage, ": the guest still uses ", guest->cpus_online,
                    " vCPUs, not ", step.vcpus));
+}
+
+// Only a help: whatever comes of it, the guest is asked for the memory.
+absl::Status VmResizer::Run::operator()(const ReclaimMemory& step) {
+  guest_.ReclaimMemory(step.free_bytes, HalfTheTimeLeft()).IgnoreError();
+  return absl::OkStatus();
 }
 
 // Stops at the first vCPU that the guest keeps: no holes, so that the guest's

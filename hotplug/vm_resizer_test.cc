@@ -96,6 +96,7 @@ TEST_F(VmResizerTest, GrowsAndReportsWhatTheGuestHas) {
       .hotplug_plugged_bytes = kGiB,
       .hotplug_online_bytes = kGiB,
       .guest_available_bytes = guest_.size().memory_available_bytes,
+      .guest_free_bytes = guest_.size().memory_free_bytes,
       .guest_block_bytes = 128 * kMiB};
   EXPECT_EQ(outcome->observed, expected);
   EXPECT_EQ(guest_.size().cpus_online, 4);

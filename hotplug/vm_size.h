@@ -42,9 +42,11 @@ struct VmState {
   // those, they are there or not.
   std::vector<Dimm> dimms = {};
 
-  // What the guest could give to new programs, and the unit in which its kernel
-  // plugs memory; 0 when it does not say.
+  // What the guest could give to new programs, how much of it is not even
+  // cache, and the unit in which its kernel plugs memory; 0 when it does not
+  // say.
   int64_t guest_available_bytes = 0;
+  int64_t guest_free_bytes = 0;
   int64_t guest_block_bytes = 0;
 
   bool operator==(const VmState&) const = default;

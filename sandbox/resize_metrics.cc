@@ -47,6 +47,9 @@ struct PartOf {
     return {kMemoryGrow, kGuest};
   }
   Part operator()(const OfflineVcpus&) const { return {kCpuShrink, kGuest}; }
+  Part operator()(const ReclaimMemory&) const {
+    return {kMemoryShrink, kGuest};
+  }
   Part operator()(const UnplugVcpus&) const { return {kCpuShrink, kVm}; }
   Part operator()(const AwaitMemoryShrunk&) const {
     return {kMemoryShrink, kGuest};

@@ -84,6 +84,7 @@ absl::Status Serve(SandboxNamespaces* namespaces) {
 
   MemoryView memory("/proc", "/sys");
   ASSIGN_OR_RETURN(const MemorySize memory_at_boot, memory.Observe());
+  MemoryReclaim reclaim(&memory, kPodCgroup);
   CpuOnline cpus("/sys");
   DiskMount disks(kImagesDir, kScratchDir, modules.get());
   ShareMount share(kShareDir, modules.get());
@@ -101,6 +102,7 @@ absl::Status Serve(SandboxNamespaces* namespaces) {
   AgentService service({
       .cpus = &cpus,
       .memory = &memory,
+      .reclaim = &reclaim,
       .disks = &disks,
       .share = &share,
       .namespaces = namespaces,

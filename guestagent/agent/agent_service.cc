@@ -91,6 +91,7 @@ absl::Status AgentService::Observe(GuestResources* response) const {
   response->set_cpus_present(cpus.present.size());
   response->set_memory_total_bytes(memory.total_bytes);
   response->set_memory_available_bytes(memory.available_bytes);
+  response->set_memory_free_bytes(memory.free_bytes);
   response->set_memory_total_at_boot_bytes(parts_.memory_total_at_boot_bytes);
   response->set_memory_block_bytes(parts_.memory->BlockBytes());
   return absl::OkStatus();
@@ -125,6 +126,16 @@ grpc::Status AgentService::AwaitMemory(
                                        CancelledBy(context))
           : parts_.memory->AwaitAtLeast(request->memory_total_bytes(), timeout,
                                         CancelledBy(context));
+  if (status.ok()) status = Observe(response);
+  return ToGrpc(status);
+}
+
+grpc::Status AgentService::ReclaimMemory(
+    grpc::ServerContext* context,
+    const agent::v1::ReclaimMemoryRequest* request, GuestResources* response) {
+  absl::Status status = parts_.reclaim->FreeUpTo(
+      request->memory_free_bytes(), absl::Nanoseconds(request->timeout_nanos()),
+      CancelledBy(context));
   if (status.ok()) status = Observe(response);
   return ToGrpc(status);
 }

@@ -10,6 +10,7 @@
 #include "guestagent/agent/container_runtime.h"
 #include "guestagent/agent/cpu_online.h"
 #include "guestagent/agent/disk_mount.h"
+#include "guestagent/agent/memory_reclaim.h"
 #include "guestagent/agent/memory_view.h"
 #include "guestagent/agent/sandbox_namespaces.h"
 #include "guestagent/agent/share_mount.h"
@@ -23,6 +24,7 @@ inline constexpr uint32_t kAgentProtocolVersion = 1;
 struct AgentParts {
   CpuOnline* cpus = nullptr;
   MemoryView* memory = nullptr;
+  MemoryReclaim* reclaim = nullptr;
   DiskMount* disks = nullptr;
   ShareMount* share = nullptr;
   SandboxNamespaces* namespaces = nullptr;
@@ -65,6 +67,9 @@ class AgentService final : public agent::v1::Agent::Service {
   grpc::Status AwaitMemory(grpc::ServerContext* context,
                            const agent::v1::AwaitMemoryRequest* request,
                            agent::v1::GuestResources* response) override;
+  grpc::Status ReclaimMemory(grpc::ServerContext* context,
+                             const agent::v1::ReclaimMemoryRequest* request,
+                             agent::v1::GuestResources* response) override;
 
   grpc::Status MountImage(grpc::ServerContext* context,
                           const agent::v1::MountImageRequest* request,

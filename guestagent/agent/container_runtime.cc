@@ -24,7 +24,7 @@ using agent::v1::ContainerState;
 constexpr absl::Duration kKillTimeout = absl::Seconds(10);
 
 std::string CgroupPath(const std::string& container_id) {
-  return absl::StrCat(kCgroupRoot, "/pod/", container_id);
+  return absl::StrCat(kPodCgroup, "/", container_id);
 }
 
 absl::Status RequireState(const ContainerEntry& entry,

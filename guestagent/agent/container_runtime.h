@@ -11,6 +11,10 @@
 
 namespace podvisor {
 
+// The cgroup v2 that all containers are in. The OCI runtime makes it with the
+// first of them.
+inline constexpr char kPodCgroup[] = "/sys/fs/cgroup/pod";
+
 class ChildReaper;
 class KernelModules;
 class SandboxNamespaces;

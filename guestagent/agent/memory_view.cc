@@ -58,14 +58,19 @@ absl::StatusOr<std::vector<std::string>> MemoryBlocks(const std::string& path) {
 absl::StatusOr<MemorySize> ParseMeminfo(absl::string_view text) {
   std::optional<int64_t> total;
   std::optional<int64_t> available;
+  std::optional<int64_t> free;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     if (!total.has_value()) total = MeminfoBytes(line, "MemTotal");
     if (!available.has_value()) available = MeminfoBytes(line, "MemAvailable");
-    if (total.has_value() && available.has_value()) {
-      return MemorySize{.total_bytes = *total, .available_bytes = *available};
+    if (!free.has_value()) free = MeminfoBytes(line, "MemFree");
+    if (total.has_value() && available.has_value() && free.has_value()) {
+      return MemorySize{.total_bytes = *total,
+                        .available_bytes = *available,
+                        .free_bytes = *free};
     }
   }
-  return absl::DataLossError("meminfo without MemTotal or MemAvailable");
+  return absl::DataLossError(
+      "meminfo without MemTotal, MemAvailable or MemFree");
 }
 
 MemoryView::MemoryView(std::string proc, std::string sys)

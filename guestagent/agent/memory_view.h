@@ -15,6 +15,7 @@ namespace podvisor {
 struct MemorySize {
   int64_t total_bytes = 0;
   int64_t available_bytes = 0;
+  int64_t free_bytes = 0;
 
   bool operator==(const MemorySize&) const = default;
 };

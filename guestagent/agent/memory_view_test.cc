@@ -10,7 +10,8 @@ namespace podvisor {
 namespace {
 
 constexpr char kMeminfo[] =
-    "MemTotal:         204800 kB\nMemFree:  1 kB\nMemAvailable:  102400 kB\n";
+    "MemTotal:         204800 kB\nMemFree:  51200 kB\nMemAvailable:  102400 "
+    "kB\n";
 
 class MemoryViewTest : public testing::Test {
  protected:
@@ -39,16 +40,20 @@ class MemoryViewTest : public testing::Test {
   const std::string blocks_;
 };
 
-TEST_F(MemoryViewTest, ReadsTotalAndAvailable) {
-  EXPECT_EQ(*View().Observe(), (MemorySize{204800 << 10, 102400 << 10}));
+TEST_F(MemoryViewTest, ReadsTotalAvailableAndFree) {
+  EXPECT_EQ(*View().Observe(),
+            (MemorySize{204800 << 10, 102400 << 10, 51200 << 10}));
 }
 
 TEST_F(MemoryViewTest, MeminfoWithoutALineIsDataLoss) {
-  EXPECT_TRUE(absl::IsDataLoss(ParseMeminfo("MemTotal: 1 kB\n").status()));
   EXPECT_TRUE(absl::IsDataLoss(
-      ParseMeminfo("MemTotal: x kB\nMemAvailable: 1 kB\n").status()));
+      ParseMeminfo("MemTotal: 1 kB\nMemAvailable: 1 kB\n").status()));
   EXPECT_TRUE(absl::IsDataLoss(
-      ParseMeminfo("MemTotal: 9223372036854775807 kB\nMemAvailable: 1 kB\n")
+      ParseMeminfo("MemTotal: x kB\nMemAvailable: 1 kB\nMemFree: 1 kB\n")
+          .status()));
+  EXPECT_TRUE(absl::IsDataLoss(
+      ParseMeminfo("MemTotal: 9223372036854775807 kB\nMemAvailable: 1 kB\n"
+                   "MemFree: 1 kB\n")
           .status()));
 }
 

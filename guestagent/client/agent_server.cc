@@ -45,6 +45,7 @@ ScriptedAgent::ScriptedAgent()
       observe(AnswerResources<agent::v1::ObserveResourcesRequest>()),
       set_cpus(AnswerResources<agent::v1::SetOnlineCpusRequest>()),
       await_memory(AnswerResources<agent::v1::AwaitMemoryRequest>()),
+      reclaim_memory(AnswerResources<agent::v1::ReclaimMemoryRequest>()),
       create(AnswerNothing<agent::v1::CreateContainerResponse>()),
       list(AnswerNothing<agent::v1::ListContainersResponse>()),
       stats([](auto*, const auto*, agent::v1::GetStatsResponse* response) {
@@ -104,6 +105,13 @@ grpc::Status ScriptedAgent::AwaitMemory(
     grpc::ServerContext* context, const agent::v1::AwaitMemoryRequest* request,
     agent::v1::GuestResources* response) {
   return await_memory(context, request, response);
+}
+
+grpc::Status ScriptedAgent::ReclaimMemory(
+    grpc::ServerContext* context,
+    const agent::v1::ReclaimMemoryRequest* request,
+    agent::v1::GuestResources* response) {
+  return reclaim_memory(context, request, response);
 }
 
 grpc::Status ScriptedAgent::CreateContainer(

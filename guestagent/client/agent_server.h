@@ -26,6 +26,8 @@ class ScriptedAgent : public agent::v1::Agent::Service {
   Script<agent::v1::ObserveResourcesRequest, agent::v1::GuestResources> observe;
   Script<agent::v1::SetOnlineCpusRequest, agent::v1::GuestResources> set_cpus;
   Script<agent::v1::AwaitMemoryRequest, agent::v1::GuestResources> await_memory;
+  Script<agent::v1::ReclaimMemoryRequest, agent::v1::GuestResources>
+      reclaim_memory;
   Script<agent::v1::CreateContainerRequest, agent::v1::CreateContainerResponse>
       create;
   Script<agent::v1::ListContainersRequest, agent::v1::ListContainersResponse>
@@ -66,6 +68,9 @@ class ScriptedAgent : public agent::v1::Agent::Service {
   grpc::Status AwaitMemory(grpc::ServerContext* context,
                            const agent::v1::AwaitMemoryRequest* request,
                            agent::v1::GuestResources* response) override;
+  grpc::Status ReclaimMemory(grpc::ServerContext* context,
+                             const agent::v1::ReclaimMemoryRequest* request,
+                             agent::v1::GuestResources* response) override;
   grpc::Status CreateContainer(
       grpc::ServerContext* context,
       const agent::v1::CreateContainerRequest* request,

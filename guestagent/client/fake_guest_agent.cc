@@ -33,6 +33,7 @@ FakeGuestAgent::FakeGuestAgent(FakeGuestOptions options)
   size_.memory_total_bytes = options.boot_memory_bytes;
   size_.memory_total_at_boot_bytes = options.boot_memory_bytes;
   size_.memory_available_bytes = options.boot_memory_bytes;
+  size_.memory_free_bytes = options.boot_memory_bytes;
   size_.memory_block_bytes = options.memory_block_bytes;
 }
 
@@ -59,15 +60,24 @@ int64_t FakeGuestAgent::SetMemoryTotal(int64_t bytes) {
     target = std::min(size_.memory_total_bytes,
                       std::max(target, faults_.keeps_memory_bytes));
   }
-  const int64_t used = size_.memory_total_bytes - size_.memory_available_bytes;
+  const int64_t change = target - size_.memory_total_bytes;
   size_.memory_total_bytes = target;
-  size_.memory_available_bytes = std::max<int64_t>(0, target - used);
+  for (int64_t* bytes :
+       {&size_.memory_available_bytes, &size_.memory_free_bytes}) {
+    *bytes = std::max<int64_t>(0, *bytes + change);
+  }
   return target;
 }
 
 void FakeGuestAgent::SetMemoryAvailable(int64_t bytes) {
   absl::MutexLock lock(&mutex_);
   size_.memory_available_bytes = bytes;
+  size_.memory_free_bytes = std::min(size_.memory_free_bytes, bytes);
+}
+
+void FakeGuestAgent::SetMemoryFree(int64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  size_.memory_free_bytes = bytes;
 }
 
 GuestSize FakeGuestAgent::size() const {
@@ -203,6 +213,20 @@ absl::StatusOr<GuestSize> FakeGuestAgent::AwaitMemoryAtMost(
   absl::MutexLock lock(&mutex_);
   Record(absl::StrCat("AwaitMemoryAtMost ", memory_total_bytes));
   return MemoryWait(size_.memory_total_bytes <= memory_total_bytes);
+}
+
+absl::StatusOr<GuestSize> FakeGuestAgent::ReclaimMemory(
+    int64_t memory_free_bytes, absl::Time /*deadline*/) {
+  absl::MutexLock lock(&mutex_);
+  Record(absl::StrCat("ReclaimMemory ", memory_free_bytes));
+  if (absl::Status answers = Answers(); !answers.ok()) return answers;
+  if (faults_.reclaim_hangs) return Hangs();
+  if (!faults_.reclaims_nothing) {
+    size_.memory_free_bytes =
+        std::max(size_.memory_free_bytes,
+                 std::min(memory_free_bytes, size_.memory_available_bytes));
+  }
+  return size_;
 }
 
 absl::StatusOr<GuestSize> FakeGuestAgent::MemoryWait(bool reached) {
@@ -422,6 +446,7 @@ absl::StatusOr<agent::v1::GetStatsResponse> FakeGuestAgent::Stats(
   resources->set_memory_total_bytes(size_.memory_total_bytes);
   resources->set_memory_total_at_boot_bytes(size_.memory_total_at_boot_bytes);
   resources->set_memory_available_bytes(size_.memory_available_bytes);
+  resources->set_memory_free_bytes(size_.memory_free_bytes);
   resources->set_memory_block_bytes(size_.memory_block_bytes);
   return stats;
 }

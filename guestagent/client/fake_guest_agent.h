@@ -27,6 +27,8 @@ struct GuestFaults {
   bool cpu_never_offlines = false;    // online CPUs stay online
   bool memory_never_arrives = false;  // plugged memory is not brought online
   int64_t keeps_memory_bytes = 0;     // MemTotal never comes below this
+  bool reclaims_nothing = false;      // cache stays, ReclaimMemory is OK
+  bool reclaim_hangs = false;         // ReclaimMemory: DeadlineExceeded
   bool configure_fails = false;       // ConfigureSandbox: Internal
   bool mount_fails = false;           // MountImage, MountShare: NotFound
   bool create_fails = false;          // InvalidArgument
@@ -77,6 +79,8 @@ class FakeGuestAgent final : public GuestAgent {
   // the faults memory_never_arrives and keeps_memory_bytes may make it differ.
   int64_t SetMemoryTotal(int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   void SetMemoryAvailable(int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Turns free memory into page cache, until ReclaimMemory().
+  void SetMemoryFree(int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   // What the kernel has, also while the agent is gone.
   GuestSize size() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -136,6 +140,8 @@ class FakeGuestAgent final : public GuestAgent {
                                                absl::Time deadline) override;
   absl::StatusOr<GuestSize> AwaitMemoryAtMost(int64_t memory_total_bytes,
                                               absl::Time deadline) override;
+  absl::StatusOr<GuestSize> ReclaimMemory(int64_t memory_free_bytes,
+                                          absl::Time deadline) override;
 
   absl::StatusOr<agent::v1::HelloResponse> Hello(absl::Time deadline) override;
   absl::Status ConfigureSandbox(

@@ -84,6 +84,27 @@ TEST(FakeGuestAgentTest, GuestMayKeepMemory) {
   EXPECT_EQ(guest.Observe(kNever)->memory_total_at_boot_bytes, 256 * kMiB);
 }
 
+TEST(FakeGuestAgentTest, CacheIsDroppedUnlessItStays) {
+  constexpr int64_t kMiB = 1 << 20;
+  FakeGuestOptions options;
+  options.boot_memory_bytes = 256 * kMiB;
+  FakeGuestAgent guest(options);
+  guest.SetMemoryAvailable(200 * kMiB);
+  guest.SetMemoryFree(10 * kMiB);
+
+  guest.SetFaults({.reclaims_nothing = true});
+  EXPECT_EQ(guest.ReclaimMemory(50 * kMiB, kNever)->memory_free_bytes,
+            10 * kMiB);
+  guest.SetFaults({.reclaim_hangs = true});
+  EXPECT_TRUE(absl::IsDeadlineExceeded(
+      guest.ReclaimMemory(50 * kMiB, kNever).status()));
+  guest.SetFaults({});
+  EXPECT_EQ(guest.ReclaimMemory(50 * kMiB, kNever)->memory_free_bytes,
+            50 * kMiB);
+  EXPECT_EQ(guest.ReclaimMemory(300 * kMiB, kNever)->memory_free_bytes,
+            200 * kMiB);
+}
+
 TEST(FakeGuestAgentTest, PluggedMemoryMayNeverArrive) {
   FakeGuestAgent guest(With({.memory_never_arrives = true}));
   const int64_t before = guest.size().memory_total_bytes;

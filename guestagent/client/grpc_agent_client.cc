@@ -102,6 +102,16 @@ absl::StatusOr<GuestSize> GrpcAgentClient::AwaitMemory(
   return size;
 }
 
+absl::StatusOr<GuestSize> GrpcAgentClient::ReclaimMemory(
+    int64_t memory_free_bytes, absl::Time deadline) {
+  agent::v1::ReclaimMemoryRequest request;
+  request.set_memory_free_bytes(memory_free_bytes);
+  request.set_timeout_nanos(AgentTimeoutNanos(deadline));
+  ASSIGN_OR_RETURN(const agent::v1::GuestResources reply,
+                   Unary(&Agent::Stub::ReclaimMemory, request, deadline));
+  return CheckGuestResources(reply);
+}
+
 absl::StatusOr<agent::v1::HelloResponse> GrpcAgentClient::Hello(
     absl::Time deadline) {
   ASSIGN_OR_RETURN(

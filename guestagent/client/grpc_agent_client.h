@@ -48,6 +48,8 @@ class GrpcAgentClient final : public GuestAgent {
                                                absl::Time deadline) override;
   absl::StatusOr<GuestSize> AwaitMemoryAtMost(int64_t memory_total_bytes,
                                               absl::Time deadline) override;
+  absl::StatusOr<GuestSize> ReclaimMemory(int64_t memory_free_bytes,
+                                          absl::Time deadline) override;
 
   // GuestSandbox.
   absl::StatusOr<agent::v1::HelloResponse> Hello(absl::Time deadline) override;

@@ -201,6 +201,26 @@ TEST_F(GrpcAgentClientTest, PowerOffWithoutAReplyIsOk) {
       << "an agent that was not reached";
 }
 
+TEST_F(GrpcAgentClientTest, ReclaimSaysWhatItCameToAlsoWhenThatIsLess) {
+  agent::v1::ReclaimMemoryRequest asked;
+  agent_.reclaim_memory = [&](auto*,
+                              const agent::v1::ReclaimMemoryRequest* request,
+                              agent::v1::GuestResources* response) {
+    asked = *request;
+    *response = ScriptedAgent::GoodResources();
+    response->set_memory_free_bytes(1 << 20);
+    return grpc::Status::OK;
+  };
+  Serve();
+
+  const auto size = client_->ReclaimMemory(64 << 20, Soon());
+
+  ASSERT_TRUE(size.ok()) << size.status();
+  EXPECT_EQ(size->memory_free_bytes, 1 << 20);
+  EXPECT_EQ(asked.memory_free_bytes(), 64 << 20);
+  EXPECT_GT(asked.timeout_nanos(), 0);
+}
+
 TEST_F(GrpcAgentClientTest, AgentGetsLessTimeThanTheCall) {
   int64_t timeout = 0;
   agent_.set_cpus = [&](auto*, const agent::v1::SetOnlineCpusRequest* request,

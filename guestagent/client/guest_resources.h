@@ -16,6 +16,8 @@ struct GuestSize {
   int64_t memory_total_at_boot_bytes = 0;  // MemTotal when the agent started
   int64_t memory_available_bytes = 0;
   int64_t memory_block_bytes = 0;
+  // In use for nothing, not even as cache.
+  int64_t memory_free_bytes = 0;
 
   bool operator==(const GuestSize&) const = default;
 };
@@ -43,6 +45,11 @@ class GuestResources {
       int64_t memory_total_bytes, absl::Time deadline) = 0;
   virtual absl::StatusOr<GuestSize> AwaitMemoryAtMost(
       int64_t memory_total_bytes, absl::Time deadline) = 0;
+
+  // Makes the guest drop cache until it has this much free, or has tried: what
+  // came of it is in the reply.
+  virtual absl::StatusOr<GuestSize> ReclaimMemory(int64_t memory_free_bytes,
+                                                  absl::Time deadline) = 0;
 };
 
 }  // namespace podvisor

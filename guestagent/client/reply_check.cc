@@ -117,7 +117,8 @@ absl::StatusOr<GuestSize> CheckGuestResources(
       !IsMemory(reply.memory_total_bytes()) ||
       reply.memory_total_at_boot_bytes() <= 0 ||
       !IsMemory(reply.memory_total_at_boot_bytes()) ||
-      !IsMemory(reply.memory_available_bytes())) {
+      !IsMemory(reply.memory_available_bytes()) ||
+      !IsMemory(reply.memory_free_bytes())) {
     return BadReply("impossible memory of the guest");
   }
   // 0: the kernel has no memory hot plug.
@@ -131,9 +132,11 @@ absl::StatusOr<GuestSize> CheckGuestResources(
   size.cpus_present = static_cast<int>(reply.cpus_present());
   size.memory_total_bytes = reply.memory_total_bytes();
   size.memory_total_at_boot_bytes = reply.memory_total_at_boot_bytes();
-  // Both are read one after the other while memory comes and goes.
+  // They are read one after the other while memory comes and goes.
   size.memory_available_bytes =
       std::min(reply.memory_available_bytes(), reply.memory_total_bytes());
+  size.memory_free_bytes =
+      std::min(reply.memory_free_bytes(), reply.memory_total_bytes());
   size.memory_block_bytes = reply.memory_block_bytes();
   return size;
 }

@@ -28,6 +28,7 @@ agent::v1::GuestResources GoodResources() {
   reply.set_memory_total_at_boot_bytes(256 * kMiB);
   reply.set_memory_available_bytes(100 * kMiB);
   reply.set_memory_block_bytes(128 * kMiB);
+  reply.set_memory_free_bytes(60 * kMiB);
   return reply;
 }
 
@@ -60,16 +61,19 @@ TEST(CheckGuestResourcesTest, SensibleSizesPass) {
                               .memory_total_bytes = 512 * kMiB,
                               .memory_total_at_boot_bytes = 256 * kMiB,
                               .memory_available_bytes = 100 * kMiB,
-                              .memory_block_bytes = 128 * kMiB};
+                              .memory_block_bytes = 128 * kMiB,
+                              .memory_free_bytes = 60 * kMiB};
 
   EXPECT_EQ(*CheckGuestResources(GoodResources()), expected);
 }
 
-TEST(CheckGuestResourcesTest, AvailableMemoryNeverExceedsTheTotal) {
+TEST(CheckGuestResourcesTest, AvailableAndFreeMemoryNeverExceedTheTotal) {
   agent::v1::GuestResources reply = GoodResources();
   reply.set_memory_available_bytes(600 * kMiB);
+  reply.set_memory_free_bytes(601 * kMiB);
 
   EXPECT_EQ(CheckGuestResources(reply)->memory_available_bytes, 512 * kMiB);
+  EXPECT_EQ(CheckGuestResources(reply)->memory_free_bytes, 512 * kMiB);
 }
 
 TEST(CheckGuestResourcesTest, ImpossibleSizesAreDataLoss) {
@@ -87,6 +91,8 @@ TEST(CheckGuestResourcesTest, ImpossibleSizesAreDataLoss) {
       [](Reply& r) { r.set_memory_total_at_boot_bytes(kHuge); },
       [](Reply& r) { r.set_memory_available_bytes(-1); },
       [](Reply& r) { r.set_memory_available_bytes(kHuge); },
+      [](Reply& r) { r.set_memory_free_bytes(-1); },
+      [](Reply& r) { r.set_memory_free_bytes(kHuge); },
       [](Reply& r) { r.set_memory_block_bytes(-128 * kMiB); },
       [](Reply& r) { r.set_memory_block_bytes(100 * kMiB); },
       [](Reply& r) { r.set_memory_block_bytes(int64_t{1} << 62); },
