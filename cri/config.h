@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "hotplug/pod_demand.h"
 
 namespace podvisor {
 
@@ -51,7 +52,7 @@ struct QemuConfig {
   std::string vcpu_unplug = "auto";
   std::string sizing = "shared";
   bool presize = false;
-  int64_t guest_overhead_memory = 128;  // MiB
+  int64_t guest_overhead_memory = kDefaultGuestOverheadMib;
   absl::Duration shrink_delay = absl::Seconds(5);
   std::string cpuset = "pin";
   std::string accounting_guard = "warn";

@@ -232,7 +232,8 @@ std::vector<ConfigKey> QemuResizeKeys() {
        "guest_overhead_memory",
        PODVISOR_FIELD(qemu.guest_overhead_memory),
        "Added to the guest's memory for its kernel and agent, in MiB, so that "
-       "a container\ncan reach its own limit.",
+       "a container\ncan reach its own limit; with it comes 3/128 of what "
+       "containers ask for, to manage\nthat memory. 0: neither.",
        StringRule::kNone,
        {},
        0,

@@ -10,7 +10,9 @@ namespace {
 
 constexpr char kForever[] = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
 constexpr int64_t kBaseMiB = 256;
-constexpr int64_t kOverheadMiB = 128;  // guest_overhead_memory of the test node
+// What guest_overhead_memory of the test node and 3/128 of 1 or 2 GiB come to,
+// rounded to the block.
+constexpr int64_t kOverheadMiB = 128;
 
 class ResizeE2eTest : public testing::Test {
  protected:
@@ -137,6 +139,27 @@ TEST_F(ResizeE2eTest, CpuDownThenMemoryUpThenADiskDoesNotKillQemu) {
 
   EXPECT_EQ(GuestCpus(second), 3);
   EXPECT_EQ(node_->Exec(first, {"echo", "alive"}), "alive\n");
+}
+
+TEST_F(ResizeE2eTest, AContainerWithoutEndIsStoppedByItsOwnLimit) {
+  const std::string neighbour = Run("neighbour", 0, 16);
+  cri::ContainerConfig config =
+      node_->ContainerConfig("endless", "exec tail /dev/zero");
+  *config.mutable_linux()->mutable_resources() = Resources(0, 512);
+  const std::string id = node_->CreateContainer(pod_, config, config_);
+  node_->StartContainer(id);
+
+  const cri::ContainerStatus status =
+      node_->AwaitState(id, cri::CONTAINER_EXITED);
+
+  EXPECT_EQ(status.reason(), "OOMKilled") << status.DebugString();
+  EXPECT_EQ(status.exit_code(), 137);
+  // The guest had more, and so it is the only one that the kernel stopped.
+  EXPECT_EQ(node_->Exec(neighbour, {"echo", "alive"}), "alive\n");
+  EXPECT_EQ(node_->Status(neighbour).state(), cri::CONTAINER_RUNNING);
+  Remove(id);
+  EXPECT_EQ(node_->AwaitPodInfo(pod_, "/memoryBytes/online", kBaseMiB * kMiB),
+            kBaseMiB * kMiB);
 }
 
 TEST_F(ResizeE2eTest, TenFifthsOfACpuAreTwo) {

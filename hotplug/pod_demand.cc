@@ -156,6 +156,16 @@ absl::Status CheckSizing(const PodDemand& demand, const SizingRules& rules) {
                           rules.guest_overhead_memory_bytes);
 }
 
+// What the guest needs beside what its containers ask for. Of memory, Linux
+// takes 64 bytes for each page of 4096 as its descriptor, and keeps 1/256 back
+// in each of the zones DMA and DMA32 (vm.lowmem_reserve_ratio): 1/64 + 2/256.
+absl::StatusOr<int64_t> GuestOverhead(int64_t asked_bytes,
+                                      const SizingRules& rules) {
+  if (rules.guest_overhead_memory_bytes == 0) return 0;
+  return Add("guest_overhead_memory", rules.guest_overhead_memory_bytes,
+             asked_bytes / 128 * 3);
+}
+
 struct WantedSize {
   int64_t milli_cpu = 0;
   int64_t memory_bytes = 0;
@@ -167,9 +177,11 @@ absl::StatusOr<WantedSize> Want(const PodDemand& demand,
   switch (rules.sizing) {
     case Sizing::kShared: {
       wanted.milli_cpu = std::max(rules.base_milli_cpu, demand.milli_cpu);
-      ASSIGN_OR_RETURN(const int64_t with_overhead,
-                       Add("guest_overhead_memory", demand.memory_bytes,
-                           rules.guest_overhead_memory_bytes));
+      ASSIGN_OR_RETURN(const int64_t overhead,
+                       GuestOverhead(demand.memory_bytes, rules));
+      ASSIGN_OR_RETURN(
+          const int64_t with_overhead,
+          Add("guest_overhead_memory", demand.memory_bytes, overhead));
       wanted.memory_bytes = std::max(rules.base_memory_bytes, with_overhead);
       break;
     }

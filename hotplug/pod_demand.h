@@ -62,12 +62,17 @@ absl::StatusOr<PodDemand> DemandOfPod(
 // kAdditive: the containers get theirs on top of the base.
 enum class Sizing { kShared, kAdditive };
 
+// Measured: docs/adr/0011.
+inline constexpr int64_t kDefaultGuestOverheadMib = 144;
+
 struct SizingRules {
   Sizing sizing = Sizing::kShared;
   int64_t base_milli_cpu = 1000;
   int64_t base_memory_bytes = 0;
   // Added to what containers ask for in kShared, so that a container reaches
-  // its own limit before the guest runs out.
+  // its own limit before the guest runs out: what kernel and agent need in a
+  // guest of any size. With it comes what the kernel needs to manage the
+  // memory that is asked for, 3/128 of it. 0: neither.
   int64_t guest_overhead_memory_bytes = 0;
 
   bool operator==(const SizingRules&) const = default;

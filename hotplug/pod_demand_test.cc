@@ -284,7 +284,11 @@ TEST(TargetForTest, SizingFollowsTheTable) {
            {{0, kGiB + 1}, Shared(), {1, kGiB + 128 * kMiB}},
            {{0, 2 * kGiB}, Shared(), {1, 2 * kGiB}},
            {{0, kGiB}, with_overhead, {1, kGiB + 128 * kMiB}},
-           {{0, 924 * kMiB}, with_overhead, {1, kGiB}},
+           {{0, 900 * kMiB}, with_overhead, {1, kGiB}},
+           // 100 MiB and 3/128; the latter makes the difference here.
+           {{0, 924 * kMiB}, with_overhead, {1, kGiB + 128 * kMiB}},
+           {{0, 8 * kGiB}, with_overhead, {1, 8 * kGiB + 384 * kMiB}},
+           {{0, 4 * kGiB}, Shared(), {1, 4 * kGiB}},
            {{0, 0}, additive, {1, kGiB}},
            {{1, 1}, additive, {2, kGiB + 128 * kMiB}},
            {{4000, 4 * kGiB}, additive, {5, 5 * kGiB}},
