@@ -29,19 +29,19 @@ bool HotplugVm::IsPossible() {
 }
 
 absl::StatusOr<std::unique_ptr<HotplugVm>> HotplugVm::Start(
-    const std::vector<RawVmDisk>& disks) {
+    const std::vector<RawVmDisk>& disks, int64_t boot_bytes) {
   // Short: QEMU binds to the paths itself.
   std::string directory = "/tmp/pvresize.XXXXXX";
   if (mkdtemp(directory.data()) == nullptr) {
     return absl::InternalError("mkdtemp");
   }
-  std::unique_ptr<HotplugVm> vm(new HotplugVm(directory));
+  std::unique_ptr<HotplugVm> vm(new HotplugVm(directory, boot_bytes));
   RawVmOptions options;
   options.kernel = ImageFile("vmlinux");
   options.initrd = ImageFile("initrd.img");
   options.directory = directory;
   options.qemu = kHotplugVmQemu;
-  options.memory_mib = kBootBytes >> 20;
+  options.memory_mib = static_cast<int>(boot_bytes >> 20);
   options.kernel_parameters = "memhp_default_state=online_movable";
   options.disks = disks;
   // QEMU adds these to what RawVm says under the same names.
@@ -49,7 +49,7 @@ absl::StatusOr<std::unique_ptr<HotplugVm>> HotplugVm::Start(
       "-machine",
       "memory-backend=ram",  //
       "-object",
-      "memory-backend-memfd,id=ram,size=256M,share=on",
+      absl::StrCat("memory-backend-memfd,id=ram,share=on,size=", boot_bytes),
       "-m",
       "slots=10,maxmem=16G",
       "-smp",
@@ -94,8 +94,8 @@ VmLimits HotplugVm::Limits(VcpuUnplug unplug) const {
   VmLimits limits;
   limits.boot_vcpus = 1;
   limits.max_vcpus = 4;
-  limits.boot_memory_bytes = kBootBytes;
-  limits.max_memory_bytes = kBootBytes + (int64_t{9} << 30);
+  limits.boot_memory_bytes = boot_bytes_;
+  limits.max_memory_bytes = boot_bytes_ + (int64_t{9} << 30);
   limits.vcpu_unplug = unplug;
   return limits;
 }

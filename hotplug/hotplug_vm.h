@@ -36,7 +36,8 @@ class HotplugVm {
   static bool IsPossible();
   // Boots, with these disks, and connects.
   static absl::StatusOr<std::unique_ptr<HotplugVm>> Start(
-      const std::vector<RawVmDisk>& disks = {});
+      const std::vector<RawVmDisk>& disks = {},
+      int64_t boot_bytes = kBootBytes);
   ~HotplugVm();
 
   HotplugVm(const HotplugVm&) = delete;
@@ -57,11 +58,12 @@ class HotplugVm {
   bool alive() const { return IsAlive(vm_->process()); }
 
  private:
-  explicit HotplugVm(std::string directory)
-      : directory_(std::move(directory)) {}
+  HotplugVm(std::string directory, int64_t boot_bytes)
+      : directory_(std::move(directory)), boot_bytes_(boot_bytes) {}
 
   SystemClock clock_;
   const std::string directory_;
+  const int64_t boot_bytes_;
   std::unique_ptr<RawVm> vm_;
   std::unique_ptr<QmpSocketClient> qmp_;
   std::unique_ptr<GrpcAgentClient> agent_;

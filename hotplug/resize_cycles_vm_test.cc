@@ -1,28 +1,18 @@
 // One real VM, resized at random 200 times with half of its memory in use, and
 // a disk attached after each time.
 
-#include <stdlib.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <iostream>
 #include <memory>
 #include <random>
-#include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
-#include "base/file.h"
-#include "base/process.h"
 #include "base/status_macros.h"
 #include "gtest/gtest.h"
-#include "guestagent/agent.pb.h"
 #include "hotplug/device_removal.h"
+#include "hotplug/filler_vm.h"
 #include "hotplug/hotplug_vm.h"
 #include "hotplug/vm_resizer.h"
 
@@ -35,91 +25,19 @@ constexpr int64_t kMiB = int64_t{1} << 20;
 constexpr int64_t kBoot = HotplugVm::kBootBytes;
 constexpr int64_t kBlock = 128 * kMiB;
 
-const ContainerId kContainer(std::string(64, 'c'));
-const std::string kImage(64, 'd');
-
 absl::Time In(int seconds) { return absl::Now() + absl::Seconds(seconds); }
-
-absl::Status RunTool(const std::vector<std::string>& argv) {
-  CommandOptions options;
-  options.argv = argv;
-  options.deadline = In(60);
-  ASSIGN_OR_RETURN(const CommandResult result, RunCommand(options));
-  if (result.exit_code == 0) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat(argv[0], ": ", result.stderr_data));
-}
 
 class ResizeCyclesVmTest : public testing::Test {
  protected:
-  ResizeCyclesVmTest() : directory_("/tmp/pvcycles.XXXXXX") {
-    EXPECT_NE(mkdtemp(directory_.data()), nullptr);
-  }
-  ~ResizeCyclesVmTest() override {
-    vm_ = nullptr;
-    RemoveTree(directory_).IgnoreError();
-  }
-
   void SetUp() override {
     if (!HotplugVm::IsPossible()) {
       GTEST_SKIP() << "NOT TESTED: no " << kHotplugVmQemu
                    << " or no guest image";
     }
-    ASSERT_EQ(MakeDisks(), absl::OkStatus());
-    auto vm = HotplugVm::Start({{directory_ + "/image", "image", true},
-                                {directory_ + "/scratch", "scratch", false}});
-    ASSERT_TRUE(vm.ok()) << vm.status();
-    vm_ = *std::move(vm);
-    ASSERT_EQ(StartContainer(), absl::OkStatus());
-  }
-
-  absl::Status MakeDisks() {
-    const std::string root = directory_ + "/root";
-    const std::string built = "hotplug/memory_filler";
-    RETURN_IF_ERROR(MakeDirectories(root + "/proc"));
-    RETURN_IF_ERROR(MakeDirectories(root + "/dirty"));
-    RETURN_IF_ERROR(RunTool(
-        {"cp", "-L",
-         access(built.c_str(), R_OK) == 0 ? built : "bazel-bin/" + built,
-         root + "/memory_filler"}));
-    RETURN_IF_ERROR(RunTool({"mksquashfs", root, directory_ + "/image",
-                             "-quiet", "-no-progress", "-all-root"}));
-    RETURN_IF_ERROR(
-        RunTool({"truncate", "-s", "64M", directory_ + "/scratch"}));
-    return RunTool({"mkfs.ext4", "-q", "-F", directory_ + "/scratch"});
-  }
-
-  absl::Status StartContainer() {
-    agent::v1::ConfigureSandboxRequest sandbox;
-    sandbox.set_hostname("cycles");
-    sandbox.set_scratch_serial("scratch");
-    RETURN_IF_ERROR(vm_->agent().ConfigureSandbox(sandbox, In(60)));
-    RETURN_IF_ERROR(
-        vm_->agent().MountImage("image", kImage, "squashfs", In(60)));
-    agent::v1::ContainerSpec spec;
-    spec.mutable_root()->set_image(kImage);
-    spec.add_args("/memory_filler");
-    spec.set_cwd("/");
-    spec.mutable_user()->set_uid(0);
-    spec.set_pid_namespace(agent::v1::ContainerSpec::CONTAINER);
-    agent::v1::Mount* dirty = spec.add_mounts();
-    dirty->set_kind(agent::v1::Mount::TMPFS);
-    dirty->set_destination("/dirty");
-    dirty->set_size_bytes(int64_t{4} << 30);
-    RETURN_IF_ERROR(vm_->agent().Create(kContainer, spec, In(60)).status());
-    return vm_->agent().Start(kContainer, In(60));
-  }
-
-  // Makes the container use so much memory that can neither be dropped nor
-  // written out.
-  absl::Status Fill(int64_t bytes) {
-    ASSIGN_OR_RETURN(
-        const ExecSyncResult result,
-        vm_->agent().ExecSync(
-            {.container = kContainer,
-             .args = {"/memory_filler", "/dirty/file", absl::StrCat(bytes)}},
-            In(120)));
-    if (result.exit_code == 0) return absl::OkStatus();
-    return absl::InternalError(result.stderr_data);
+    auto filler = FillerVm::Start();
+    ASSERT_TRUE(filler.ok()) << filler.status();
+    filler_ = *std::move(filler);
+    vm_ = &filler_->vm();
   }
 
   absl::Status AttachAndDetachDisk() {
@@ -141,22 +59,10 @@ class ResizeCyclesVmTest : public testing::Test {
         .status();
   }
 
-  // What the host pays for the VM.
   int64_t PssBytes() const {
-    const std::string text =
-        ReadFile(absl::StrCat("/proc/", vm_->process().pid, "/smaps_rollup"))
-            .value_or("");
-    for (const absl::string_view line : absl::StrSplit(text, '\n')) {
-      if (!absl::StartsWith(line, "Pss:")) continue;
-      const std::vector<absl::string_view> words =
-          absl::StrSplit(line, ' ', absl::SkipEmpty());
-      int64_t kib = 0;
-      if (words.size() == 3 && absl::SimpleAtoi(words[1], &kib)) {
-        return kib << 10;
-      }
-    }
-    ADD_FAILURE() << "no Pss";
-    return 0;
+    const auto bytes = filler_->PssBytes();
+    EXPECT_TRUE(bytes.ok()) << bytes.status();
+    return bytes.value_or(0);
   }
 
   // Resizes, checks the size against the guest, and returns how long it took.
@@ -207,11 +113,11 @@ class ResizeCyclesVmTest : public testing::Test {
       const bool shrinks_memory = target.memory_bytes < now.memory_bytes;
       const int64_t half = (target.memory_bytes - 96 * kMiB) / 2;
       if (shrinks_memory) {
-        ASSERT_EQ(Fill(half), absl::OkStatus());
+        ASSERT_EQ(filler_->FillTmpfs(half), absl::OkStatus());
       }
       (shrinks_memory ? shrinks : grows).push_back(Resize(limits, target));
       if (!shrinks_memory) {
-        ASSERT_EQ(Fill(half), absl::OkStatus());
+        ASSERT_EQ(filler_->FillTmpfs(half), absl::OkStatus());
       }
       ASSERT_EQ(AttachAndDetachDisk(), absl::OkStatus()) << "cycle " << i;
       ASSERT_TRUE(vm_->alive()) << "cycle " << i;
@@ -219,7 +125,7 @@ class ResizeCyclesVmTest : public testing::Test {
     }
     ASSERT_FALSE(testing::Test::HasFailure());
     const int64_t pss_used = PssBytes();
-    ASSERT_EQ(Fill(0), absl::OkStatus());
+    ASSERT_EQ(filler_->FillTmpfs(0), absl::OkStatus());
     Resize(limits, {1, kBoot});
     EXPECT_EQ(plugged_, 0);
     std::sort(shrinks.begin(), shrinks.end());
@@ -234,8 +140,8 @@ class ResizeCyclesVmTest : public testing::Test {
               << PssBytes() / kMiB << " MiB" << std::endl;
   }
 
-  std::string directory_;
-  std::unique_ptr<HotplugVm> vm_;
+  std::unique_ptr<FillerVm> filler_;
+  HotplugVm* vm_ = nullptr;  // of filler_
   int64_t plugged_ = 0;
   int64_t wanted_back_ = 0;
   int64_t kept_ = 0;
