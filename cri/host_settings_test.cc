@@ -27,10 +27,12 @@ TEST(HostSettingsTest, SizesAreThoseThatQemuCanHave) {
   Config config;
   config.qemu.default_memory = 1025;
 
-  const VmLimits limits = PodSettingsFrom(config, {512, 24105 * kMiB + 4096},
-                                          Accelerator::kTcg, kOldQemu)
-                              .value()
-                              .limits;
+  HostSize host = kHost;
+  host.cpus = 512;
+  host.memory_bytes = 24105 * kMiB + 4096;
+
+  const VmLimits limits =
+      PodSettingsFrom(config, host, Accelerator::kTcg, kOldQemu).value().limits;
 
   EXPECT_EQ(limits.boot_memory_bytes, 1026 * kMiB);
   EXPECT_EQ(limits.max_memory_bytes, 24104 * kMiB);

@@ -41,6 +41,10 @@ class WatchedGuest final : public GuestResources {
                                               absl::Time deadline) override {
     return guest_->AwaitMemoryAtMost(bytes, deadline);
   }
+  absl::StatusOr<GuestSize> ReclaimMemory(int64_t free_bytes,
+                                          absl::Time deadline) override {
+    return guest_->ReclaimMemory(free_bytes, deadline);
+  }
 
   std::function<void()> meanwhile;
 

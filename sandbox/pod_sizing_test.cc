@@ -143,6 +143,8 @@ TEST(PodSizingTest, ABaseOfPartOfACpuIsALimitOnTheHostThatFollowsTheDemand) {
     EXPECT_EQ(HostCpuLimit(rules, *target), c.limit)
         << c.base << " and " << c.demand;
   }
+}
+
 TEST(PodSizingTest, APodAboveAVmWithoutHotplugIsRefusedWithBothFigures) {
   const VmLimits fixed = WithoutHotplug().limits;
   const PodDemand base = {.milli_cpu = 1000, .memory_bytes = 1024 * kMiB};
