@@ -50,6 +50,7 @@ absl::StatusOr<ObservedSizing> BootedVm(const PodSettings& settings,
   const int64_t memory = pod.sizing.limits.boot_memory_bytes;
   pod.observed.guest_available_bytes =
       std::max<int64_t>(0, memory - GuestUseAtBoot(memory));
+  pod.observed.guest_free_bytes = pod.observed.guest_available_bytes;
   return pod;
 }
 

@@ -59,9 +59,11 @@ class Projection {
   }
   // Memory that comes online is free; what goes was.
   void Online(int64_t hotplug_bytes) {
-    state_.guest_available_bytes =
-        std::max<int64_t>(0, state_.guest_available_bytes + hotplug_bytes -
-                                 state_.hotplug_online_bytes);
+    const int64_t more = hotplug_bytes - state_.hotplug_online_bytes;
+    for (int64_t* bytes :
+         {&state_.guest_available_bytes, &state_.guest_free_bytes}) {
+      *bytes = std::max<int64_t>(0, *bytes + more);
+    }
     state_.hotplug_online_bytes = hotplug_bytes;
   }
 

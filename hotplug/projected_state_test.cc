@@ -42,7 +42,8 @@ TEST(ProjectedStateTest, AGrowPlugsAndOnlinesAllOfIt) {
                             .hotplug_requested_bytes = 2 * kGiB,
                             .hotplug_plugged_bytes = 2 * kGiB,
                             .hotplug_online_bytes = 2 * kGiB,
-                            .guest_available_bytes = 2 * kGiB + 512 * kMiB};
+                            .guest_available_bytes = 2 * kGiB + 512 * kMiB,
+                            .guest_free_bytes = 2 * kGiB};
   EXPECT_EQ(grown, expected);
 }
 

@@ -1,5 +1,7 @@
 #include "sandbox/fake_vm.h"
 
+#include <fcntl.h>
+
 #include <atomic>
 #include <utility>
 
@@ -64,6 +66,7 @@ void FakeMachine::Die(const std::string& reason) {
   VmExit exit;
   {
     absl::MutexLock lock(&mutex_);
+    virtiofsd_.Reset();
     exit_ = {reason};
     exit = exit_;
     on_exit = std::exchange(on_exit_, nullptr);
@@ -123,11 +126,19 @@ absl::StatusOr<bool> FakeVm::HasShare(absl::Time deadline) {
 
 absl::Status FakeVm::AttachShare(UniqueFd virtiofsd, absl::string_view tag,
                                  absl::Time deadline) {
-  return devices_.AttachShare(std::move(virtiofsd), tag, deadline);
+  // QEMU holds the socket, without which virtiofsd ends.
+  UniqueFd held(fcntl(virtiofsd.get(), F_DUPFD_CLOEXEC, 0));
+  RETURN_IF_ERROR(devices_.AttachShare(std::move(virtiofsd), tag, deadline));
+  absl::MutexLock lock(&machine_->mutex_);
+  machine_->virtiofsd_ = std::move(held);
+  return absl::OkStatus();
 }
 
 absl::Status FakeVm::DetachShare(absl::Time deadline) {
-  return devices_.DetachShare(deadline);
+  RETURN_IF_ERROR(devices_.DetachShare(deadline));
+  absl::MutexLock lock(&machine_->mutex_);
+  machine_->virtiofsd_.Reset();
+  return absl::OkStatus();
 }
 
 absl::Status FakeVm::AttachNic(const NicAttachment& nic, absl::Time deadline) {

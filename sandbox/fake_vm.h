@@ -51,6 +51,7 @@ class FakeMachine {
   mutable absl::Mutex mutex_;
   std::vector<CpuList> affinity_ ABSL_GUARDED_BY(mutex_);
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  UniqueFd virtiofsd_ ABSL_GUARDED_BY(mutex_);
   VmExit exit_ ABSL_GUARDED_BY(mutex_);
   std::function<void(const VmExit&)> on_exit_ ABSL_GUARDED_BY(mutex_);
 };

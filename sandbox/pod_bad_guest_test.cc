@@ -123,6 +123,7 @@ TEST_F(PodBadGuestTest, AnAgentThatIsGoneForAWhileLosesNothing) {
   Guest(pod).SetFaults({});
   Create(pod, more);
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
+  SettleForLong();
   EXPECT_EQ(pod->Snapshot().last_error, "");
 }
 

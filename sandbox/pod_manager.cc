@@ -100,8 +100,8 @@ void PodManager::SweepUnknown() {
   std::set<PodId> known;
   for (const auto& pod : ListPods()) known.insert(pod->id());
   const PodVmServices& vm = services_.vm;
-  absl::Status swept =
-      SweepPodDirectories(vm.settings->run_dir, known, [&](const PodId& id) -> absl::Status {
+  absl::Status swept = SweepPodDirectories(
+      vm.settings->run_dir, known, [&](const PodId& id) -> absl::Status {
         const absl::Time deadline = vm.clock->Now() + kSweepTime;
         RETURN_IF_ERROR(vm.launcher->Sweep(id, deadline));
         return vm.cgroups->RemoveStray(id, deadline);
