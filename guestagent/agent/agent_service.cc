@@ -85,8 +85,13 @@ grpc::Status AgentService::PowerOff(grpc::ServerContext*,
 }
 
 absl::Status AgentService::Observe(GuestResources* response) const {
-  ASSIGN_OR_RETURN(const CpuSet cpus, parts_.cpus->Observe());
   ASSIGN_OR_RETURN(const MemorySize memory, parts_.memory->Observe());
+  return Describe(memory, response);
+}
+
+absl::Status AgentService::Describe(const MemorySize& memory,
+                                    GuestResources* response) const {
+  ASSIGN_OR_RETURN(const CpuSet cpus, parts_.cpus->Observe());
   response->set_cpus_online(cpus.online.size());
   response->set_cpus_present(cpus.present.size());
   response->set_memory_total_bytes(memory.total_bytes);
@@ -120,14 +125,14 @@ grpc::Status AgentService::AwaitMemory(
     grpc::ServerContext* context, const agent::v1::AwaitMemoryRequest* request,
     GuestResources* response) {
   const absl::Duration timeout = absl::Nanoseconds(request->timeout_nanos());
-  absl::Status status =
+  const absl::StatusOr<MemorySize> memory =
       request->at_most()
           ? parts_.memory->AwaitAtMost(request->memory_total_bytes(), timeout,
                                        CancelledBy(context))
           : parts_.memory->AwaitAtLeast(request->memory_total_bytes(), timeout,
                                         CancelledBy(context));
-  if (status.ok()) status = Observe(response);
-  return ToGrpc(status);
+  if (!memory.ok()) return ToGrpc(memory.status());
+  return ToGrpc(Describe(*memory, response));
 }
 
 grpc::Status AgentService::ReclaimMemory(

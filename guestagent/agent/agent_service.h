@@ -118,6 +118,9 @@ class AgentService final : public agent::v1::Agent::Service {
 
  private:
   absl::Status Observe(agent::v1::GuestResources* response) const;
+  // With the memory as it was seen.
+  absl::Status Describe(const MemorySize& memory,
+                        agent::v1::GuestResources* response) const;
 
   const AgentParts parts_;
 };

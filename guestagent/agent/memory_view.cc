@@ -111,30 +111,35 @@ absl::StatusOr<int> MemoryView::OnlineNewBlocks() const {
   return onlined;
 }
 
-absl::Status MemoryView::AwaitAtLeast(
+absl::StatusOr<MemorySize> MemoryView::AwaitAtLeast(
     int64_t total_bytes, absl::Duration timeout,
     const std::function<bool()>& cancelled) const {
+  MemorySize size;
   absl::Status refused;
   const absl::Status status =
       PollUntil(timeout, cancelled, [&]() -> absl::StatusOr<bool> {
-        ASSIGN_OR_RETURN(const MemorySize size, Observe());
+        ASSIGN_OR_RETURN(size, Observe());
         if (size.total_bytes >= total_bytes) return true;
         // A refusal (no memory for the page structures) may pass.
         refused = OnlineNewBlocks().status();
         return false;
       });
-  return absl::IsDeadlineExceeded(status) && !refused.ok()
-             ? absl::DeadlineExceededError(refused.message())
-             : status;
+  if (absl::IsDeadlineExceeded(status) && !refused.ok()) {
+    return absl::DeadlineExceededError(refused.message());
+  }
+  RETURN_IF_ERROR(status);
+  return size;
 }
 
-absl::Status MemoryView::AwaitAtMost(
+absl::StatusOr<MemorySize> MemoryView::AwaitAtMost(
     int64_t total_bytes, absl::Duration timeout,
     const std::function<bool()>& cancelled) const {
-  return PollUntil(timeout, cancelled, [&]() -> absl::StatusOr<bool> {
-    ASSIGN_OR_RETURN(const MemorySize size, Observe());
+  MemorySize size;
+  RETURN_IF_ERROR(PollUntil(timeout, cancelled, [&]() -> absl::StatusOr<bool> {
+    ASSIGN_OR_RETURN(size, Observe());
     return size.total_bytes <= total_bytes;
-  });
+  }));
+  return size;
 }
 
 }  // namespace podvisor

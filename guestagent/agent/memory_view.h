@@ -41,11 +41,14 @@ class MemoryView {
 
   // Waits until MemTotal is at least (at most) `total_bytes`; brings blocks
   // online meanwhile (never when shrinking: the kernel takes blocks offline
-  // then). DeadlineExceeded, Cancelled.
-  absl::Status AwaitAtLeast(int64_t total_bytes, absl::Duration timeout,
-                            const std::function<bool()>& cancelled) const;
-  absl::Status AwaitAtMost(int64_t total_bytes, absl::Duration timeout,
-                           const std::function<bool()>& cancelled) const;
+  // then). Returns the size that was waited for: while blocks go, the kernel
+  // may count one again the next moment. DeadlineExceeded, Cancelled.
+  absl::StatusOr<MemorySize> AwaitAtLeast(
+      int64_t total_bytes, absl::Duration timeout,
+      const std::function<bool()>& cancelled) const;
+  absl::StatusOr<MemorySize> AwaitAtMost(
+      int64_t total_bytes, absl::Duration timeout,
+      const std::function<bool()>& cancelled) const;
 
  private:
   const std::string proc_;

@@ -80,7 +80,7 @@ TEST_F(MemoryViewTest, ShrinkingBringsNoBlockOnline) {
   AddBlock(1, "offline\n");
 
   EXPECT_TRUE(absl::IsDeadlineExceeded(
-      View().AwaitAtMost(1, absl::ZeroDuration(), nullptr)));
+      View().AwaitAtMost(1, absl::ZeroDuration(), nullptr).status()));
 
   EXPECT_EQ(*ReadFile(blocks_ + "/memory1/state"), "offline\n");
 }
@@ -89,12 +89,15 @@ TEST_F(MemoryViewTest, WaitsForASizeInBothDirections) {
   const absl::Duration none = absl::ZeroDuration();
   const int64_t total = int64_t{204800} << 10;
 
-  EXPECT_TRUE(View().AwaitAtLeast(total, none, nullptr).ok());
-  EXPECT_TRUE(View().AwaitAtMost(total, none, nullptr).ok());
+  EXPECT_EQ(View().AwaitAtLeast(total, none, nullptr)->total_bytes, total);
+  EXPECT_EQ(View().AwaitAtMost(total, none, nullptr)->total_bytes, total);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(
+      View().AwaitAtLeast(total + 1, none, nullptr).status()));
   EXPECT_TRUE(
-      absl::IsDeadlineExceeded(View().AwaitAtLeast(total + 1, none, nullptr)));
-  EXPECT_TRUE(absl::IsCancelled(View().AwaitAtLeast(
-      total + 1, absl::InfiniteDuration(), [] { return true; })));
+      absl::IsCancelled(View()
+                            .AwaitAtLeast(total + 1, absl::InfiniteDuration(),
+                                          [] { return true; })
+                            .status()));
 }
 
 }  // namespace
