@@ -95,7 +95,9 @@ TEST_F(MetricsE2eTest, EveryFamilyOfTheTableIsFilledButThoseOfTheNetwork) {
   const std::set<std::string> kNotYet = {
       "podvisor_vm_network_receive_bytes_total",
       "podvisor_vm_network_transmit_bytes_total"};
-  const cri::PodSandboxConfig config = node_.PodConfig("filled");
+  cri::PodSandboxConfig config = node_.PodConfig("filled");
+  // A pod without a memory limit has nothing to exceed.
+  *config.mutable_linux()->mutable_resources() = Resources(2000, 512);
   const std::string pod = node_.RunPod(config);
   cri::ContainerConfig container = node_.ContainerConfig("main", "sleep 1000");
   *container.mutable_linux()->mutable_resources() = Resources(2000, 512);
