@@ -25,8 +25,9 @@ using runtime::v1::RuntimeCondition;
 // The first sample of a container that has just been started is taken when it
 // is asked for; later ones come from the sampler.
 constexpr absl::Duration kFirstSampleTimeout = absl::Seconds(1);
-// A sample that is older is taken anew for the next who asks.
-constexpr absl::Duration kFreshSample = absl::Milliseconds(500);
+// Every call has a sample taken for the next one: crictl takes the difference
+// of two answers, a second apart, and fails where both show the same sample.
+constexpr absl::Duration kFreshSample = absl::ZeroDuration();
 // For a client that sets no deadline of its own.
 constexpr absl::Duration kNoDeadline = absl::Minutes(2);
 
@@ -402,8 +403,7 @@ grpc::Status RuntimeService::ListContainerStats(
     grpc::ServerContext*, const runtime::v1::ListContainerStatsRequest* request,
     runtime::v1::ListContainerStatsResponse* response) {
   return Answer([&] {
-    // For whoever asks again: crictl takes the difference of two answers, a
-    // second apart. This answer waits for no guest.
+    // This answer waits for no guest.
     for (const auto& pod : pods_->ListPods()) {
       pod->SampleIfOlderThan(kFreshSample);
     }
