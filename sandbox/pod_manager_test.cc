@@ -82,6 +82,21 @@ TEST_F(PodManagerTest, WhatAnExitedContainerHadGoesBackAfterTheDelay) {
   EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 256 * kMiB);
 }
 
+TEST_F(PodManagerTest, AnUpdateUpwardsGrowsTheVmBeforeTheCgroupIsRaised) {
+  const std::shared_ptr<Pod> pod = Run("grow");
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+  ContainerResources update;
+  update.cpu_period = 100'000;
+  update.cpu_quota = 400'000;
+
+  ASSERT_TRUE(UpdateContainer(*pod, *found.container, update, Soon()).ok());
+
+  const int grown = Position(Guest(pod), "SetOnlineCpus 4");
+  EXPECT_GE(grown, 0);
+  EXPECT_LT(grown,
+            Position(Guest(pod), "Update " + found.container->id().value()));
+}
+
 TEST_F(PodManagerTest, AnUpdateDownwardsLowersTheCgroupBeforeTheVmShrinks) {
   const std::shared_ptr<Pod> pod = Run("down");
   const FoundContainer found = Create(pod, ContainerOf(4000, 1024));
