@@ -107,6 +107,18 @@ absl::StatusOr<MemorySteps> PlanMemory(const VmState& state,
   return steps;
 }
 
+// Asks for no less than was asked for before: another grow may be under way.
+MemorySteps PlanMemoryGrowth(const VmState& state, int64_t hotplug_bytes) {
+  MemorySteps steps;
+  if (state.hotplug_requested_bytes < hotplug_bytes ||
+      MemoryGrows(state, hotplug_bytes)) {
+    steps.grow = {
+        RequestMemory{std::max(hotplug_bytes, state.hotplug_requested_bytes)}};
+    steps.grown = {AwaitMemoryGrown{hotplug_bytes}};
+  }
+  return steps;
+}
+
 absl::StatusOr<MemorySteps> PlanDimms(const VmLimits& limits,
                                       const VmState& state,
                                       int64_t hotplug_bytes) {
@@ -142,6 +154,25 @@ absl::StatusOr<MemorySteps> PlanDimms(const VmLimits& limits,
 
 void Append(const std::vector<ResizeStep>& steps, ResizePlan& plan) {
   plan.steps.insert(plan.steps.end(), steps.begin(), steps.end());
+}
+
+void AppendGrowth(const MemorySteps& memory, const VmState& state,
+                  const VmSize& target, ResizePlan& plan) {
+  Append(memory.grow, plan);
+  if (state.vcpus_plugged < target.vcpus) {
+    plan.steps.push_back(PlugVcpus{target.vcpus});
+  }
+  if (state.vcpus_online < target.vcpus) {
+    plan.steps.push_back(OnlineVcpus{target.vcpus});
+  }
+  Append(memory.grown, plan);
+}
+
+absl::Status Check(const VmLimits& limits, const VmState& state,
+                   const VmSize& target) {
+  RETURN_IF_ERROR(CheckVmLimits(limits));
+  RETURN_IF_ERROR(CheckState(state));
+  return CheckTarget(limits, target);
 }
 
 // How few vCPUs QEMU may be left with.
@@ -194,10 +225,7 @@ struct Describe {
 absl::StatusOr<ResizePlan> PlanResize(const VmLimits& limits,
                                       const VmState& state,
                                       const VmSize& target) {
-  RETURN_IF_ERROR(CheckVmLimits(limits));
-  RETURN_IF_ERROR(CheckState(state));
-  RETURN_IF_ERROR(CheckTarget(limits, target));
-
+  RETURN_IF_ERROR(Check(limits, state, target));
   const int64_t memory = target.memory_bytes - limits.boot_memory_bytes;
   ASSIGN_OR_RETURN(const MemorySteps steps,
                    limits.memory_device == MemoryDevice::kPcDimm
@@ -205,15 +233,7 @@ absl::StatusOr<ResizePlan> PlanResize(const VmLimits& limits,
                        : PlanMemory(state, memory));
 
   ResizePlan plan;
-  Append(steps.grow, plan);
-  if (state.vcpus_plugged < target.vcpus) {
-    plan.steps.push_back(PlugVcpus{target.vcpus});
-  }
-  if (state.vcpus_online < target.vcpus) {
-    plan.steps.push_back(OnlineVcpus{target.vcpus});
-  }
-  Append(steps.grown, plan);
-
+  AppendGrowth(steps, state, target, plan);
   if (state.vcpus_online > target.vcpus) {
     plan.steps.push_back(OfflineVcpus{target.vcpus});
   }
@@ -221,6 +241,22 @@ absl::StatusOr<ResizePlan> PlanResize(const VmLimits& limits,
   const int floor = PluggedFloor(limits, state, target);
   if (state.vcpus_plugged > floor) plan.steps.push_back(UnplugVcpus{floor});
   Append(steps.shrink, plan);
+  return plan;
+}
+
+absl::StatusOr<ResizePlan> PlanGrow(const VmLimits& limits,
+                                    const VmState& state,
+                                    const VmSize& target) {
+  RETURN_IF_ERROR(Check(limits, state, target));
+  const int64_t memory = target.memory_bytes - limits.boot_memory_bytes;
+  MemorySteps steps;
+  if (limits.memory_device == MemoryDevice::kPcDimm) {
+    ASSIGN_OR_RETURN(steps, PlanDimms(limits, state, memory));
+  } else {
+    steps = PlanMemoryGrowth(state, memory);
+  }
+  ResizePlan plan;
+  AppendGrowth(steps, state, target, plan);
   return plan;
 }
 

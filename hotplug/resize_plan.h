@@ -114,6 +114,12 @@ absl::StatusOr<ResizePlan> PlanResize(const VmLimits& limits,
 VmSize AtLeast(const VmLimits& limits, const VmState& state,
                const VmSize& target);
 
+// The growing half of it: from `state` to at least `target`. Nothing is given
+// back and no shrink is waited for; one that is still under way is stopped
+// where it would take what the target needs. Errors: those of PlanResize().
+absl::StatusOr<ResizePlan> PlanGrow(const VmLimits& limits,
+                                    const VmState& state, const VmSize& target);
+
 // What of the hot-plugged memory a shrink to `target` has still to give back.
 int64_t MemoryShortfall(const VmLimits& limits, const VmState& state,
                         const VmSize& target);

@@ -24,6 +24,11 @@ constexpr char kMemoryBackendId[] = "virtiomembackend0";
 
 constexpr char kVmStage[] = "VM";
 constexpr char kGuestStage[] = "guest online";
+// With what ran out, where a grow may fail.
+constexpr char kVmVcpus[] = "VM: vCPUs";
+constexpr char kVmMemory[] = "VM: memory";
+constexpr char kGuestVcpus[] = "guest online: vCPUs";
+constexpr char kGuestMemory[] = "guest online: memory";
 
 // A grow needs what QEMU rejects; for the caller there is no room.
 absl::Status AsNoRoom(const absl::Status& status) {
@@ -119,12 +124,8 @@ class VmResizer::Run {
         deadline_(deadline) {}
 
   absl::StatusOr<VmState> Observe();
-  // What a daemon left that was killed while it added or removed a DIMM.
-  absl::Status RemoveLeftovers(const VmState& state) {
-    return Annotate(
-        RemoveUnusedDimmBackends(qmp_, state.dimms, CommandDeadline()),
-        kVmStage);
-  }
+  // What a daemon left that was killed while it added or removed memory.
+  absl::Status RemoveLeftovers(const VmState& state);
 
   absl::Status operator()(const RequestMemory& step);
   absl::Status operator()(const PlugDimm& step);
@@ -152,8 +153,8 @@ class VmResizer::Run {
   }
   absl::StatusOr<HotplugMemory> QueryMemory();
   absl::Status AddMemoryDevice(int64_t requested_bytes);
-  // Until QEMU's own figure has come to `hotplug_bytes` as well.
-  absl::Status AwaitPlugged(int64_t hotplug_bytes);
+  // Until QEMU's own figure is in these bounds as well.
+  absl::Status AwaitPlugged(int64_t least_bytes, int64_t most_bytes);
 
   QmpClient& qmp_;
   GuestResources& guest_;
@@ -190,17 +191,35 @@ absl::StatusOr<HotplugMemory> VmResizer::Run::QueryMemory() {
   return memory;
 }
 
+absl::Status VmResizer::Run::RemoveLeftovers(const VmState& state) {
+  if (limits_.memory_device == MemoryDevice::kPcDimm) {
+    return Annotate(
+        RemoveUnusedDimmBackends(qmp_, state.dimms, CommandDeadline()),
+        kVmMemory);
+  }
+  const auto backends = QueryMemoryBackends(qmp_, CommandDeadline());
+  if (!backends.ok()) return Annotate(backends.status(), kVmMemory);
+  if (!backends->contains(kMemoryBackendId)) return absl::OkStatus();
+  const auto device =
+      QueryMemoryDevice(qmp_, kMemoryDeviceId, CommandDeadline());
+  if (!device.ok()) return Annotate(device.status(), kVmMemory);
+  if (device->has_value()) return absl::OkStatus();
+  return Annotate(
+      RemoveMemoryBackend(qmp_, kMemoryBackendId, CommandDeadline()),
+      kVmMemory);
+}
+
 absl::Status VmResizer::Run::operator()(const RequestMemory& step) {
   const auto device =
       QueryMemoryDevice(qmp_, kMemoryDeviceId, CommandDeadline());
-  if (!device.ok()) return Annotate(device.status(), kVmStage);
+  if (!device.ok()) return Annotate(device.status(), kVmMemory);
   if (!device->has_value() && step.hotplug_bytes == 0) return absl::OkStatus();
   const absl::Status requested =
       device->has_value() ? Execute("qom-set", {{"path", kMemoryDeviceId},
                                                 {"property", "requested-size"},
                                                 {"value", step.hotplug_bytes}})
                           : AddMemoryDevice(step.hotplug_bytes);
-  return Annotate(AsNoRoom(requested), kVmStage);
+  return Annotate(AsNoRoom(requested), kVmMemory);
 }
 
 // The device cannot be part of a VM that is restored from a template, and it
@@ -225,12 +244,12 @@ absl::Status VmResizer::Run::AddMemoryDevice(int64_t requested_bytes) {
 
 absl::Status VmResizer::Run::operator()(const PlugDimm& step) {
   return Annotate(AsNoRoom(AddDimm(qmp_, step.dimm, CommandDeadline())),
-                  kVmStage);
+                  kVmMemory);
 }
 
 absl::Status VmResizer::Run::operator()(const UnplugDimm& step) {
   return Annotate(RemoveDimm(qmp_, clock_, step.slot, HalfTheTimeLeft()),
-                  kVmStage);
+                  kVmMemory);
 }
 
 absl::Status VmResizer::Run::operator()(const PlugVcpus& step) {
@@ -244,33 +263,33 @@ absl::Status VmResizer::Run::operator()(const PlugVcpus& step) {
     device["driver"] = slot.driver;
     device["id"] = absl::StrCat("cpu", i);
     const absl::Status added = Execute("device_add", device);
-    if (!added.ok()) return Annotate(AsNoRoom(added), kVmStage);
+    if (!added.ok()) return Annotate(AsNoRoom(added), kVmVcpus);
     ++plugged;
   }
   if (plugged >= step.vcpus) return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat(
-      kVmStage, ": QEMU has room for ", plugged, " vCPUs, not ", step.vcpus));
+      kVmVcpus, ": QEMU has room for ", plugged, ", not ", step.vcpus));
 }
 
 absl::Status VmResizer::Run::operator()(const OnlineVcpus& step) {
   const auto guest = guest_.SetOnlineCpus(step.vcpus, deadline_);
-  if (!guest.ok()) return Annotate(guest.status(), kGuestStage);
+  if (!guest.ok()) return Annotate(guest.status(), kGuestVcpus);
   if (guest->cpus_online >= step.vcpus) return absl::OkStatus();
   return absl::DeadlineExceededError(
-      absl::StrCat(kGuestStage, ": the guest uses ", guest->cpus_online,
-                   " vCPUs, not ", step.vcpus));
+      absl::StrCat(kGuestVcpus, ": the guest uses ", guest->cpus_online,
+                   ", not ", step.vcpus));
 }
 
 // The guest's word comes later than QEMU's and is the one that counts.
 absl::Status VmResizer::Run::operator()(const AwaitMemoryGrown& step) {
   const auto before = guest_.Observe(CommandDeadline());
-  if (!before.ok()) return Annotate(before.status(), kGuestStage);
+  if (!before.ok()) return Annotate(before.status(), kGuestMemory);
   const auto after = guest_.AwaitMemoryAtLeast(
       before->memory_total_at_boot_bytes + step.hotplug_bytes, deadline_);
   if (!after.ok()) {
-    return Annotate(after.status(), absl::StrCat(kGuestStage, ": memory"));
+    return Annotate(after.status(), kGuestMemory);
   }
-  return AwaitPlugged(step.hotplug_bytes);
+  return AwaitPlugged(step.hotplug_bytes, MaxHotplugBytes(limits_));
 }
 
 absl::Status VmResizer::Run::operator()(const OfflineVcpus& step) {
@@ -308,27 +327,30 @@ absl::Status VmResizer::Run::operator()(const UnplugVcpus& step) {
 
 absl::Status VmResizer::Run::operator()(const AwaitMemoryShrunk& step) {
   const auto before = guest_.Observe(CommandDeadline());
-  if (!before.ok()) return Annotate(before.status(), kGuestStage);
+  if (!before.ok()) return Annotate(before.status(), kGuestMemory);
   const auto after = guest_.AwaitMemoryAtMost(
       before->memory_total_at_boot_bytes + step.hotplug_bytes, deadline_);
   if (!after.ok()) {
-    return Annotate(after.status(), absl::StrCat(kGuestStage, ": memory"));
+    return Annotate(after.status(), kGuestMemory);
   }
-  return AwaitPlugged(step.hotplug_bytes);
+  return AwaitPlugged(0, step.hotplug_bytes);
 }
 
 // QEMU sends its size events at most once a second, hence the looking.
-absl::Status VmResizer::Run::AwaitPlugged(int64_t hotplug_bytes) {
+absl::Status VmResizer::Run::AwaitPlugged(int64_t least_bytes,
+                                          int64_t most_bytes) {
   const auto events = qmp_.Subscribe({"MEMORY_DEVICE_SIZE_CHANGE"});
   while (true) {
     const auto memory = QueryMemory();
     if (!memory.ok()) return Annotate(memory.status(), kVmStage);
     const int64_t plugged = memory->plugged_bytes;
-    if (plugged == hotplug_bytes) return absl::OkStatus();
+    if (plugged >= least_bytes && plugged <= most_bytes) {
+      return absl::OkStatus();
+    }
     if (clock_.Now() >= deadline_) {
       return absl::DeadlineExceededError(
-          absl::StrCat(kVmStage, ": ", plugged,
-                       " bytes of hot-plugged memory, not ", hotplug_bytes));
+          absl::StrCat(kVmMemory, ": ", plugged, " bytes are hot-plugged, not ",
+                       plugged < least_bytes ? least_bytes : most_bytes));
     }
     const auto event = events->Next(
         std::min(deadline_, clock_.Now() + options_.poll_interval));
@@ -350,10 +372,10 @@ absl::StatusOr<VmState> VmResizer::Observe(absl::Time deadline) {
   return Run(this, deadline).Observe();
 }
 
-absl::Status VmResizer::Apply(Run& run, const VmLimits& limits,
+absl::Status VmResizer::Apply(Run& run, Planner planner, const VmLimits& limits,
                               const VmState& before, const VmSize& target,
                               std::vector<StepTiming>& timings) {
-  const auto plan = PlanResize(limits, before, target);
+  const auto plan = planner(limits, before, target);
   if (!plan.ok()) return Annotate(plan.status(), kVmStage);
   bool vcpus_kept = false;
   for (const ResizeStep& step : plan->steps) {
@@ -392,26 +414,29 @@ absl::Status VmResizer::PutBack(const VmState& before) {
     }
     return now.status();
   }
-  const int64_t block = limits_.memory_block_bytes;
-  const int64_t had =
-      std::min(MaxHotplugBytes(limits_),
-               (before.hotplug_plugged_bytes + block - 1) / block * block);
-  int64_t hotplug = had;
   VmLimits limits = limits_;
   if (limits_.memory_device == MemoryDevice::kPcDimm) {
     ASSIGN_OR_RETURN(now, RemoveNewDimms(run, before, *now));
     // The plan is for the vCPUs: a DIMM that was in use looks to it no
     // different from a new one that would not go.
     limits.dimm_unplug = false;
-    hotplug = std::min(now->hotplug_plugged_bytes, now->hotplug_online_bytes) /
-              block * block;
   }
+  const int64_t block = limits_.memory_block_bytes;
+  const int64_t kept =
+      std::min(before.hotplug_plugged_bytes, now->hotplug_plugged_bytes);
+  const int64_t had =
+      std::min(MaxHotplugBytes(limits_), (kept + block - 1) / block * block);
+  const int64_t hotplug =
+      limits_.memory_device == MemoryDevice::kPcDimm
+          ? std::min(now->hotplug_plugged_bytes, now->hotplug_online_bytes) /
+                block * block
+          : had;
   const VmSize size = {
-      .vcpus = std::clamp(before.vcpus_online, limits_.boot_vcpus,
-                          limits_.max_vcpus),
+      .vcpus = std::clamp(std::min(before.vcpus_online, now->vcpus_online),
+                          limits_.boot_vcpus, limits_.max_vcpus),
       .memory_bytes = limits_.boot_memory_bytes + hotplug};
   std::vector<StepTiming> timings;
-  RETURN_IF_ERROR(Apply(run, limits, *now, size, timings));
+  RETURN_IF_ERROR(Apply(run, PlanResize, limits, *now, size, timings));
   ASSIGN_OR_RETURN(const VmState after, run.Observe());
   const int64_t left = after.hotplug_plugged_bytes - had;
   const int vcpus_left = after.vcpus_online - size.vcpus;
@@ -434,22 +459,37 @@ absl::StatusOr<ResizeOutcome> VmResizer::Resize(const VmSize& target,
                                                 absl::Time deadline) {
   Run run(this, deadline);
   ASSIGN_OR_RETURN(const VmState before, run.Observe());
+  // Also where nothing else is to be done: this is the last chance.
+  RETURN_IF_ERROR(run.RemoveLeftovers(before));
+  ASSIGN_OR_RETURN(ResizeOutcome outcome,
+                   Reach(run, PlanResize, before, target));
+  outcome.shortfall_bytes = MemoryShortfall(limits_, outcome.observed, target);
+  outcome.shortfall_vcpus = VcpuShortfall(outcome.observed, target, limits_);
+  return outcome;
+}
+
+absl::StatusOr<ResizeOutcome> VmResizer::Grow(const VmSize& target,
+                                              absl::Time deadline) {
+  Run run(this, deadline);
+  ASSIGN_OR_RETURN(const VmState before, run.Observe());
+  return Reach(run, PlanGrow, before, target);
+}
+
+absl::StatusOr<ResizeOutcome> VmResizer::Reach(Run& run, Planner planner,
+                                               const VmState& before,
+                                               const VmSize& target) {
   // Refused before anything is touched.
-  const auto plan = PlanResize(limits_, before, target);
+  const auto plan = planner(limits_, before, target);
   if (!plan.ok()) return Annotate(plan.status(), kVmStage);
-
-  if (limits_.memory_device == MemoryDevice::kPcDimm && !plan->empty()) {
-    RETURN_IF_ERROR(run.RemoveLeftovers(before));
-  }
-
   ResizeOutcome outcome;
   outcome.observed = before;
+  if (plan->empty()) return outcome;
   // The second time only for a guest whose numbers of vCPUs are not those of
   // the slots: removing a device may have taken a vCPU that it used.
   for (int round = 0; round < 2; ++round) {
     if (round > 0 && !IsTooSmall(outcome.observed, target, limits_)) break;
     const absl::Status applied =
-        Apply(run, limits_, outcome.observed, target, outcome.timings);
+        Apply(run, planner, limits_, outcome.observed, target, outcome.timings);
     if (!applied.ok()) return Undo(before, applied);
     const auto observed = run.Observe();
     if (!observed.ok()) return Undo(before, observed.status());
@@ -461,8 +501,6 @@ absl::StatusOr<ResizeOutcome> VmResizer::Resize(const VmSize& target,
                                          ": the guest does not keep what it "
                                          "was given")));
   }
-  outcome.shortfall_bytes = MemoryShortfall(limits_, outcome.observed, target);
-  outcome.shortfall_vcpus = VcpuShortfall(outcome.observed, target, limits_);
   return outcome;
 }
 

@@ -83,17 +83,30 @@ class VmResizer {
   absl::StatusOr<ResizeOutcome> Resize(const VmSize& target,
                                        absl::Time deadline);
 
+  // Brings the VM to at least `target`, and waits for nothing else: what it has
+  // above stays, and a shrink under way is not waited for. Errors as above.
+  absl::StatusOr<ResizeOutcome> Grow(const VmSize& target, absl::Time deadline);
+
  private:
   class Run;
+  // PlanResize() or PlanGrow().
+  using Planner = absl::StatusOr<ResizePlan> (*)(const VmLimits&,
+                                                 const VmState&, const VmSize&);
 
+  // From `before`, which is what the VM has now.
+  absl::StatusOr<ResizeOutcome> Reach(Run& run, Planner planner,
+                                      const VmState& before,
+                                      const VmSize& target);
   // Plans from `before` and acts. A shrink that the guest does not follow is
   // OK: what came of it is observed.
-  absl::Status Apply(Run& run, const VmLimits& limits, const VmState& before,
-                     const VmSize& target, std::vector<StepTiming>& timings);
+  absl::Status Apply(Run& run, Planner planner, const VmLimits& limits,
+                     const VmState& before, const VmSize& target,
+                     std::vector<StepTiming>& timings);
   // Returns what is there afterwards: the guest may keep some.
   absl::StatusOr<VmState> RemoveNewDimms(Run& run, const VmState& before,
                                          const VmState& now);
-  // Takes away again what `before` did not have.
+  // Takes away again what `before` did not have. Gives nothing back that has
+  // gone meanwhile: the caller wanted it to go.
   absl::Status PutBack(const VmState& before);
   // `cause`, after PutBack() and with what came of it.
   absl::Status Undo(const VmState& before, const absl::Status& cause);

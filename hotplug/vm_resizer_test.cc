@@ -6,12 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "base/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "guestagent/client/fake_guest_agent.h"
-#include "hotplug/fake_qemu.h"
+#include "hotplug/vm_resizer_fixture.h"
 
 namespace podvisor {
 namespace {
@@ -23,66 +20,7 @@ using ::testing::Not;
 using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
 
-constexpr int64_t kMiB = int64_t{1} << 20;
-constexpr int64_t kGiB = int64_t{1} << 30;
-constexpr int64_t kBoot = 256 * kMiB;
-
-VmLimits Limits(VcpuUnplug unplug) {
-  VmLimits limits;
-  limits.boot_vcpus = 1;
-  limits.max_vcpus = 8;
-  limits.boot_memory_bytes = kBoot;
-  limits.max_memory_bytes = kBoot + 4 * kGiB;
-  limits.memory_block_bytes = 128 * kMiB;
-  limits.vcpu_unplug = unplug;
-  return limits;
-}
-
-class VmResizerTest : public testing::Test {
- protected:
-  // As a daemon that has just started: new connection, nothing remembered.
-  absl::StatusOr<ResizeOutcome> Resize(const VmSize& target) {
-    const std::unique_ptr<QmpClient> qmp = qemu_.Connect();
-    VmResizer resizer(qmp.get(), &guest_, &clock_, limits_,
-                      {.memory_bus = "pb1", .memory_slot = ""});
-    return resizer.Resize(target, clock_.Now() + absl::Seconds(30));
-  }
-
-  absl::StatusOr<VmState> Observe() {
-    const std::unique_ptr<QmpClient> qmp = qemu_.Connect();
-    VmResizer resizer(qmp.get(), &guest_, &clock_, limits_, {});
-    return resizer.Observe(clock_.Now() + absl::Seconds(30));
-  }
-
-  void ResizeOrDie(const VmSize& target) {
-    const auto outcome = Resize(target);
-    ASSERT_TRUE(outcome.ok()) << outcome.status();
-    ASSERT_EQ(outcome->shortfall_bytes, 0);
-    ASSERT_EQ(outcome->shortfall_vcpus, 0);
-  }
-
-  void UseDeviceRemoval() { limits_ = Limits(VcpuUnplug::kDevice); }
-
-  void UseDimms(bool unplug) {
-    limits_.memory_device = MemoryDevice::kPcDimm;
-    limits_.memory_slots = 10;
-    limits_.dimm_unplug = unplug;
-  }
-
-  // Commands that change anything.
-  std::vector<std::string> Changes() const {
-    std::vector<std::string> commands = qemu_.commands();
-    std::erase_if(commands, [](const std::string& command) {
-      return absl::StartsWith(command, "query-");
-    });
-    return commands;
-  }
-
-  FakeClock clock_;
-  FakeGuestAgent guest_;
-  FakeQemu qemu_{{}, &guest_, &clock_};
-  VmLimits limits_ = Limits(VcpuUnplug::kPark);
-};
+using VmResizerTest = VmResizerFixture;
 
 TEST_F(VmResizerTest, GrowsAndReportsWhatTheGuestHas) {
   const auto outcome = Resize({4, kBoot + kGiB});

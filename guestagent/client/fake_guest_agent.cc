@@ -27,7 +27,7 @@ void MergeResources(const agent::v1::LinuxResources& changes,
 }  // namespace
 
 FakeGuestAgent::FakeGuestAgent(FakeGuestOptions options)
-    : faults_(options.faults) {
+    : clock_(options.clock), faults_(options.faults) {
   size_.cpus_online = options.boot_cpus;
   size_.cpus_present = options.boot_cpus;
   size_.memory_total_bytes = options.boot_memory_bytes;
@@ -181,8 +181,8 @@ absl::StatusOr<GuestSize> FakeGuestAgent::Observe(absl::Time /*deadline*/) {
   return size_;
 }
 
-absl::StatusOr<GuestSize> FakeGuestAgent::SetOnlineCpus(
-    int count, absl::Time /*deadline*/) {
+absl::StatusOr<GuestSize> FakeGuestAgent::SetOnlineCpus(int count,
+                                                        absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   Record(absl::StrCat("SetOnlineCpus ", count));
   if (absl::Status answers = Answers(); !answers.ok()) return answers;
@@ -195,6 +195,7 @@ absl::StatusOr<GuestSize> FakeGuestAgent::SetOnlineCpus(
     size_.cpus_online = wanted;
   }
   if (size_.cpus_online != count) {
+    WaitInVain(deadline);
     return absl::DeadlineExceededError(
         absl::StrCat(size_.cpus_online, " of ", count, " CPUs online"));
   }
@@ -202,17 +203,17 @@ absl::StatusOr<GuestSize> FakeGuestAgent::SetOnlineCpus(
 }
 
 absl::StatusOr<GuestSize> FakeGuestAgent::AwaitMemoryAtLeast(
-    int64_t memory_total_bytes, absl::Time /*deadline*/) {
+    int64_t memory_total_bytes, absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   Record(absl::StrCat("AwaitMemoryAtLeast ", memory_total_bytes));
-  return MemoryWait(size_.memory_total_bytes >= memory_total_bytes);
+  return MemoryWait(size_.memory_total_bytes >= memory_total_bytes, deadline);
 }
 
 absl::StatusOr<GuestSize> FakeGuestAgent::AwaitMemoryAtMost(
-    int64_t memory_total_bytes, absl::Time /*deadline*/) {
+    int64_t memory_total_bytes, absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   Record(absl::StrCat("AwaitMemoryAtMost ", memory_total_bytes));
-  return MemoryWait(size_.memory_total_bytes <= memory_total_bytes);
+  return MemoryWait(size_.memory_total_bytes <= memory_total_bytes, deadline);
 }
 
 absl::StatusOr<GuestSize> FakeGuestAgent::ReclaimMemory(
@@ -229,13 +230,21 @@ absl::StatusOr<GuestSize> FakeGuestAgent::ReclaimMemory(
   return size_;
 }
 
-absl::StatusOr<GuestSize> FakeGuestAgent::MemoryWait(bool reached) {
+absl::StatusOr<GuestSize> FakeGuestAgent::MemoryWait(bool reached,
+                                                     absl::Time deadline) {
   if (absl::Status answers = Answers(); !answers.ok()) return answers;
   if (!reached) {
+    WaitInVain(deadline);
     return absl::DeadlineExceededError(
         absl::StrCat("MemTotal is ", size_.memory_total_bytes));
   }
   return size_;
+}
+
+void FakeGuestAgent::WaitInVain(absl::Time deadline) {
+  if (clock_ == nullptr || deadline == absl::InfiniteFuture()) return;
+  const absl::Time now = clock_->Now();
+  if (deadline > now) clock_->Advance(deadline - now);
 }
 
 absl::StatusOr<agent::v1::HelloResponse> FakeGuestAgent::Hello(

@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
 #include "base/ids.h"
 #include "guestagent/agent.pb.h"
 #include "guestagent/client/guest_agent.h"
@@ -49,7 +50,9 @@ struct FakeGuestOptions {
   int boot_cpus = 1;
   int64_t boot_memory_bytes = int64_t{240} << 20;  // MemTotal at boot
   int64_t memory_block_bytes = int64_t{128} << 20;
-  GuestFaults faults;
+  GuestFaults faults = {};
+  // Moved to the deadline by a wait for CPUs or memory that fails. Borrowed.
+  FakeClock* clock = nullptr;
 };
 
 // A guest and its agent without a VM. The test, or a fake QEMU, plays the
@@ -199,10 +202,12 @@ class FakeGuestAgent final : public GuestAgent {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ExitLocked(Container& container, int exit_code, bool oom_killed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<GuestSize> MemoryWait(bool reached)
+  absl::StatusOr<GuestSize> MemoryWait(bool reached, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WaitInVain(absl::Time deadline);
   void Record(std::string call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  FakeClock* const clock_;
   mutable absl::Mutex mutex_;
   GuestFaults faults_ ABSL_GUARDED_BY(mutex_);
   GuestSize size_ ABSL_GUARDED_BY(mutex_);
