@@ -25,7 +25,9 @@ FakeQemuOptions QemuOptions(const VmSpec& spec, const QemuFaults& faults) {
   return options;
 }
 
-FakeGuestOptions GuestOptions(const VmSpec& spec, FakeGuestOptions options) {
+FakeGuestOptions GuestOptions(const VmSpec& spec, FakeClock* clock,
+                              FakeGuestOptions options) {
+  options.clock = clock;
   options.boot_cpus = spec.boot_vcpus;
   options.boot_memory_bytes = spec.boot_memory_bytes - (int64_t{16} << 20);
   return options;
@@ -35,7 +37,7 @@ FakeGuestOptions GuestOptions(const VmSpec& spec, FakeGuestOptions options) {
 
 FakeMachine::FakeMachine(const VmSpec& spec, FakeClock* clock,
                          FakeGuestOptions guest, QemuFaults faults)
-    : guest_(GuestOptions(spec, std::move(guest))),
+    : guest_(GuestOptions(spec, clock, std::move(guest))),
       qemu_(QemuOptions(spec, faults), &guest_, clock) {
   record_.qemu = NoProcess();
   record_.agent_secret_hex = std::string(32, '0');
@@ -52,20 +54,16 @@ FakeMachine::FakeMachine(const VmSpec& spec, FakeClock* clock,
 }
 
 void FakeMachine::Die(const std::string& reason) {
-  {
-    // A QEMU that died of a fault has still to be told of.
-    absl::MutexLock lock(&mutex_);
-    if (std::exchange(ended_, true)) return;
-  }
-  qemu_.Die();
-  GuestFaults faults;
-  faults.agent_gone = true;
-  guest_.SetFaults(faults);
-  guest_.BreakConnection();
   std::function<void(const VmExit&)> on_exit;
   VmExit exit;
   {
     absl::MutexLock lock(&mutex_);
+    if (std::exchange(ended_, true)) return;
+    qemu_.Die();
+    GuestFaults faults;
+    faults.agent_gone = true;
+    guest_.SetFaults(faults);
+    guest_.BreakConnection();
     virtiofsd_.Reset();
     exit_ = {reason};
     exit = exit_;
@@ -88,7 +86,7 @@ void FakeMachine::Watch(std::function<void(const VmExit&)> on_exit) {
   VmExit exit;
   {
     absl::MutexLock lock(&mutex_);
-    if (qemu_.alive()) {
+    if (!ended_) {
       on_exit_ = std::move(on_exit);
       return;
     }

@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
+#include "base/unique_fd.h"
 #include "guestagent/client/fake_guest_agent.h"
 #include "hotplug/fake_qemu.h"
 #include "sandbox/vm.h"
@@ -35,8 +36,9 @@ class FakeMachine {
   std::vector<CpuList> affinity() const ABSL_LOCKS_EXCLUDED(mutex_);
   void SetAffinity(std::vector<CpuList> affinity) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // QEMU ends: connections break, the agent is gone, the watcher is told. Call
-  // it without a lock that the watcher needs.
+  // QEMU ends, or has ended at a fault of its own: connections break, the agent
+  // is gone, the watcher is told. Call it without a lock that the watcher
+  // needs.
   void Die(const std::string& reason) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

@@ -415,6 +415,10 @@ absl::Status FakeGuestAgent::Update(const ContainerId& id,
   if (!container.ok()) return container.status();
   if (faults_.update_fails) return absl::InternalError("cgroup refused");
   MergeResources(resources, (*container)->spec.mutable_resources());
+  if (faults_.updates_half_done > 0) {
+    --faults_.updates_half_done;
+    return absl::InternalError("cgroup refused the rest");
+  }
   return absl::OkStatus();
 }
 
