@@ -218,6 +218,25 @@ absl::StatusOr<int64_t> MemoryLimitOf(const ContainerResources& resources) {
   return memory.limit_bytes;
 }
 
+ContainerResources RoomForEither(const ContainerResources& before,
+                                 const ContainerResources& after) {
+  ContainerResources room = after;
+  const absl::StatusOr<PodDemand> had = DemandOf(before);
+  const absl::StatusOr<PodDemand> wanted = DemandOf(after);
+  if (!had.ok() || !wanted.ok()) return room;
+  if (had->milli_cpu > wanted->milli_cpu) {
+    room.cpu_period = before.cpu_period;
+    room.cpu_quota = before.cpu_quota;
+    room.cpu_shares = before.cpu_shares;
+  }
+  if (had->memory_bytes > wanted->memory_bytes) {
+    room.memory_limit_bytes = before.memory_limit_bytes;
+    room.hugepage_limits = before.hugepage_limits;
+    room.unified = before.unified;
+  }
+  return room;
+}
+
 PodTotalUse UseOfPodTotal(bool presize, bool had_containers, bool any_counts) {
   return presize && (any_counts || !had_containers) ? PodTotalUse::kCapAndFloor
                                                     : PodTotalUse::kCap;

@@ -38,6 +38,11 @@ absl::StatusOr<PodDemand> DemandOf(const ContainerResources& resources);
 // The memory limit alone, without hugepages; 0 for none. Errors as above.
 absl::StatusOr<int64_t> MemoryLimitOf(const ContainerResources& resources);
 
+// What asks for the more of each, CPU and memory, of `before` and `after`; all
+// else is as in `after`. Both are such as DemandOf() takes.
+ContainerResources RoomForEither(const ContainerResources& before,
+                                 const ContainerResources& after);
+
 // What the resources of a whole pod say about its VM: the most that it gets, or
 // also the least.
 enum class PodTotalUse { kCap, kCapAndFloor };

@@ -157,6 +157,20 @@ TEST(DemandOfTest, TheLargestSharesAreStillComputed) {
   EXPECT_TRUE(DemandOf(Cpu(0, 0, kMax)).ok());
 }
 
+TEST(RoomForEitherTest, AsksForTheMoreOfEachAndElseForWhatComes) {
+  ContainerResources before = Limits(4000, 512 * kMiB);
+  ContainerResources after = Cpu(0, 0, 1024);
+  after.memory_limit_bytes = kGiB;
+  after.cpuset_cpus = "2";
+
+  const ContainerResources room = RoomForEither(before, after);
+
+  EXPECT_EQ(DemandOf(room).value(), (PodDemand{4000, kGiB}));
+  EXPECT_EQ(room.cpuset_cpus, "2");
+  EXPECT_EQ(DemandOf(RoomForEither(after, before)).value(),
+            (PodDemand{4000, kGiB}));
+}
+
 TEST(DemandOfPodTest, TenTimesTwoTenthsAndOneIsThreeCpus) {
   std::vector<ContainerResources> containers(10, Limits(200, 0));
   containers.push_back(Limits(1000, 0));

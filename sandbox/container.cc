@@ -6,6 +6,7 @@
 #include "absl/strings/strip.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "hotplug/pod_demand.h"
 
 namespace podvisor {
 namespace {
@@ -33,8 +34,7 @@ Container::Container(StateStore* store, ContainerRecord record,
       pod_id_(record.pod_id),
       log_path_(std::move(log_path)),
       operation_lock_(absl::StrCat("container ", record.id.value())),
-      record_(std::move(record)),
-      wanted_(record_.resources) {}
+      record_(std::move(record)) {}
 
 ContainerSnapshot Container::Snapshot() const {
   absl::MutexLock lock(&mutex_);
@@ -92,7 +92,9 @@ absl::Status Container::Transition(
   changed.phase = *next;
   change(changed);
   const absl::Status stored = store_->PutContainer(changed);
-  if (!stored.ok() && event != ContainerEvent::kExited) return stored;
+  const bool seen_in_guest =
+      event == ContainerEvent::kStarted || event == ContainerEvent::kExited;
+  if (!stored.ok() && !seen_in_guest) return stored;
   record_ = std::move(changed);
   return stored;
 }
@@ -113,19 +115,40 @@ bool Container::AwaitExit(absl::Time deadline) const {
       absl::Condition(this, &Container::ExitedLocked), deadline);
 }
 
-ContainerResources Container::wanted() const {
-  absl::MutexLock lock(&mutex_);
-  return wanted_;
-}
-
-void Container::SetWanted(const ContainerResources& resources) {
-  absl::MutexLock lock(&mutex_);
-  wanted_ = resources;
-}
-
 bool Container::Counts() const {
   absl::MutexLock lock(&mutex_);
   return !ExitedLocked();
+}
+
+ContainerResources Container::wanted() const {
+  absl::MutexLock lock(&mutex_);
+  if (!update_.has_value()) return record_.resources;
+  return RoomForEither(record_.resources, *update_);
+}
+
+bool Container::IsChanging() const {
+  absl::MutexLock lock(&mutex_);
+  return record_.phase == ContainerPhase::kCreating || update_.has_value();
+}
+
+ContainerResources Container::resources() const {
+  absl::MutexLock lock(&mutex_);
+  return record_.resources;
+}
+
+void Container::SetUpdate(std::optional<ContainerResources> after) {
+  absl::MutexLock lock(&mutex_);
+  update_ = std::move(after);
+}
+
+bool Container::cgroup_is_known() const {
+  absl::MutexLock lock(&mutex_);
+  return cgroup_is_known_;
+}
+
+void Container::SetCgroupIsKnown(bool known) {
+  absl::MutexLock lock(&mutex_);
+  cgroup_is_known_ = known;
 }
 
 void Container::SetUsage(const ContainerUsage& usage) {

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,8 @@ class Container {
   // The one way a phase changes. FailedPrecondition, naming the phase, where
   // `event` is illegal; otherwise `change` edits the record and the result is
   // stored before anyone sees it. A store that fails leaves all as it was,
-  // except for kExited: what has happened in the guest is true all the same.
+  // except for kStarted and kExited: what has happened in the guest is true all
+  // the same.
   absl::Status Transition(ContainerEvent event,
                           const std::function<void(ContainerRecord&)>& change);
   // The record without another phase.
@@ -55,11 +57,23 @@ class Container {
   // Waits until the container is kExited; false at the deadline.
   bool AwaitExit(absl::Time deadline) const;
 
-  // What the container is to have; what it has is in the snapshot.
-  ContainerResources wanted() const;
-  void SetWanted(const ContainerResources& resources);
   // Whether the pod's VM must have room for it.
   bool Counts() const;
+  // For what: what it has and, during an update, what it is to have, the more
+  // of each.
+  ContainerResources wanted() const;
+  // Whether it is being created or updated.
+  bool IsChanging() const;
+
+  // As last applied in the guest.
+  ContainerResources resources() const;
+  // An update to `after` is under way; nullopt: none is any more.
+  void SetUpdate(std::optional<ContainerResources> after);
+  // False while the guest's cgroup may have something else than resources():
+  // after an update that could not be taken back, and after a start of the
+  // daemon, which does not know what the last one was about to do.
+  bool cgroup_is_known() const;
+  void SetCgroupIsKnown(bool known);
 
   void SetUsage(const ContainerUsage& usage);
 
@@ -85,7 +99,8 @@ class Container {
   OperationLock operation_lock_;
   mutable absl::Mutex mutex_;
   ContainerRecord record_ ABSL_GUARDED_BY(mutex_);
-  ContainerResources wanted_ ABSL_GUARDED_BY(mutex_);
+  std::optional<ContainerResources> update_ ABSL_GUARDED_BY(mutex_);
+  bool cgroup_is_known_ ABSL_GUARDED_BY(mutex_) = true;
   ContainerUsage usage_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<LogPump> pump_ ABSL_GUARDED_BY(mutex_);
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <optional>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -23,6 +24,8 @@ constexpr absl::Duration kKillTime = absl::Seconds(10);
 // How long the last output may take when the process has gone: a child of it
 // may hold the pipe for ever.
 constexpr absl::Duration kDrainTime = absl::Seconds(2);
+// How long the guest may take to give a cgroup back what it had.
+constexpr absl::Duration kUndoTime = absl::Seconds(10);
 // To find out what came of a start, when the call's own time is over.
 constexpr absl::Duration kFindOutTime = absl::Seconds(2);
 
@@ -35,64 +38,61 @@ void LogFailure(const Container& container, absl::string_view what,
       {{"container_id", container.id().value()}, {"error", status.message()}});
 }
 
-// Everything that creating a container does to the pod's VM, undone by the
-// destructor unless Commit() was called.
-class ContainerBuild {
- public:
-  ContainerBuild(Pod& pod, Container& container, PodVm& vm)
-      : pod_(pod), container_(container), vm_(vm) {}
-
-  ~ContainerBuild() {
-    if (committed_) return;
-    const absl::Time deadline = Now(pod_) + absl::Seconds(10);
-    LogFailure(container_, "undo of a create",
-               vm_.vm().agent().Delete(container_.id(), deadline));
-    vm_.RemoveMounts(container_.ShareMounts());
-    if (has_image_) {
-      LogFailure(container_, "undo of a create: image",
-                 vm_.RemoveImageUser(container_.image_hex(), deadline));
-    }
-  }
-
-  absl::Status Run(const Image& image, ImageRootFs root_fs,
+// Everything that creating a container does in the guest. After an error the
+// caller abandons the container.
+absl::Status Build(const Pod& pod, PodVm& vm, Container& container,
+                   const Image& image, ImageRootFs root_fs,
                    absl::Time deadline) {
-    RETURN_IF_ERROR(vm_.AddImageUser(std::move(root_fs), deadline));
-    has_image_ = true;
-    const std::vector<ShareMount> mounts = container_.ShareMounts();
-    RETURN_IF_ERROR(vm_.AddMounts(mounts, deadline));
-    const ContainerSnapshot snapshot = container_.Snapshot();
-    ContainerRequestInput input = {snapshot.spec,
-                                   image.config,
-                                   container_.image_hex(),
-                                   {},
-                                   pod_.services().vm.settings->cpuset};
-    for (const ShareMount& mount : mounts) {
-      input.share_names.push_back(mount.name);
-    }
-    ASSIGN_OR_RETURN(const agent::v1::ContainerSpec request,
-                     MakeContainerRequest(input));
-    ASSIGN_OR_RETURN(
-        const agent::v1::CreateContainerResponse created,
-        vm_.vm().agent().Create(container_.id(), request, deadline));
-    return container_.Transition(
-        ContainerEvent::kCreated, [&](ContainerRecord& record) {
-          ResolvedUser& user = record.user.emplace();
-          user.uid = created.uid();
-          user.gid = created.gid();
-          user.supplemental_groups.assign(created.supplemental_groups().begin(),
-                                          created.supplemental_groups().end());
-        });
+  RETURN_IF_ERROR(
+      vm.AddImageUser(std::move(root_fs), container.id(), deadline));
+  const std::vector<ShareMount> mounts = container.ShareMounts();
+  RETURN_IF_ERROR(vm.AddMounts(mounts, deadline));
+  const ContainerSnapshot snapshot = container.Snapshot();
+  ContainerRequestInput input = {snapshot.spec,
+                                 image.config,
+                                 container.image_hex(),
+                                 {},
+                                 pod.services().vm.settings->cpuset};
+  for (const ShareMount& mount : mounts) {
+    input.share_names.push_back(mount.name);
   }
+  ASSIGN_OR_RETURN(const agent::v1::ContainerSpec request,
+                   MakeContainerRequest(input));
+  ASSIGN_OR_RETURN(const agent::v1::CreateContainerResponse created,
+                   vm.vm().agent().Create(container.id(), request, deadline));
+  return container.Transition(
+      ContainerEvent::kCreated, [&](ContainerRecord& record) {
+        ResolvedUser& user = record.user.emplace();
+        user.uid = created.uid();
+        user.gid = created.gid();
+        user.supplemental_groups.assign(created.supplemental_groups().begin(),
+                                        created.supplemental_groups().end());
+      });
+}
 
-  void Commit() { committed_ = true; }
+// A guest that does not take what it is given is a VM that cannot grow; one
+// that is gone is not.
+absl::Status AsCreateError(const absl::Status& grown) {
+  if (grown.ok()) return grown;
+  return absl::Status(
+      absl::IsDeadlineExceeded(grown) ? absl::StatusCode::kResourceExhausted
+                                      : grown.code(),
+      absl::StrCat("the VM cannot grow for this container: ", grown.message()));
+}
 
- private:
-  Pod& pod_;
-  Container& container_;
-  PodVm& vm_;
-  bool has_image_ = false;
-  bool committed_ = false;
-};
+// Makes room in the VM, then the container.
+absl::Status GrowAndBuild(Pod& pod, const ContainerRecord& record,
+                          Container& container, const Image& image,
+                          ImageRootFs root_fs, absl::Time deadline)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(pod.operation_lock()) {
+  ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
+  RETURN_IF_ERROR(pod.services().store->PutContainer(record));
+  ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(record.resources));
+  RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
+  RETURN_IF_ERROR(pod.CheckCpusetOf(record.resources));
+  RETURN_IF_ERROR(AsCreateError(pod.Grow(&container, deadline)));
+  return Build(pod, *vm, container, image, std::move(root_fs), deadline);
+}
 
 ContainerRecord NewRecord(const Pod& pod, const ContainerSpec& spec,
                           const Image& image) {
@@ -130,6 +130,7 @@ absl::Status DiscardCreated(Pod& pod, Container& container,
   const absl::StatusOr<GuestAgent*> agent = pod.ReadyAgent();
   if (absl::IsUnavailable(agent.status())) return agent.status();
   if (agent.ok()) RETURN_IF_ERROR((*agent)->Delete(container.id(), deadline));
+  pod.Hold(container);
   return container.Transition(ContainerEvent::kExited,
                               [&](ContainerRecord& record) {
                                 record.exit_code = 128 + SIGKILL;
@@ -174,6 +175,7 @@ absl::Status StartInGuest(Pod& pod, Container& container, GuestAgent& agent,
   LogFailure(container, "delete a container that did not start", deleted);
   if (LeavesOpen(started) && !deleted.ok()) return started;
   pod.EndPump(container);
+  pod.Hold(container);
   LogFailure(container, "store a failed start",
              container.Transition(
                  ContainerEvent::kStartFailed, [&](ContainerRecord& record) {
@@ -183,6 +185,26 @@ absl::Status StartInGuest(Pod& pod, Container& container, GuestAgent& agent,
                    record.message = CleanText(started.message(), 4096);
                  }));
   return started;
+}
+
+// `cause`, after the container's cgroup was given back what it had, and with
+// what came of that.
+absl::Status UndoUpdate(const Pod& pod, Container& container, GuestAgent& agent,
+                        const ContainerResources& tried,
+                        const absl::Status& cause) {
+  const absl::Status undone = agent.Update(
+      container.id(),
+      ExplicitResourcesOf(container.resources(),
+                          pod.services().vm.settings->cpuset, tried),
+      Now(pod) + kUndoTime);
+  if (undone.ok()) return cause;
+  // The VM gives nothing back until it is known again.
+  container.SetCgroupIsKnown(false);
+  return absl::Status(
+      cause.code(),
+      absl::StrCat(cause.message(),
+                   " (and what the container had could not be restored yet: ",
+                   undone.message(), ")"));
 }
 
 absl::Status StopLocked(Pod& pod, Container& container, absl::Duration grace,
@@ -235,35 +257,25 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
   ASSIGN_OR_RETURN(const Image image, services.images->Get(spec.image));
   ASSIGN_OR_RETURN(ImageRootFs root_fs, services.images->RootFs(image.id));
   // What can never be is refused before anything is touched.
-  ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(spec.resources));
+  RETURN_IF_ERROR(DemandOf(spec.resources).status());
 
-  ContainerRecord record = NewRecord(pod, spec, image);
+  const ContainerRecord record = NewRecord(pod, spec, image);
   const auto container =
       std::make_shared<Container>(services.store, record, pod.LogPathOf(spec));
+  // Counts from here on, so that all that wait for their turn make one plan.
   RETURN_IF_ERROR(pod.AddContainer(container));
-  absl::Cleanup forget = [&] {
-    pod.DropContainer(container->id());
-    LogFailure(*container, "undo of a create: record",
-               services.store->DeleteContainer(container->id()));
-    pod.SettleAfter(absl::ZeroDuration());
-  };
-  RETURN_IF_ERROR(services.store->PutContainer(record));
-
   if (!pod.operation_lock().LockUntil(deadline)) {
+    pod.DropContainer(container->id());
+    pod.SettleAfter(absl::ZeroDuration());
     return pod.operation_lock().Busy();
   }
   const OperationHolder operation(&pod.operation_lock());
-  ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
-  RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
-  RETURN_IF_ERROR(pod.CheckCpusetOf(spec.resources));
-  if (const absl::Status grown = pod.Grow(deadline); !grown.ok()) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the VM cannot grow for this container: ", grown.message()));
+  const absl::Status created = GrowAndBuild(pod, record, *container, image,
+                                            std::move(root_fs), deadline);
+  if (!created.ok()) {
+    pod.Abandon(container);
+    return created;
   }
-  ContainerBuild build(pod, *container, *vm);
-  RETURN_IF_ERROR(build.Run(image, std::move(root_fs), deadline));
-  build.Commit();
-  std::move(forget).Cancel();
   return container;
 }
 
@@ -278,15 +290,12 @@ absl::Status StartContainer(Pod& pod, Container& container,
         "container ", container.id().value(), " was started before"));
   }
   ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+  RETURN_IF_ERROR(pod.VerifySize(deadline));
   // The reader first, so that no output waits for it. There is one already when
   // nobody could tell what came of an earlier start.
   if (container.pump() == nullptr) RETURN_IF_ERROR(pod.StartPump(container));
   const absl::Time started_at = Now(pod);
-  const absl::Status started = StartInGuest(pod, container, *agent, deadline);
-  if (!started.ok()) {
-    pod.SettleAfter(pod.services().vm.settings->shrink_delay);
-    return started;
-  }
+  RETURN_IF_ERROR(StartInGuest(pod, container, *agent, deadline));
   // A started container has stats at once.
   pod.SampleIfOlderThan(absl::ZeroDuration());
   const auto set_started = [&](ContainerRecord& record) {
@@ -296,7 +305,10 @@ absl::Status StartContainer(Pod& pod, Container& container,
       container.Transition(ContainerEvent::kStarted, set_started);
   // A process that ended at once has been recorded as exited by now.
   if (absl::IsFailedPrecondition(running)) return container.Change(set_started);
-  return running;
+  // It runs, stored or not; a daemon that has to looks into the guest.
+  LogFailure(container, "the start of a container could not be stored",
+             running);
+  return absl::OkStatus();
 }
 
 absl::Status StopContainer(Pod& pod, Container& container, absl::Duration grace,
@@ -305,9 +317,7 @@ absl::Status StopContainer(Pod& pod, Container& container, absl::Duration grace,
     return container.operation_lock().Busy();
   }
   const OperationHolder operation(&container.operation_lock());
-  const absl::Status stopped = StopLocked(pod, container, grace, deadline);
-  pod.SettleAfter(pod.services().vm.settings->shrink_delay);
-  return stopped;
+  return StopLocked(pod, container, grace, deadline);
 }
 
 absl::Status RemoveContainer(Pod& pod, Container& container,
@@ -323,21 +333,11 @@ absl::Status RemoveContainer(Pod& pod, Container& container,
       return pod.operation_lock().Busy();
     }
     const OperationHolder pod_operation(&pod.operation_lock());
-    const absl::StatusOr<PodVm*> vm = pod.ReadyVm();
-    if (absl::IsUnavailable(vm.status())) return vm.status();
-    // Of a pod that is stopped, nothing is left in a guest.
-    if (vm.ok()) {
-      RETURN_IF_ERROR((*vm)->vm().agent().Delete(container.id(), deadline));
-      pod.EndPump(container);
-      (*vm)->RemoveMounts(container.ShareMounts());
-      LogFailure(container, "release the image",
-                 (*vm)->RemoveImageUser(container.image_hex(), deadline));
-    }
+    RETURN_IF_ERROR(pod.RememberContainers());
+    RETURN_IF_ERROR(pod.Erase(container, deadline));
+    if (pod.ReadyVm().ok()) pod.EndPump(container);
   }
-  RETURN_IF_ERROR(pod.RememberContainers());
-  RETURN_IF_ERROR(pod.services().store->DeleteContainer(container.id()));
   pod.DropContainer(container.id());
-  pod.SettleAfter(pod.services().vm.settings->shrink_delay);
   return absl::OkStatus();
 }
 
@@ -353,14 +353,15 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
     return absl::FailedPreconditionError(
         absl::StrCat("container ", container.id().value(), " is not running"));
   }
-  const ContainerResources before = container.wanted();
-  const ContainerResources after = MergeResources(before, update);
+  const ContainerResources after =
+      MergeResources(container.resources(), update);
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(after));
   ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
 
-  container.SetWanted(after);
-  absl::Cleanup restore = [&] {
-    container.SetWanted(before);
+  // From here on the VM has room for either, whatever happens.
+  container.SetUpdate(after);
+  const absl::Cleanup end = [&] {
+    container.SetUpdate(std::nullopt);
     pod.SettleAfter(absl::ZeroDuration());
   };
   {
@@ -371,23 +372,20 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
     ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
     RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
     RETURN_IF_ERROR(pod.CheckCpusetOf(update));
-    RETURN_IF_ERROR(pod.Grow(deadline));
+    RETURN_IF_ERROR(pod.Grow(&container, deadline));
   }
   const CpusetMode cpuset = pod.services().vm.settings->cpuset;
-  RETURN_IF_ERROR(Annotate(
+  absl::Status updated = Annotate(
       agent->Update(container.id(), GuestResourcesOf(after, cpuset), deadline),
-      "container cgroup"));
-  const absl::Status stored = container.Change(
-      [&](ContainerRecord& record) { record.resources = after; });
-  if (!stored.ok()) {
-    LogFailure(container, "undo of an update",
-               agent->Update(container.id(),
-                             WholeGuestResourcesOf(before, cpuset), deadline));
-    return stored;
+      "container cgroup");
+  if (updated.ok()) {
+    updated = Annotate(container.Change([&](ContainerRecord& record) {
+      record.resources = after;
+    }),
+                       "state store");
   }
-  std::move(restore).Cancel();
-  pod.SettleAfter(absl::ZeroDuration());
-  return absl::OkStatus();
+  if (updated.ok()) return updated;
+  return UndoUpdate(pod, container, *agent, after, updated);
 }
 
 absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,

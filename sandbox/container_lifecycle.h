@@ -24,7 +24,8 @@ namespace podvisor {
 // container is busy with another operation, ResourceExhausted of the disk.
 
 // Grows the VM, then creates the container in it. After an error nothing of
-// the container is left and the VM gives back what it got.
+// the container is left, or what cannot be removed at once is removed later,
+// and the VM gives back what it got.
 //
 // Errors: FailedPrecondition (pod not ready), AlreadyExists (name, attempt),
 // NotFound (image, host path), InvalidArgument, ResourceExhausted (the VM
@@ -32,7 +33,8 @@ namespace podvisor {
 absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
     Pod& pod, const ContainerSpec& spec, absl::Time deadline);
 
-// Only from created. When the guest cannot start it the container is exited
+// Only from created, and only when the VM has, or gets, the size that its
+// containers want. When the guest cannot start it the container is exited
 // with code 128 and reason StartError, and the error says why. When it does not
 // say what it did the container stays created: start it again, or stop it.
 absl::Status StartContainer(Pod& pod, Container& container,
@@ -51,7 +53,9 @@ absl::Status RemoveContainer(Pod& pod, Container& container,
 
 // Created or running only. What grows: first the VM, then the container's
 // cgroup. What shrinks: first the cgroup; the VM follows on its own after the
-// call. After an error the container has what it had before.
+// call. After an error the container has what it had before, or gets it back
+// later and has its room until then. The error names the stage ("VM",
+// "guest online", "container cgroup", "state store").
 absl::Status UpdateContainer(Pod& pod, Container& container,
                              const ContainerResources& update,
                              absl::Time deadline);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
@@ -11,6 +12,8 @@ namespace {
 constexpr char kMemoryMax[] = "memory.max";
 constexpr char kSwapMax[] = "memory.swap.max";
 constexpr int64_t kNoLimit = -1;
+// The kernel's.
+constexpr int64_t kDefaultCpuPeriodMicros = 100'000;
 
 std::vector<std::string> Arguments(const ContainerSpec& spec,
                                    const ImageConfig& image) {
@@ -163,11 +166,24 @@ agent::v1::LinuxResources GuestResourcesOf(const ContainerResources& resources,
   return guest;
 }
 
-agent::v1::LinuxResources WholeGuestResourcesOf(
-    const ContainerResources& resources, CpusetMode cpuset) {
+agent::v1::LinuxResources ExplicitResourcesOf(
+    const ContainerResources& resources, CpusetMode cpuset,
+    const ContainerResources& tried) {
   agent::v1::LinuxResources guest = GuestResourcesOf(resources, cpuset);
   if (guest.cpu_quota_micros() == 0) guest.set_cpu_quota_micros(kNoLimit);
+  if (guest.cpu_period_micros() == 0) {
+    guest.set_cpu_period_micros(kDefaultCpuPeriodMicros);
+  }
   if (guest.memory_limit_bytes() == 0) guest.set_memory_limit_bytes(kNoLimit);
+  for (const auto& [file, value] : tried.unified) {
+    if (resources.unified.contains(file)) continue;
+    // What a new cgroup has; of other files it is not known.
+    if (absl::EndsWith(file, ".max") || absl::EndsWith(file, ".high")) {
+      (*guest.mutable_unified())[file] = "max";
+    } else if (absl::EndsWith(file, ".min") || absl::EndsWith(file, ".low")) {
+      (*guest.mutable_unified())[file] = "0";
+    }
+  }
   return guest;
 }
 

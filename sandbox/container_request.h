@@ -39,10 +39,12 @@ absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
 agent::v1::LinuxResources GuestResourcesOf(const ContainerResources& resources,
                                            CpusetMode cpuset);
 
-// The same, but a limit that is not given is taken away: for a guest whose
-// limits may be others than the record says.
-agent::v1::LinuxResources WholeGuestResourcesOf(
-    const ContainerResources& resources, CpusetMode cpuset);
+// The same for a cgroup that may have something else: also says where there is
+// no limit. Shares that were not given stay as they are. `tried` names files
+// of `unified` that may have been changed.
+agent::v1::LinuxResources ExplicitResourcesOf(
+    const ContainerResources& resources, CpusetMode cpuset,
+    const ContainerResources& tried = {});
 
 // `current` with every field that `update` gives. CRI: zero means unchanged.
 // oom_score_adj stays: a process gets it when it starts.

@@ -156,21 +156,6 @@ TEST(GuestResourcesTest, HugePagesAreLimitedByTouchAndByReservation) {
                                    Pair("memory.high", "5")));
 }
 
-TEST(GuestResourcesTest, TheWholeTakesAwayLimitsThatAreNotGiven) {
-  ContainerResources resources;
-  EXPECT_EQ(
-      WholeGuestResourcesOf(resources, CpusetMode::kPin).cpu_quota_micros(),
-      -1);
-  EXPECT_EQ(
-      WholeGuestResourcesOf(resources, CpusetMode::kPin).memory_limit_bytes(),
-      -1);
-  resources.cpu_quota = 50'000;
-  resources.memory_limit_bytes = 4096;
-  EXPECT_EQ(
-      WholeGuestResourcesOf(resources, CpusetMode::kPin).SerializeAsString(),
-      GuestResourcesOf(resources, CpusetMode::kPin).SerializeAsString());
-}
-
 TEST(MergeResourcesTest, AnUpdateCannotChangeWhatAProcessGetsAtItsStart) {
   ContainerResources current;
   current.oom_score_adj = 900;
@@ -196,6 +181,26 @@ TEST(MergeResourcesTest, ZeroMeansUnchanged) {
   EXPECT_EQ(merged.cpu_period, 100'000);
   EXPECT_EQ(merged.memory_limit_bytes, 1 << 30);
   EXPECT_EQ(merged.unified.size(), 2u);
+}
+
+TEST(ContainerRequestTest, ExplicitResourcesSayAlsoWhereThereIsNoLimit) {
+  ContainerResources has;
+  has.cpu_quota = 50'000;
+  has.unified["memory.high"] = "1000";
+  ContainerResources tried;
+  tried.unified = {
+      {"memory.high", "2000"}, {"memory.max", "3000"}, {"memory.min", "4"}};
+
+  const agent::v1::LinuxResources guest =
+      ExplicitResourcesOf(has, CpusetMode::kPin, tried);
+
+  EXPECT_EQ(guest.cpu_quota_micros(), 50'000);
+  EXPECT_EQ(guest.cpu_period_micros(), 100'000);
+  EXPECT_EQ(guest.memory_limit_bytes(), -1);
+  EXPECT_EQ(guest.unified().at("memory.high"), "1000");
+  EXPECT_EQ(guest.unified().at("memory.max"), "max");
+  EXPECT_EQ(guest.unified().at("memory.min"), "0");
+  EXPECT_EQ(ExplicitResourcesOf({}, CpusetMode::kPin).cpu_quota_micros(), -1);
 }
 
 }  // namespace

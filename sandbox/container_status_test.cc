@@ -111,6 +111,7 @@ TEST_F(ContainerStatusTest, AnUpdateThatADeadDaemonLeftInTheGuestIsTakenBack) {
   }
 
   Restart();
+  timers_.RunDue();
 
   const FoundContainer found = pods_->FindContainer(id.value()).value();
   EXPECT_EQ(Applied(found).cpu_quota, 200'000);

@@ -26,6 +26,8 @@ constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
 constexpr absl::Duration kKillTime = absl::Seconds(1);
 // What a failed boot leaves is removed in time of its own.
 constexpr absl::Duration kCleanUpTime = absl::Seconds(10);
+// How long it may take to erase a container that never came to be.
+constexpr absl::Duration kEraseTime = absl::Seconds(10);
 // Soon, so that a new pod has its values, and not while it still settles.
 constexpr absl::Duration kFirstSample = absl::Seconds(1);
 
@@ -119,9 +121,10 @@ VmRecorder Pod::Recorder() {
 absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   ASSIGN_OR_RETURN(const VmLimits limits,
                    LimitsOf(*services_.vm.settings, spec_.size));
-  RETURN_IF_ERROR(CheckPodTotal(limits));
+  const PodTotals totals = Totals();
+  RETURN_IF_ERROR(CheckTotals(totals, limits));
   ASSIGN_OR_RETURN(const VmTarget target, Target(limits));
-  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(target.size));
+  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target.size));
   RETURN_IF_ERROR(Guard(account));
   SetAccount(account);
   ASSIGN_OR_RETURN(
@@ -137,7 +140,7 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   RETURN_IF_ERROR(hello.status());
   const VmSize base = {limits.boot_vcpus, limits.boot_memory_bytes};
   if (target.size == base) return absl::OkStatus();
-  const absl::Status grown = GrowTo(target, deadline);
+  const absl::Status grown = GrowTo(totals, target, deadline);
   if (grown.ok()) return grown;
   return absl::ResourceExhaustedError(absl::StrCat(
       "the VM cannot grow to what the pod asks for: ", grown.message()));
@@ -284,6 +287,48 @@ std::vector<std::shared_ptr<Container>> Pod::containers() const {
   return all;
 }
 
+absl::Status Pod::Erase(const Container& container, absl::Time deadline) {
+  const absl::StatusOr<PodVm*> vm = ReadyVm();
+  if (absl::IsUnavailable(vm.status())) return vm.status();
+  // Of a pod that is stopped, nothing is left in a guest.
+  if (vm.ok()) {
+    RETURN_IF_ERROR((*vm)->vm().agent().Delete(container.id(), deadline));
+    (*vm)->RemoveMounts(container.ShareMounts());
+    const absl::Status released =
+        (*vm)->RemoveImageUser(container.image_hex(), container.id(), deadline);
+    if (!released.ok()) {
+      Log(LogLevel::kWarning, "an image is released later",
+          {{"sandbox_id", id_.value()}, {"error", released.message()}});
+      SettleAfter(services_.vm.settings->shrink_delay);
+    }
+  }
+  return services_.store->DeleteContainer(container.id());
+}
+
+void Pod::Abandon(std::shared_ptr<Container> container) {
+  DropContainer(container->id());
+  abandoned_.push_back(std::move(container));
+  const absl::Status erased =
+      EraseAbandoned(services_.vm.clock->Now() + kEraseTime);
+  if (!erased.ok()) {
+    Log(LogLevel::kWarning, "what an unfinished create left is removed later",
+        {{"sandbox_id", id_.value()}, {"error", erased.message()}});
+  }
+  SettleAfter(absl::ZeroDuration());
+}
+
+absl::Status Pod::EraseAbandoned(absl::Time deadline) {
+  absl::Status first;
+  std::vector<std::shared_ptr<Container>> left;
+  for (std::shared_ptr<Container>& container : abandoned_) {
+    const absl::Status erased = Erase(*container, deadline);
+    first.Update(erased);
+    if (!erased.ok()) left.push_back(std::move(container));
+  }
+  abandoned_ = std::move(left);
+  return first;
+}
+
 absl::Status Pod::CheckReady() const {
   if (record_.state != SandboxState::kReady) {
     return absl::FailedPreconditionError(
@@ -342,6 +387,7 @@ void Pod::OnExit(const agent::v1::ContainerExit& exit) {
   if (const std::shared_ptr<LogPump> pump = container->pump()) {
     (void)pump->WaitDrained(services_.vm.clock->Now() + kDrainTime);
   }
+  Hold(*container);
   const absl::Status stored = container->Transition(
       ContainerEvent::kExited, [&](ContainerRecord& record) {
         record.exit_code = exit.exit_code();
@@ -356,7 +402,6 @@ void Pod::OnExit(const agent::v1::ContainerExit& exit) {
          {"container_id", container->id().value()},
          {"error", stored.message()}});
   }
-  SettleAfter(services_.vm.settings->shrink_delay);
 }
 
 void Pod::OnVmExit(const VmExit& exit) {
@@ -436,7 +481,7 @@ absl::Status Pod::Pump(Container& container, const std::string& log_path) {
 void Pod::EndPump(Container& container) {
   if (const std::shared_ptr<LogPump> pump = container.pump()) {
     // Its stream has ended with the container; if not, it is left to itself.
-    (void)pump->Abandon(services_.vm.clock->Now() + kDrainTime);
+    (void)pump->Stop(services_.vm.clock->Now() + kDrainTime);
   }
   container.SetPump(nullptr);
   unlink(CursorPath(container).c_str());

@@ -27,6 +27,7 @@
 #include "sandbox/pod_snapshot.h"
 #include "sandbox/pod_vm.h"
 #include "sandbox/sample_turn.h"
+#include "sandbox/settle_schedule.h"
 #include "sandbox/state_store.h"
 
 namespace podvisor {
@@ -117,17 +118,38 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // that its containers want now. Errors: CheckCpuset() of cpuset.h.
   absl::Status CheckCpusetOf(const ContainerResources& container) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // Makes the VM at least as large as its containers want it now, and keeps its
-  // vCPUs where they want them on the host.
-  absl::Status Grow(absl::Time deadline)
+  // Makes the VM at least as large as all containers want it now, those that
+  // wait for their turn included: they find their room there. Where that is
+  // more than there is, at least as large as it was to be without them and with
+  // `asking`, if any. Keeps its vCPUs where they want them on the host. Errors:
+  // those of VmResizer::Grow(), of the cgroup, and of Vm::PinVcpus().
+  absl::Status Grow(const Container* asking, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // Has the VM brought to the size that its containers want then, after
-  // `delay`; a later call, or a Grow(), replaces an earlier one.
+  // Looks whether the VM is as large as its containers want it, and makes it so
+  // where it is not.
+  absl::Status VerifySize(absl::Time deadline)
+      ABSL_LOCKS_EXCLUDED(operation_lock_, mutex_);
+  // Has the VM brought to the size that its containers want then, after `delay`
+  // at the latest.
   void SettleAfter(absl::Duration delay) ABSL_LOCKS_EXCLUDED(mutex_);
+  // To be called before the end of a container is recorded: what it had is kept
+  // for the shrink delay, for the one that may come in its place. Then the VM
+  // settles.
+  void Hold(const Container& container) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Takes away everything of a container: in the guest, of the VM, in the
+  // store. Does no harm twice. Errors: the agent's and the store's; Unavailable
+  // while the guest has not answered this daemon yet.
+  absl::Status Erase(const Container& container, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // Of a container that never came to be: drops it at once and erases it, with
+  // each settling again until that succeeds.
+  void Abandon(std::shared_ptr<Container> container)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
 
   // Replaces what was given for the whole pod; what is absent stays. The VM
   // grows first; after an error all is as it was. Errors: FailedPrecondition
-  // unless the pod is kReady, and those of Grow().
+  // unless the pod is kReady, those of Grow(), and the store's.
   absl::Status UpdateResources(
       const std::optional<ContainerResources>& resources,
       const std::optional<ContainerResources>& overhead, absl::Time deadline)
@@ -158,11 +180,17 @@ class Pod : public std::enable_shared_from_this<Pod> {
   VmRecorder Recorder();
   absl::Status BootVm(uid_t uid, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // What is said of the pod as a whole.
+  struct PodTotals {
+    std::optional<ContainerResources> resources;
+    std::optional<ContainerResources> overhead;
+  };
+  PodTotals TotalsLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  PodTotals Totals() const ABSL_LOCKS_EXCLUDED(mutex_);
   // InvalidArgument for a pod that a VM without hot plug could never presize.
-  absl::Status CheckPodTotal(const VmLimits& limits) const
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  // The pod-level resources in force.
-  std::optional<ContainerResources> PodTotalLocked() const
+  absl::Status CheckTotals(const PodTotals& totals,
+                           const VmLimits& limits) const;
+  PodTotalUse TotalUseLocked(bool any_counts) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // What the VM's size follows from; how large it is to be; and is.
   PodSizing SizingLocked(const VmLimits& limits) const
@@ -171,8 +199,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
       ABSL_LOCKS_EXCLUDED(mutex_);
   VmSizes SizesLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // What the pod would be accounted for and use with a VM of this size.
-  absl::StatusOr<PodAccount> AccountOf(const VmSize& size) const
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<PodAccount> AccountOf(const PodTotals& totals,
+                                       const VmSize& size) const;
   // The accounting guard: ResourceExhausted where the account is enforced, else
   // a warning, for what the pod can use above its account and could not so far.
   absl::Status Guard(const PodAccount& account) const
@@ -183,12 +211,39 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // For a VM that comes back to this size; not a worse one than before.
   void LowerAccount(const VmSize& size)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  absl::Status GrowTo(const VmTarget& target, absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status PinVcpus(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void ScheduleSettle(absl::Duration delay, uint64_t generation);
-  void Settle(uint64_t generation);
+  // As Grow(), for a pod of which `totals` are said.
+  absl::Status GrowWithin(const PodTotals& totals, const Container* asking,
+                          absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  absl::Status GrowTo(const PodTotals& totals,
+                      const absl::StatusOr<VmTarget>& target,
+                      absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // What the size followed from if `asking` were the only container that is
+  // created or updated.
+  PodSizing SizingOnlyWithLocked(const Container& asking) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  void Settle();
+  // One attempt; Settle() tries again. `target` is set before anything fails
+  // but the computing of it.
+  absl::Status TryToSettle(PodVm& vm, VmTarget& target)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // The target with what is still held for ended containers; forgets the rest.
+  absl::StatusOr<VmTarget> HeldTarget(absl::Time now)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether to let somebody else have the operation lock who is to grow the VM.
+  bool MustYield(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // How long after an attempt there is something to do again.
+  absl::Duration NextSettle(const absl::Status& settled, const VmSize& target)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Gives containers' cgroups, where it is not known what they have, what they
+  // are to have.
+  absl::Status RestoreCgroups(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  absl::Status EraseAbandoned(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // The end of the VM, and that of its containers.
   void WatchVm() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void WatchExits() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
@@ -215,14 +270,11 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void MeetGuestAfter(absl::Duration delay);
   absl::Status RecoverGuest(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  absl::Status RecoverContainer(
+  void RecoverContainer(
       Container& container,
-      std::optional<agent::v1::ContainerState::State> in_guest,
-      absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void ContinueOutput(Container& container)
+      std::optional<agent::v1::ContainerState::State> in_guest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // Of a container that was being created when the daemon died.
-  void UndoCreate(const Container& container, absl::Time deadline)
+  void ContinueOutput(Container& container)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status TearDown(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
@@ -241,6 +293,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
 
   OperationLock operation_lock_;
   std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
+  std::vector<std::shared_ptr<Container>> abandoned_
+      ABSL_GUARDED_BY(operation_lock_);
 
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_lock_);
   PodRecord record_ ABSL_GUARDED_BY(mutex_);
@@ -255,9 +309,14 @@ class Pod : public std::enable_shared_from_this<Pod> {
   SampleTurn sample_turn_ ABSL_GUARDED_BY(mutex_);
   // Why the guest of an adopted VM cannot be used yet.
   absl::Status guest_ ABSL_GUARDED_BY(mutex_);
-  uint64_t settle_generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  SettleSchedule settle_ ABSL_GUARDED_BY(mutex_);
   PodAccount account_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration settle_backoff_ ABSL_GUARDED_BY(operation_lock_);
+  // Of containers that have ended, and until when.
+  struct HeldRoom {
+    ContainerResources resources;
+    absl::Time until;
+  };
+  std::map<ContainerId, HeldRoom> held_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace podvisor

@@ -8,16 +8,9 @@
 
 namespace podvisor {
 
-absl::StatusOr<PodAccount> Pod::AccountOf(const VmSize& size) const {
-  std::optional<ContainerResources> total;
-  std::optional<ContainerResources> overhead;
-  {
-    absl::MutexLock lock(&mutex_);
-    total = PodTotalLocked();
-    overhead = record_.updated_overhead.has_value() ? record_.updated_overhead
-                                                    : spec_.overhead;
-  }
-  return AccountFor(total, overhead, size,
+absl::StatusOr<PodAccount> Pod::AccountOf(const PodTotals& totals,
+                                          const VmSize& size) const {
+  return AccountFor(totals.resources, totals.overhead, size,
                     services_.vm.settings->vm.accelerator);
 }
 
@@ -40,12 +33,12 @@ absl::Status Pod::Guard(const PodAccount& account) const {
 void Pod::AcceptAccount() {
   const absl::StatusOr<VmTarget> target = Target(vm_->sizer().limits());
   if (!target.ok()) return;
-  const absl::StatusOr<PodAccount> account = AccountOf(target->size);
+  const absl::StatusOr<PodAccount> account = AccountOf(Totals(), target->size);
   if (account.ok()) SetAccount(*account);
 }
 
 void Pod::LowerAccount(const VmSize& size) {
-  const absl::StatusOr<PodAccount> account = AccountOf(size);
+  const absl::StatusOr<PodAccount> account = AccountOf(Totals(), size);
   if (!account.ok()) return;
   absl::MutexLock lock(&mutex_);
   if (CheckAccount(*account, account_).ok()) account_ = *account;

@@ -122,6 +122,7 @@ TEST_F(PodBadGuestTest, AnAgentThatIsGoneForAWhileLosesNothing) {
   EXPECT_NE(pod->Snapshot().last_error, "");
   Guest(pod).SetFaults({});
   Create(pod, more);
+  SettleForLong();
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
   SettleForLong();
   EXPECT_EQ(pod->Snapshot().last_error, "");

@@ -8,6 +8,7 @@
 #include "gtest/gtest.h"
 #include "sandbox/container_lifecycle.h"
 #include "sandbox/pod_manager_fixture.h"
+#include "sandbox/store_faults.h"
 
 namespace podvisor {
 namespace {
@@ -50,6 +51,68 @@ TEST_F(PodManagerTest, AFailedCreateLeavesNothingAndTheVmGivesBack) {
   Settle();
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
   EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 256 * kMiB);
+}
+
+TEST_F(PodManagerTest, WhatAnUndoneCreateLeavesIsRemovedOnceThatWorks) {
+  const std::shared_ptr<Pod> pod = Run("later");
+  StoreFaults store(settings_.root_dir);
+  // The record is stored, and then nothing more.
+  store.FailAfter(1);
+  Guest(pod).SetFaults({.delete_fails = true});
+
+  EXPECT_FALSE(
+      pods_->CreateContainer(pod, ContainerOf(4000, 2048), Soon()).ok());
+
+  EXPECT_TRUE(pods_->ListContainers().empty());
+  EXPECT_EQ(Guest(pod).List(Soon())->size(), 1u);
+  store.Heal();
+  Guest(pod).SetFaults({});
+  Settle();
+  EXPECT_TRUE(Guest(pod).List(Soon())->empty());
+  EXPECT_TRUE(Guest(pod).mounted_images().empty());
+  EXPECT_TRUE(store_->LoadAll()->containers.empty());
+}
+
+TEST_F(PodManagerTest, ARemovalThatIsTriedAgainTakesNoImageFromAnother) {
+  const std::shared_ptr<Pod> pod = Run("shared-image");
+  const FoundContainer found = Create(pod, ContainerOf(100, 0));
+  ContainerSpec other = ContainerOf(100, 0);
+  other.name = "other";
+  Create(pod, other);
+  StoreFaults store(settings_.root_dir);
+  store.FailAfter(1);  // the end is stored, its removal is not
+
+  EXPECT_FALSE(pods_->RemoveContainer(found, Soon()).ok());
+  store.Heal();
+  EXPECT_TRUE(pods_->RemoveContainer(found, Soon()).ok());
+
+  EXPECT_EQ(Guest(pod).mounted_images().size(), 1u);
+}
+
+TEST_F(PodManagerTest, AnImageWhoseDiskTheGuestKeptIsMountedAnew) {
+  const std::shared_ptr<Pod> pod = Run("kept-disk");
+  FakeQemu& qemu = launcher_.machine(pod->id())->qemu();
+  const FoundContainer found = Create(pod, ContainerOf(100, 0));
+  qemu.SetFaults({.guest_ignores_unplug = true});
+  ASSERT_TRUE(pods_->RemoveContainer(found, Soon()).ok());
+  ASSERT_TRUE(Guest(pod).mounted_images().empty());
+  qemu.SetFaults({});
+
+  Create(pod, ContainerOf(100, 0));
+
+  EXPECT_EQ(Guest(pod).mounted_images().size(), 1u);
+}
+
+TEST_F(PodManagerTest, AStartThatCannotBeStoredHasHappenedAllTheSame) {
+  const std::shared_ptr<Pod> pod = Run("started");
+  const FoundContainer found = Create(pod, ContainerOf(100, 0));
+  StoreFaults store(settings_.root_dir);
+  store.FailAfter(0);
+
+  EXPECT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
+
+  EXPECT_EQ(found.container->phase(), ContainerPhase::kRunning);
+  store.Heal();
 }
 
 TEST_F(PodManagerTest, AVmThatCannotGrowIsResourceExhaustedAndNamesTheStage) {
@@ -126,6 +189,8 @@ TEST_F(PodManagerTest, AFailedUpdateRestoresWhatWas) {
   EXPECT_THAT(std::string(status.message()),
               testing::HasSubstr("container cgroup"));
   EXPECT_EQ(found.container->Snapshot().applied.cpu_quota, 100'000);
+  // Until the guest takes it, nobody knows what the cgroup has.
+  Guest(pod).SetFaults({});
   Settle();
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
 }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "sandbox/container_request.h"
 #include "sandbox/cpuset.h"
 #include "sandbox/pod.h"
 #include "sandbox/pod_sizing.h"
@@ -21,27 +22,38 @@ namespace {
 constexpr absl::Duration kSettleSlice = absl::Milliseconds(1500);
 // When the lock was not free.
 constexpr absl::Duration kBusyRetry = absl::Milliseconds(200);
-constexpr absl::Duration kLeastBackoff = absl::Milliseconds(200);
-constexpr absl::Duration kMostBackoff = absl::Seconds(30);
+// How soon to come again when a container waits for its turn.
+constexpr absl::Duration kYield = absl::Milliseconds(100);
 
 }  // namespace
 
-std::optional<ContainerResources> Pod::PodTotalLocked() const {
-  return record_.updated_resources.has_value() ? record_.updated_resources
-                                               : spec_.resources;
+Pod::PodTotals Pod::TotalsLocked() const {
+  return {.resources = record_.updated_resources.has_value()
+                           ? record_.updated_resources
+                           : spec_.resources,
+          .overhead = record_.updated_overhead.has_value()
+                          ? record_.updated_overhead
+                          : spec_.overhead};
 }
 
-absl::Status Pod::CheckPodTotal(const VmLimits& limits) const {
-  std::optional<ContainerResources> total;
-  {
-    absl::MutexLock lock(&mutex_);
-    total = PodTotalLocked();
-  }
-  if (!services_.vm.settings->presize || !total.has_value()) {
+Pod::PodTotals Pod::Totals() const {
+  absl::MutexLock lock(&mutex_);
+  return TotalsLocked();
+}
+
+absl::Status Pod::CheckTotals(const PodTotals& totals,
+                              const VmLimits& limits) const {
+  if (!services_.vm.settings->presize || !totals.resources.has_value()) {
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(*total));
+  ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(*totals.resources));
   return CheckPodFitsWithoutHotplug(demand, limits);
+}
+
+PodTotalUse Pod::TotalUseLocked(bool any_counts) const {
+  return UseOfPodTotal(services_.vm.settings->presize,
+                       record_.had_containers || !containers_.empty(),
+                       any_counts);
 }
 
 PodSizing Pod::SizingLocked(const VmLimits& limits) const {
@@ -49,11 +61,8 @@ PodSizing Pod::SizingLocked(const VmLimits& limits) const {
   for (const auto& [id, container] : containers_) {
     if (container->Counts()) sizing.containers.push_back(container->wanted());
   }
-  sizing.pod_total = PodTotalLocked();
-  sizing.pod_total_use =
-      UseOfPodTotal(services_.vm.settings->presize,
-                    record_.had_containers || !containers_.empty(),
-                    !sizing.containers.empty());
+  sizing.pod_total = TotalsLocked().resources;
+  sizing.pod_total_use = TotalUseLocked(!sizing.containers.empty());
   sizing.rules = RulesOf(*services_.vm.settings, spec_.size);
   sizing.limits = limits;
   return sizing;
@@ -111,34 +120,89 @@ absl::Status Pod::PinVcpus(absl::Time deadline) {
   return vm_->PinVcpus(cpus, deadline);
 }
 
-absl::Status Pod::GrowTo(const VmTarget& target, absl::Time deadline) {
-  if (target.vcpus_clamped || target.memory_clamped) {
+absl::Status Pod::Grow(const Container* asking, absl::Time deadline) {
+  return GrowWithin(Totals(), asking, deadline);
+}
+
+PodSizing Pod::SizingOnlyWithLocked(const Container& asking) const {
+  PodSizing sizing = SizingLocked(vm_->sizer().limits());
+  sizing.containers.clear();
+  for (const auto& [id, container] : containers_) {
+    if (container.get() == &asking) {
+      sizing.containers.push_back(container->wanted());
+    } else if (container->Counts() &&
+               container->phase() != ContainerPhase::kCreating) {
+      sizing.containers.push_back(container->resources());
+    }
+  }
+  return sizing;
+}
+
+absl::Status Pod::GrowWithin(const PodTotals& totals, const Container* asking,
+                             absl::Time deadline) {
+  ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
+  PodSizing sizing;
+  PodSizing alone;
+  {
+    absl::MutexLock lock(&mutex_);
+    sizing = SizingLocked(vm->sizer().limits());
+    if (asking != nullptr) alone = SizingOnlyWithLocked(*asking);
+  }
+  sizing.pod_total = alone.pod_total = totals.resources;
+  const absl::StatusOr<VmTarget> all = TargetOf(sizing);
+  absl::Status grown = GrowTo(totals, all, deadline);
+  if (asking != nullptr && (absl::IsResourceExhausted(grown) || !all.ok())) {
+    // What does not fit may be somebody else's.
+    const absl::StatusOr<VmTarget> less = TargetOf(alone);
+    if (!all.ok() || !less.ok() || less->size != all->size) {
+      grown = GrowTo(totals, less, deadline);
+    }
+  }
+  // Whatever was to be given back is looked at again, after the delay.
+  SettleAfter(services_.vm.settings->shrink_delay);
+  return grown;
+}
+
+absl::Status Pod::GrowTo(const PodTotals& totals,
+                         const absl::StatusOr<VmTarget>& target,
+                         absl::Time deadline) {
+  RETURN_IF_ERROR(target.status());
+  if (target->vcpus_clamped || target->memory_clamped) {
     Log(LogLevel::kWarning, "the VM cannot be as large as its containers ask",
         {{"sandbox_id", id_.value()},
-         {"wanted_vcpus", absl::StrCat(target.wanted_vcpus)},
-         {"wanted_memory_bytes", absl::StrCat(target.wanted_memory_bytes)},
-         {"vcpus", absl::StrCat(target.size.vcpus)},
-         {"memory_bytes", absl::StrCat(target.size.memory_bytes)}});
+         {"wanted_vcpus", absl::StrCat(target->wanted_vcpus)},
+         {"wanted_memory_bytes", absl::StrCat(target->wanted_memory_bytes)},
+         {"vcpus", absl::StrCat(target->size.vcpus)},
+         {"memory_bytes", absl::StrCat(target->size.memory_bytes)}});
   }
-  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(target.size));
+  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target->size));
   RETURN_IF_ERROR(Guard(account));
   // The host's limit first: the guest needs it to bring up what it gets.
   absl::Status grown = vm_->cgroup().RaiseCpuLimit(
-      HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target));
-  if (grown.ok()) grown = vm_->sizer().Grow(target, deadline);
+      HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), *target));
+  if (grown.ok()) grown = vm_->sizer().Grow(*target, deadline);
   if (grown.ok()) grown = PinVcpus(deadline);
   if (grown.ok()) SetAccount(account);
   PublishMetrics();
   return grown;
 }
 
-absl::Status Pod::Grow(absl::Time deadline) {
-  ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
-  ASSIGN_OR_RETURN(const VmTarget target, Target(vm->sizer().limits()));
-  const absl::Status grown = GrowTo(target, deadline);
-  // Whatever was to be given back is looked at again, after the delay.
-  SettleAfter(services_.vm.settings->shrink_delay);
-  return grown;
+absl::Status Pod::VerifySize(absl::Time deadline) {
+  PodSizer* sizer = nullptr;
+  PodSizing sizing;
+  {
+    // Stays as long as the pod does; observing disturbs no resize.
+    absl::MutexLock lock(&mutex_);
+    RETURN_IF_ERROR(CheckReady());
+    sizer = &vm_->sizer();
+    sizing = SizingLocked(sizer->limits());
+  }
+  ASSIGN_OR_RETURN(const VmTarget target, TargetOf(sizing));
+  ASSIGN_OR_RETURN(const bool has, sizer->Has(target.size, deadline));
+  if (has) return absl::OkStatus();
+  if (!operation_lock_.LockUntil(deadline)) return operation_lock_.Busy();
+  const OperationHolder operation(&operation_lock_);
+  return Grow(nullptr, deadline);
 }
 
 absl::Status Pod::UpdateResources(
@@ -147,80 +211,146 @@ absl::Status Pod::UpdateResources(
   if (!operation_lock_.LockUntil(deadline)) return operation_lock_.Busy();
   const OperationHolder operation(&operation_lock_);
   ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
-  PodRecord before;
-  {
+  PodTotals totals = Totals();
+  if (resources.has_value()) totals.resources = resources;
+  if (overhead.has_value()) totals.overhead = overhead;
+  absl::Status updated = CheckTotals(totals, vm->sizer().limits());
+  if (updated.ok()) updated = GrowWithin(totals, nullptr, deadline);
+  if (updated.ok()) {
     absl::MutexLock lock(&mutex_);
-    before = record_;
-    if (resources.has_value()) record_.updated_resources = resources;
-    if (overhead.has_value()) record_.updated_overhead = overhead;
-  }
-  absl::Status updated = CheckPodTotal(vm->sizer().limits());
-  if (updated.ok()) updated = Grow(deadline);
-  {
-    absl::MutexLock lock(&mutex_);
-    if (updated.ok()) updated = services_.store->PutPod(record_);
-    if (!updated.ok()) {
-      record_.updated_resources = before.updated_resources;
-      record_.updated_overhead = before.updated_overhead;
-    }
+    PodRecord changed = record_;
+    if (resources.has_value()) changed.updated_resources = resources;
+    if (overhead.has_value()) changed.updated_overhead = overhead;
+    updated = services_.store->PutPod(changed);
+    if (updated.ok()) record_ = std::move(changed);
   }
   SettleAfter(absl::ZeroDuration());
   return updated;
 }
 
-void Pod::SettleAfter(absl::Duration delay) {
-  uint64_t generation = 0;
+void Pod::Hold(const Container& container) {
+  if (!container.Counts()) return;
+  const absl::Duration delay = services_.vm.settings->shrink_delay;
+  const ContainerResources room = container.wanted();
   {
     absl::MutexLock lock(&mutex_);
-    generation = ++settle_generation_;
+    held_[container.id()] = {room, services_.vm.clock->Now() + delay};
   }
-  ScheduleSettle(delay, generation);
+  SettleAfter(delay);
 }
 
-void Pod::ScheduleSettle(absl::Duration delay, uint64_t generation) {
-  services_.timers->Schedule(delay, [weak = weak_from_this(), generation] {
-    if (const std::shared_ptr<Pod> pod = weak.lock()) pod->Settle(generation);
+absl::StatusOr<VmTarget> Pod::HeldTarget(absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  std::erase_if(held_,
+                [now](const auto& held) { return held.second.until <= now; });
+  PodSizing sizing = SizingLocked(vm_->sizer().limits());
+  for (const auto& [id, held] : held_) {
+    sizing.containers.push_back(held.resources);
+  }
+  sizing.pod_total_use = TotalUseLocked(!sizing.containers.empty());
+  return TargetOf(sizing);
+}
+
+void Pod::SettleAfter(absl::Duration delay) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!settle_.Ask(services_.vm.clock->Now() + delay)) return;
+  }
+  services_.timers->Schedule(delay, [weak = weak_from_this()] {
+    if (const std::shared_ptr<Pod> pod = weak.lock()) pod->Settle();
   });
 }
 
-void Pod::Settle(uint64_t generation) {
+void Pod::Settle() {
+  const absl::Time now = services_.vm.clock->Now();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!settle_.Take(now)) return;
+  }
   // The timers are everybody's: nothing waits on them for its turn.
   if (!operation_lock_.LockUntil(absl::InfinitePast())) {
-    ScheduleSettle(kBusyRetry, generation);
+    SettleAfter(kBusyRetry);
     return;
   }
   const OperationHolder operation(&operation_lock_);
-  {
-    absl::MutexLock lock(&mutex_);
-    if (generation != settle_generation_) return;
-  }
   const absl::StatusOr<PodVm*> vm = ReadyVm();
   if (!vm.ok()) return;
-  const absl::StatusOr<VmTarget> target = Target((*vm)->sizer().limits());
-  absl::Status settled = target.status();
-  if (settled.ok()) {
-    LowerAccount(target->size);
-    settled = (*vm)->sizer().Settle(*target,
-                                    services_.vm.clock->Now() + kSettleSlice);
-    // Also beside a guest that keeps something.
-    settled.Update(PinVcpus(services_.vm.clock->Now() + kSettleSlice));
-    settled.Update((*vm)->cgroup().SetCpuLimit(
-        HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), *target)));
-    PublishMetrics();
-  }
-  settled.Update(
-      (*vm)->ReleaseUnusedImages(services_.vm.clock->Now() + kSettleSlice));
-  if (settled.ok()) {
-    settle_backoff_ = absl::ZeroDuration();
+  if (MustYield(now)) {
+    SettleAfter(kYield);
     return;
   }
-  settle_backoff_ =
-      std::clamp(2 * settle_backoff_, kLeastBackoff, kMostBackoff);
-  Log(LogLevel::kDebug, "the VM is not yet at its size; trying again",
-      {{"sandbox_id", id_.value()},
-       {"after", absl::FormatDuration(settle_backoff_)},
-       {"reason", settled.message()}});
-  SettleAfter(settle_backoff_);
+  VmTarget target;
+  const absl::Status settled = TryToSettle(**vm, target);
+  PublishMetrics();
+  const absl::Duration again = NextSettle(settled, target.size);
+  if (!settled.ok()) {
+    Log(LogLevel::kDebug, "the VM is not yet at its size; trying again",
+        {{"sandbox_id", id_.value()},
+         {"after", absl::FormatDuration(again)},
+         {"reason", settled.message()}});
+  }
+  if (again != absl::InfiniteDuration()) SettleAfter(again);
+}
+
+bool Pod::MustYield(absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  const bool awaited =
+      std::any_of(containers_.begin(), containers_.end(),
+                  [](const auto& entry) { return entry.second->IsChanging(); });
+  return awaited && settle_.MayYield(now, services_.vm.settings->shrink_delay);
+}
+
+absl::Duration Pod::NextSettle(const absl::Status& settled,
+                               const VmSize& target) {
+  absl::MutexLock lock(&mutex_);
+  if (!settled.ok()) return settle_.Missed(target);
+  settle_.Reached();
+  absl::Time first = absl::InfiniteFuture();
+  for (const auto& [id, held] : held_) first = std::min(first, held.until);
+  return first - services_.vm.clock->Now();
+}
+
+absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
+  ASSIGN_OR_RETURN(target, Target(vm.sizer().limits()));
+  ASSIGN_OR_RETURN(const VmTarget held, HeldTarget(services_.vm.clock->Now()));
+  const auto soon = [this] { return services_.vm.clock->Now() + kSettleSlice; };
+  // First the cgroups, then the VM: what a container may use must be there.
+  absl::Status settled = RestoreCgroups(soon());
+  if (settled.ok()) {
+    LowerAccount(held.size);
+    settled = vm.sizer().Settle(target, held.size, soon());
+    settled.Update(vm.cgroup().SetCpuLimit(
+        HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target)));
+  }
+  // Also beside a guest that keeps something.
+  settled.Update(PinVcpus(soon()));
+  settled.Update(EraseAbandoned(soon()));
+  settled.Update(vm.ReleaseUnusedImages(soon()));
+  return settled;
+}
+
+absl::Status Pod::RestoreCgroups(absl::Time deadline) {
+  ASSIGN_OR_RETURN(GuestAgent* const agent, ReadyAgent());
+  for (const auto& container : containers()) {
+    if (!container->Counts() || container->cgroup_is_known()) continue;
+    // Never waits for it: its operations come before those of the pod.
+    OperationLock& lock = container->operation_lock();
+    if (!lock.LockUntil(absl::InfinitePast())) {
+      return absl::UnavailableError("a container is being worked on");
+    }
+    const OperationHolder operation(&lock);
+    const absl::Status restored =
+        agent->Update(container->id(),
+                      ExplicitResourcesOf(container->resources(),
+                                          services_.vm.settings->cpuset),
+                      deadline);
+    // One that the guest does not know has no cgroup; its end will be told.
+    if (!restored.ok() && !absl::IsNotFound(restored)) {
+      return Annotate(restored, "container cgroup");
+    }
+    container->SetCgroupIsKnown(true);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace podvisor

@@ -12,7 +12,6 @@
 #include "base/clean_text.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "sandbox/container_request.h"
 #include "sandbox/pod.h"
 #include "sandbox/vm_record_json.h"
 
@@ -28,10 +27,6 @@ constexpr absl::Duration kFirstMeeting = absl::Seconds(5);
 constexpr absl::Duration kLaterMeeting = absl::Seconds(2);
 constexpr absl::Duration kLeastBackoff = absl::Milliseconds(500);
 constexpr absl::Duration kMostBackoff = absl::Seconds(30);
-
-bool IsNoAnswer(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
-}
 
 }  // namespace
 
@@ -100,7 +95,7 @@ void Pod::AdoptImage(const Container& container) {
   if (absl::StatusOr<ImageRootFs> root_fs =
           services_.images->RootFs(container.image_hex());
       root_fs.ok()) {
-    vm_->AdoptImageUser(*std::move(root_fs));
+    vm_->AdoptImageUser(*std::move(root_fs), container.id());
   } else {
     Log(LogLevel::kWarning, "the image of a container is gone",
         {{"container_id", container.id().value()},
@@ -116,6 +111,9 @@ void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
   }
   if (met.ok()) {
     WatchExits();
+    for (const auto& container : containers()) {
+      if (container->phase() == ContainerPhase::kCreating) Abandon(container);
+    }
     SettleAfter(absl::ZeroDuration());
     SampleAfter(absl::ZeroDuration());
     return;
@@ -152,20 +150,15 @@ absl::Status Pod::RecoverGuest(absl::Time deadline) {
   for (const agent::v1::ContainerState& state : listed) {
     in_guest[ContainerId(state.container_id())] = state.state();
   }
-  std::vector<std::shared_ptr<Container>> unfinished;
   for (const auto& container : containers()) {
-    if (container->phase() == ContainerPhase::kCreating) {
-      unfinished.push_back(container);
-      continue;
-    }
+    // What was being created when the daemon died is abandoned afterwards.
+    if (container->phase() == ContainerPhase::kCreating) continue;
     const auto found = in_guest.find(container->id());
     const bool known = found != in_guest.end();
-    RETURN_IF_ERROR(RecoverContainer(
-        *container, known ? std::optional(found->second) : std::nullopt,
-        deadline));
+    RecoverContainer(*container,
+                     known ? std::optional(found->second) : std::nullopt);
   }
-  for (const auto& container : unfinished) DropContainer(container->id());
-  // What was being created when the daemon died, and what was being removed.
+  // Of which there is no record.
   for (const auto& [id, state] : in_guest) {
     if (FindContainer(id) != nullptr) continue;
     const absl::Status deleted = agent.Delete(id, deadline);
@@ -176,17 +169,15 @@ absl::Status Pod::RecoverGuest(absl::Time deadline) {
            {"error", deleted.message()}});
     }
   }
-  for (const auto& container : unfinished) UndoCreate(*container, deadline);
   absl::MutexLock lock(&mutex_);
   hello_ = std::move(hello);
   return absl::OkStatus();
 }
 
-absl::Status Pod::RecoverContainer(
+void Pod::RecoverContainer(
     Container& container,
-    std::optional<agent::v1::ContainerState::State> in_guest,
-    absl::Time deadline) {
-  if (!container.Counts()) return absl::OkStatus();
+    std::optional<agent::v1::ContainerState::State> in_guest) {
+  if (!container.Counts()) return;
   if (!in_guest.has_value()) {
     (void)container.Transition(
         ContainerEvent::kExited, [&](ContainerRecord& record) {
@@ -195,8 +186,10 @@ absl::Status Pod::RecoverContainer(
           record.reason = "Unknown";
           record.message = "the guest does not know this container";
         });
-    return absl::OkStatus();
+    return;
   }
+  // The last daemon may have been about to change it.
+  container.SetCgroupIsKnown(false);
   // Started, and the daemon died before it could write that down. The exact
   // moment is lost; the end of one that has exited already comes with the
   // agent's first exit notices.
@@ -208,21 +201,6 @@ absl::Status Pod::RecoverContainer(
                                });
   }
   if (container.phase() == ContainerPhase::kRunning) ContinueOutput(container);
-  if (*in_guest == agent::v1::ContainerState::EXITED) return absl::OkStatus();
-  // The last daemon may have died between a change of the cgroup and its
-  // record: the record is what everybody was told.
-  const absl::Status applied = vm_->vm().agent().Update(
-      container.id(),
-      WholeGuestResourcesOf(container.Snapshot().applied,
-                            services_.vm.settings->cpuset),
-      deadline);
-  if (IsNoAnswer(applied)) return applied;
-  if (!applied.ok()) {
-    Log(LogLevel::kWarning, "a container may not have its recorded resources",
-        {{"container_id", container.id().value()},
-         {"error", applied.message()}});
-  }
-  return absl::OkStatus();
 }
 
 void Pod::ContinueOutput(Container& container) {
@@ -238,15 +216,6 @@ void Pod::ContinueOutput(Container& container) {
   Log(LogLevel::kError, "the output of a container has no reader",
       {{"container_id", container.id().value()},
        {"error", draining.message()}});
-}
-
-void Pod::UndoCreate(const Container& container, absl::Time deadline) {
-  vm_->RemoveMounts(container.ShareMounts());
-  absl::Status undone = vm_->RemoveImageUser(container.image_hex(), deadline);
-  undone.Update(services_.store->DeleteContainer(container.id()));
-  if (undone.ok()) return;
-  Log(LogLevel::kWarning, "an unfinished create left something behind",
-      {{"container_id", container.id().value()}, {"error", undone.message()}});
 }
 
 }  // namespace podvisor

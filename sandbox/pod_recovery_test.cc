@@ -265,6 +265,7 @@ TEST_F(PodRecoveryTest, AContainerHasTheResourcesOfItsRecordAgain) {
   ASSERT_TRUE(guest.Update(container, changed, Soon()).ok());
 
   Restart();
+  timers_.RunDue();
 
   EXPECT_EQ(guest.spec(container)->resources().cpu_quota_micros(), 200'000);
 }

@@ -1,5 +1,7 @@
 #include "sandbox/pod_sizer.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
@@ -19,6 +21,15 @@ VmResizerOptions OptionsForBridge() {
   return options;
 }
 
+// A size that VmResizer can be asked for: what a guest holds on to may end
+// within a block.
+VmSize WholeBlocks(const VmLimits& limits, const VmSize& size) {
+  const int64_t block = limits.memory_block_bytes;
+  const int64_t blocks =
+      (size.memory_bytes - limits.boot_memory_bytes + block - 1) / block;
+  return {size.vcpus, limits.boot_memory_bytes + blocks * block};
+}
+
 std::string ErrorText(const absl::Status& status) {
   return status.ok() ? "" : CleanText(status.message(), 1024);
 }
@@ -34,23 +45,35 @@ PodSizer::PodSizer(const PodId& pod, QmpClient* qmp, GuestResources* guest,
       resizer_(qmp, guest, clock, limits, OptionsForBridge()) {}
 
 absl::Status PodSizer::Grow(const VmTarget& target, absl::Time deadline) {
-  const absl::Status grown = Resize(target.size, /*keep_more=*/true, deadline);
+  const absl::Status grown =
+      Resize(target.size, /*held=*/std::nullopt, deadline).status();
   absl::MutexLock lock(&mutex_);
   grow_error_ = ErrorText(grown);
   return grown;
 }
 
-absl::Status PodSizer::Settle(const VmTarget& target, absl::Time deadline) {
-  const absl::Status settled =
-      Resize(target.size, /*keep_more=*/false, deadline);
-  absl::MutexLock lock(&mutex_);
-  settle_error_ = ErrorText(settled);
-  RETURN_IF_ERROR(settled);
-  const int64_t bytes = MemoryShortfall(limits_, state_, target.size);
-  const int vcpus = state_.vcpus_online - target.size.vcpus;
-  if (bytes <= 0 && vcpus <= 0) return absl::OkStatus();
+absl::Status PodSizer::Settle(const VmTarget& target, const VmSize& held,
+                              absl::Time deadline) {
+  const absl::StatusOr<ResizeOutcome> settled =
+      Resize(target.size, held, deadline);
+  {
+    absl::MutexLock lock(&mutex_);
+    settle_error_ = ErrorText(settled.status());
+  }
+  RETURN_IF_ERROR(settled.status());
+  if (settled->shortfall_bytes == 0 && settled->shortfall_vcpus == 0) {
+    return absl::OkStatus();
+  }
   return absl::UnavailableError(
-      absl::StrCat("the guest keeps ", bytes, " bytes and ", vcpus, " vCPUs"));
+      absl::StrCat("the guest keeps ", settled->shortfall_bytes, " bytes and ",
+                   settled->shortfall_vcpus, " vCPUs"));
+}
+
+absl::StatusOr<bool> PodSizer::Has(const VmSize& size, absl::Time deadline) {
+  ASSIGN_OR_RETURN(const VmState now, Look(deadline));
+  return now.vcpus_online >= size.vcpus &&
+         now.hotplug_online_bytes >=
+             size.memory_bytes - limits_.boot_memory_bytes;
 }
 
 absl::Status PodSizer::Observe(absl::Time deadline) {
@@ -101,9 +124,11 @@ absl::StatusOr<VmState> PodSizer::Look(absl::Time deadline) {
   return state;
 }
 
-absl::Status PodSizer::Resize(const VmSize& target, bool keep_more,
-                              absl::Time deadline) {
+absl::StatusOr<ResizeOutcome> PodSizer::Resize(
+    const VmSize& target, const std::optional<VmSize>& held,
+    absl::Time deadline) {
   ResizeAttempt attempt = {.limits = limits_, .target = target};
+  attempt.only_grows = !held.has_value();
   const absl::StatusOr<VmState> before = Look(deadline);
   if (!before.ok()) {
     attempt.before = observed();
@@ -112,23 +137,30 @@ absl::Status PodSizer::Resize(const VmSize& target, bool keep_more,
     return before.status();
   }
   attempt.before = *before;
-  if (keep_more) attempt.target = AtLeast(limits_, *before, target);
+  // What the VM has above the target stays, in a settling as far as it is held.
+  const VmSize kept = WholeBlocks(limits_, AtLeast(limits_, *before, target));
+  if (held.has_value()) {
+    attempt.target.vcpus = std::min(kept.vcpus, held->vcpus);
+    attempt.target.memory_bytes =
+        std::min(kept.memory_bytes, held->memory_bytes);
+  }
   {
     absl::MutexLock lock(&mutex_);
-    asked_ = attempt.target;
+    asked_ = held.has_value() ? attempt.target : kept;
   }
   const absl::Time begin = clock_->Now();
-  attempt.outcome = resizer_.Resize(attempt.target, deadline);
+  attempt.outcome = held.has_value() ? resizer_.Resize(attempt.target, deadline)
+                                     : resizer_.Grow(attempt.target, deadline);
   attempt.took = clock_->Now() - begin;
   RecordResize(pod_, attempt, *metrics_);
   if (!attempt.outcome.ok()) {
     // Whether it could be put back, and how far it came, only the VM knows.
     (void)Look(clock_->Now() + kReadBackTimeout);
-    return attempt.outcome.status();
+    return attempt.outcome;
   }
   absl::MutexLock lock(&mutex_);
   Publish(++observations_, attempt.outcome->observed);
-  return absl::OkStatus();
+  return attempt.outcome;
 }
 
 void PodSizer::Publish(uint64_t observation, const VmState& state) {

@@ -35,12 +35,18 @@ class PodSizer {
 
   // Brings the VM to at least `target`: what it has above that stays, because
   // giving back is slow and nobody waits for it. Errors: those of
-  // VmResizer::Resize(); the VM is then as before.
+  // VmResizer::Grow(); the VM is then as before.
   absl::Status Grow(const VmTarget& target, absl::Time deadline);
 
-  // Brings the VM to exactly `target`. Unavailable, too, when the guest still
+  // Brings the VM to exactly `target`, but takes nothing away below `held`
+  // (at least the target) that it has. Unavailable, too, when the guest still
   // holds something back: call again later.
-  absl::Status Settle(const VmTarget& target, absl::Time deadline);
+  absl::Status Settle(const VmTarget& target, const VmSize& held,
+                      absl::Time deadline);
+
+  // Whether the VM is at least as large. Looks for itself, also while a resize
+  // is under way.
+  absl::StatusOr<bool> Has(const VmSize& size, absl::Time deadline);
 
   // Reads the size back from QEMU and the guest.
   absl::Status Observe(absl::Time deadline);
@@ -56,8 +62,10 @@ class PodSizer {
 
  private:
   absl::StatusOr<VmState> Look(absl::Time deadline);
-  absl::Status Resize(const VmSize& target, bool keep_more,
-                      absl::Time deadline);
+  // `held`: as of Settle(); nullopt: only grows.
+  absl::StatusOr<ResizeOutcome> Resize(const VmSize& target,
+                                       const std::optional<VmSize>& held,
+                                       absl::Time deadline);
   void Publish(uint64_t observation, const VmState& state)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -144,7 +144,7 @@ TEST_F(PodSizerTest, TheErrorOfAGrowStaysUntilOneWorks) {
   guest_.SetFaults({.cpu_never_onlines = true});
   EXPECT_FALSE(sizer_.Grow(Target(4, kBoot), Soon()).ok());
 
-  ASSERT_TRUE(sizer_.Settle(Target(1, kBoot), Soon()).ok());
+  ASSERT_TRUE(sizer_.Settle(Target(1, kBoot), {1, kBoot}, Soon()).ok());
   EXPECT_THAT(sizer_.last_error(), HasSubstr("guest online"));
 
   guest_.SetFaults({});
@@ -155,7 +155,8 @@ TEST_F(PodSizerTest, TheErrorOfAGrowStaysUntilOneWorks) {
 TEST_F(PodSizerTest, AShortfallIsOverOnceItIsGivenBackOrWantedAgain) {
   ASSERT_TRUE(sizer_.Grow(Target(1, kBoot + 1024 * kMiB), Soon()).ok());
   guest_.SetFaults({.keeps_memory_bytes = guest_.size().memory_total_bytes});
-  EXPECT_TRUE(absl::IsUnavailable(sizer_.Settle(Target(1, kBoot), Soon())));
+  EXPECT_TRUE(
+      absl::IsUnavailable(sizer_.Settle(Target(1, kBoot), {1, kBoot}, Soon())));
   EXPECT_EQ(sizer_.sizes().shortfall_bytes, 1024 * kMiB);
 
   ASSERT_TRUE(sizer_.Grow(Target(1, kBoot + 768 * kMiB), Soon()).ok());

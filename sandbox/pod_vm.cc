@@ -207,21 +207,22 @@ std::string PodVm::SerialOf(const std::string& image_hex) {
   return absl::StrCat("i", image_hex.substr(0, 19));
 }
 
-absl::Status PodVm::AddImageUser(ImageRootFs root_fs, absl::Time deadline) {
+absl::Status PodVm::AddImageUser(ImageRootFs root_fs, const ContainerId& user,
+                                 absl::Time deadline) {
   const std::string hex = root_fs.image_hex;
   ImageUse& use = images_[hex];
   use.root_fs = std::move(root_fs);
   if (!use.mounted) {
     const absl::Status mounted = MountImage(use.root_fs, deadline);
     if (!mounted.ok()) {
-      if (use.users == 0) {
+      if (use.users.empty()) {
         LogFailure(id_, "release an image that could not be mounted",
                    ReleaseImage(hex, services_.clock->Now() + kUndoTime));
       }
       return mounted;
     }
   }
-  ++use.users;
+  use.users.insert(user);
   return absl::OkStatus();
 }
 
@@ -244,26 +245,26 @@ absl::Status PodVm::MountImage(const ImageRootFs& root_fs,
   return absl::OkStatus();
 }
 
-void PodVm::AdoptImageUser(ImageRootFs root_fs) {
+void PodVm::AdoptImageUser(ImageRootFs root_fs, const ContainerId& user) {
   ImageUse& use = images_[root_fs.image_hex];
-  ++use.users;
+  use.users.insert(user);
   use.root_fs = std::move(root_fs);
 }
 
 absl::Status PodVm::RemoveImageUser(const std::string& image_hex,
+                                    const ContainerId& user,
                                     absl::Time deadline) {
   const auto known = images_.find(image_hex);
-  if (known == images_.end() || known->second.users == 0) {
-    return absl::OkStatus();
-  }
-  if (--known->second.users > 0) return absl::OkStatus();
+  if (known == images_.end()) return absl::OkStatus();
+  known->second.users.erase(user);
+  if (!known->second.users.empty()) return absl::OkStatus();
   return ReleaseImage(image_hex, deadline);
 }
 
 absl::Status PodVm::ReleaseUnusedImages(absl::Time deadline) {
   std::vector<std::string> unused;
   for (const auto& [hex, use] : images_) {
-    if (use.users == 0) unused.push_back(hex);
+    if (use.users.empty()) unused.push_back(hex);
   }
   absl::Status first;
   for (const std::string& hex : unused) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -92,16 +93,18 @@ class PodVm {
   void WatchExit(std::function<void(const VmExit&)> on_exit);
 
   // Makes the image's root file system usable in the guest: attaches its disk
-  // with the first user and detaches it with the last.
-  absl::Status AddImageUser(ImageRootFs root_fs, absl::Time deadline);
+  // for the first container that uses it and detaches it after the last. Either
+  // does no harm twice.
+  absl::Status AddImageUser(ImageRootFs root_fs, const ContainerId& user,
+                            absl::Time deadline);
   // After an error the image has one user less all the same; what the guest
   // has not let go of yet waits for the next AddImageUser() of the image, or
   // for ReleaseUnusedImages().
   absl::Status RemoveImageUser(const std::string& image_hex,
-                               absl::Time deadline);
+                               const ContainerId& user, absl::Time deadline);
   absl::Status ReleaseUnusedImages(absl::Time deadline);
   // For Adopt(): the image's disk may be attached already.
-  void AdoptImageUser(ImageRootFs root_fs);
+  void AdoptImageUser(ImageRootFs root_fs, const ContainerId& user);
 
   // Adds host files and directories to the share; the first ones start
   // virtiofsd. After an error none of them is there.
@@ -119,7 +122,7 @@ class PodVm {
 
  private:
   struct ImageUse {
-    int users = 0;
+    std::set<ContainerId> users;
     bool mounted = false;    // seen by this daemon
     bool detaching = false;  // QEMU was told, the guest may obey at any time
     ImageRootFs root_fs;

@@ -58,7 +58,8 @@ struct PartOf {
 
 std::set<Change> ChangesOf(const ResizeAttempt& attempt) {
   std::set<Change> changes;
-  const auto plan = PlanResize(attempt.limits, attempt.before, attempt.target);
+  const auto plan = (attempt.only_grows ? PlanGrow : PlanResize)(
+      attempt.limits, attempt.before, attempt.target);
   if (plan.ok()) {
     for (const ResizeStep& step : plan->steps) {
       changes.insert(std::visit(PartOf{attempt.before}, step).change);

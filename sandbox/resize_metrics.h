@@ -10,11 +10,12 @@
 
 namespace podvisor {
 
-// One VmResizer::Resize() and what came of it.
+// One VmResizer::Resize() or Grow() and what came of it.
 struct ResizeAttempt {
   VmLimits limits;
   VmState before = {};  // as observed
   VmSize target;
+  bool only_grows = false;
   absl::StatusOr<ResizeOutcome> outcome = ResizeOutcome();
   absl::Duration took = absl::ZeroDuration();
 };
