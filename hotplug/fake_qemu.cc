@@ -126,6 +126,11 @@ void FakeQemu::SetFaults(const QemuFaults& faults) {
   faults_ = faults;
 }
 
+void FakeQemu::OnConnectionLost(std::function<void()> lost) {
+  absl::MutexLock lock(&mutex_);
+  lost_ = std::move(lost);
+}
+
 void FakeQemu::Die() {
   absl::MutexLock lock(&mutex_);
   alive_ = false;
@@ -230,6 +235,7 @@ absl::Status FakeQemu::TakeFault() {
   }
   if (dies) alive_ = false;
   BreakConnections();
+  if (lost_) lost_();
   return absl::UnavailableError("QMP: QEMU hung up");
 }
 

@@ -2,6 +2,7 @@
 #define PODVISOR_HOTPLUG_FAKE_QEMU_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -68,6 +69,9 @@ class FakeQemu {
   std::unique_ptr<QmpClient> Connect();
 
   void SetFaults(const QemuFaults& faults) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Called, with a lock held, when a fault breaks the connections: for what
+  // else is lost with a daemon that dies there.
+  void OnConnectionLost(std::function<void()> lost) ABSL_LOCKS_EXCLUDED(mutex_);
   // As a crash or SIGKILL: all connections break.
   void Die() ABSL_LOCKS_EXCLUDED(mutex_);
   // An event out of the blue.
@@ -167,6 +171,7 @@ class FakeQemu {
   const int64_t guest_boot_memory_;
 
   mutable absl::Mutex mutex_;
+  std::function<void()> lost_ ABSL_GUARDED_BY(mutex_);
   QemuFaults faults_ ABSL_GUARDED_BY(mutex_);
   bool alive_ ABSL_GUARDED_BY(mutex_) = true;
   bool running_ ABSL_GUARDED_BY(mutex_) = true;
