@@ -290,6 +290,35 @@ TEST_F(PodResizeTest, AfterAFailedGrowTheSizesAreStillTrue) {
   EXPECT_EQ(pod->Snapshot().vm.plugged_vcpus, 4);
 }
 
+TEST_F(PodResizeTest, CallsThatOverlapEndAtTheTarget) {
+  const std::shared_ptr<Pod> pod = Run("overlap");
+  std::vector<std::thread> clients;
+  for (int client = 0; client < 4; ++client) {
+    clients.emplace_back([&, client] {
+      for (int round = 0; round < 12; ++round) {
+        const std::string name =
+            "c" + std::to_string(client) + "-" + std::to_string(round);
+        const FoundContainer found = Running(pod, Named(name, 1000, 128));
+        Pass(absl::Milliseconds(100));
+        EXPECT_TRUE(UpdateContainer(*pod, *found.container,
+                                    Quota(round % 2 == 0 ? 2000 : 500), Soon())
+                        .ok());
+        Pass(absl::Milliseconds(100));
+        if (round == 11) break;  // this one stays
+        if (round % 3 == 0) End(pod, found);
+        EXPECT_TRUE(pods_->RemoveContainer(found, Soon()).ok());
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  for (int i = 0; i < 3; ++i) Pass(absl::Seconds(31));
+
+  EXPECT_EQ(pod->containers().size(), 4u);
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 2);
+  EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 512 * kMiB);
+  EXPECT_EQ(Guest(pod).size().cpus_online, 2);
+}
+
 // --- What is left when a stage fails.
 
 struct StageFault {
