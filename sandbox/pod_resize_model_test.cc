@@ -273,7 +273,8 @@ void PodResizeModelTest::ChangeFaults() {
       guest_faults_.create_fails = true;
       break;
     case 11:
-      guest_faults_.updates_half_done = Between(1, 3);
+      guest_faults_.updates_half_done = Between(1, 2);
+      guest_faults_.update_fails = OneIn(2);
       break;
     case 12:
       guest_faults_.mount_fails = true;

@@ -423,7 +423,7 @@ TEST_F(PodResizeFaultTest, AFailedUpdateRestoresAllThreeWhateverFailed) {
 TEST_F(PodResizeFaultTest, WhatCannotBeTakenBackKeepsItsRoomUntilItIs) {
   const std::shared_ptr<Pod> pod = Run("again");
   const FoundContainer found = Running(pod, ContainerOf(1000, 256));
-  Guest(pod).SetFaults({.updates_half_done = 3});
+  Guest(pod).SetFaults({.update_fails = true, .updates_half_done = 1});
 
   const absl::Status updated =
       UpdateContainer(*pod, *found.container, Quota(4000), Soon());
@@ -432,6 +432,8 @@ TEST_F(PodResizeFaultTest, WhatCannotBeTakenBackKeepsItsRoomUntilItIs) {
               HasSubstr("could not be restored yet"));
   Pass(absl::ZeroDuration());
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
+  EXPECT_EQ(QuotaInGuest(found), 400'000);
+  Guest(pod).SetFaults({});
   Pass(absl::Seconds(1));
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
   EXPECT_EQ(QuotaInGuest(found), 100'000);

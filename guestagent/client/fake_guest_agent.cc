@@ -413,13 +413,14 @@ absl::Status FakeGuestAgent::Update(const ContainerId& id,
   Record(absl::StrCat("Update ", id.value()));
   const absl::StatusOr<Container*> container = Find(id);
   if (!container.ok()) return container.status();
-  if (faults_.update_fails) return absl::InternalError("cgroup refused");
-  MergeResources(resources, (*container)->spec.mutable_resources());
-  if (faults_.updates_half_done > 0) {
-    --faults_.updates_half_done;
-    return absl::InternalError("cgroup refused the rest");
+  const bool half_done = faults_.updates_half_done > 0;
+  if (!half_done && faults_.update_fails) {
+    return absl::InternalError("cgroup refused");
   }
-  return absl::OkStatus();
+  MergeResources(resources, (*container)->spec.mutable_resources());
+  if (!half_done) return absl::OkStatus();
+  --faults_.updates_half_done;
+  return absl::InternalError("cgroup refused the rest");
 }
 
 absl::Status FakeGuestAgent::Delete(const ContainerId& id,

@@ -39,7 +39,7 @@ struct GuestFaults {
   bool start_answer_lost = false;     // ... and the process runs
   bool list_hangs = false;            // List: DeadlineExceeded
   bool update_fails = false;          // Internal
-  int updates_half_done = 0;          // so many: applied, and Internal
+  int updates_half_done = 0;          // so many before: applied, and Internal
   bool delete_fails = false;          // Internal
   bool ignores_sigterm = false;       // containers live until SIGKILL
   bool ignores_sigkill = false;       // ... or until the VM is gone
