@@ -85,10 +85,16 @@ absl::StatusOr<PlannedPod> PlanNewPod(const PodSettings& settings,
   PlannedPod pod;
   ASSIGN_OR_RETURN(pod.sizing, BootedVm(settings, spec));
   const VmLimits& limits = pod.sizing.sizing.limits;
-  pod.title = absl::StrCat(
-      "a new VM: boots with ", limits.boot_vcpus, " vCPUs, ",
-      Bytes(limits.boot_memory_bytes), ", of which its guest is taken to have ",
-      Bytes(pod.sizing.observed.guest_available_bytes), " free");
+  const VmState& now = pod.sizing.observed;
+  pod.title = absl::StrCat("a new VM: boots with ", limits.boot_vcpus,
+                           " vCPUs, ", Bytes(limits.boot_memory_bytes));
+  if (settings.presize) {
+    absl::StrAppend(&pod.title, ", has ", now.vcpus_online, " vCPUs, ",
+                    Bytes(limits.boot_memory_bytes + now.hotplug_online_bytes),
+                    " before its first container (presize)");
+  }
+  absl::StrAppend(&pod.title, "; its guest is taken to have ",
+                  Bytes(now.guest_available_bytes), " free");
   return pod;
 }
 

@@ -31,9 +31,22 @@ absl::Status Create(const ContainerResources& container,
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(container));
   RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, sizing.limits));
   RETURN_IF_ERROR(Want(sizing, step));
-  ASSIGN_OR_RETURN(step.plan, PlanResize(sizing.limits, observed,
-                                         AtLeast(sizing.limits, observed,
-                                                 step.target.size)));
+  ASSIGN_OR_RETURN(step.plan,
+                   PlanGrow(sizing.limits, observed, step.target.size));
+  return absl::OkStatus();
+}
+
+// What RunPodSandbox does after the boot.
+absl::Status Presize(ObservedSizing& pod) {
+  const PodSizing& sizing = pod.sizing;
+  if (sizing.pod_total.has_value()) {
+    ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(*sizing.pod_total));
+    RETURN_IF_ERROR(CheckPodFitsWithoutHotplug(demand, sizing.limits));
+  }
+  ASSIGN_OR_RETURN(const VmTarget target, TargetOf(sizing));
+  ASSIGN_OR_RETURN(const ResizePlan plan,
+                   PlanGrow(sizing.limits, pod.observed, target.size));
+  pod.observed = StateAfter(plan, pod.observed);
   return absl::OkStatus();
 }
 
@@ -51,6 +64,10 @@ absl::StatusOr<ObservedSizing> BootedVm(const PodSettings& settings,
   pod.observed.guest_available_bytes =
       std::max<int64_t>(0, memory - GuestUseAtBoot(memory));
   pod.observed.guest_free_bytes = pod.observed.guest_available_bytes;
+  if (settings.presize) {
+    pod.sizing.pod_total_use = PodTotalUse::kCapAndFloor;
+    RETURN_IF_ERROR(Presize(pod));
+  }
   return pod;
 }
 

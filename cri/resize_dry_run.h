@@ -26,8 +26,9 @@ struct DryRunStep {
   ResizePlan plan;  // empty: the VM is large enough
 };
 
-// A VM of this configuration that has just booted, of a pod with `spec`.
-// Errors: those of LimitsOf().
+// A VM of this configuration that has just booted, of a pod with `spec`; with
+// presize it has what the pod asks for. Errors, those of RunPodSandbox: of
+// LimitsOf(), CheckPodFitsWithoutHotplug(), TargetOf() and PlanGrow().
 //
 // Its guest is taken to use 64 MiB and an eighth of its memory. Measured are 76
 // MiB of 256, 85 of 512, 183 of 1024, 205 of 2048 and 294 of 4096 (Linux 6.1).

@@ -121,5 +121,23 @@ TEST(ResizeDryRunTest, AnnotationsAndPodResourcesOfANewPodCount) {
   EXPECT_TRUE(absl::IsInvalidArgument(BootedVm(Settings(), spec).status()));
 }
 
+TEST(ResizeDryRunTest, APresizedPodHasItsSizeBeforeItsFirstContainer) {
+  PodSettings settings = Settings();
+  settings.presize = true;
+  PodSpec spec;
+  spec.resources = Asks(3000, 2 * kGiB);
+
+  ObservedSizing pod = BootedVm(settings, spec).value();
+
+  EXPECT_EQ(pod.observed.vcpus_online, 3);
+  EXPECT_EQ(pod.observed.hotplug_online_bytes, kGiB);
+  EXPECT_TRUE(DryRunCreate(Asks(1000, kGiB), pod).plan.empty());
+  EXPECT_TRUE(DryRunSettle(pod).plan.empty());
+
+  settings.limits.memory_device = MemoryDevice::kNone;
+  settings.limits.max_memory_bytes = kGiB;
+  EXPECT_TRUE(absl::IsInvalidArgument(BootedVm(settings, spec).status()));
+}
+
 }  // namespace
 }  // namespace podvisor
