@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <iostream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -21,6 +22,8 @@
 
 namespace podvisor::e2e {
 namespace {
+
+constexpr size_t kShownLog = 32 << 10;
 
 // Where the test's data files are.
 std::string Runfile(const std::string& path) {
@@ -130,6 +133,12 @@ TestNode::TestNode(const std::vector<std::string>& config_edits) {
 }
 
 TestNode::~TestNode() {
+  if (testing::UnitTest::GetInstance()->Failed()) {
+    const std::string log =
+        ReadFile(directory_ + "/podvisord.log").value_or("");
+    std::cerr << "podvisord's log ends with:\n"
+              << log.substr(log.size() - std::min(log.size(), kShownLog));
+  }
   if (daemon_.has_value()) {
     RemoveAllPods();
     EndDaemon(SIGTERM);
@@ -341,10 +350,11 @@ std::string TestNode::PodInfoText(const std::string& pod,
 int64_t TestNode::AwaitPodInfo(const std::string& pod,
                                const std::string& pointer, int64_t value) {
   int64_t last = -1;
-  AwaitTrue(absl::Seconds(60), [&] {
+  const bool reached = AwaitTrue(absl::Seconds(60), [&] {
     last = PodInfo(pod, pointer);
     return last == value;
   });
+  if (!reached) std::cerr << VerboseInfo(*runtime_, pod).dump(1) << "\n";
   return last;
 }
 

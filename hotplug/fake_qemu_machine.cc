@@ -422,7 +422,8 @@ absl::StatusOr<Json> FakeQemu::QomSet(const Json& in) {
   if (value > max) {
     return Generic("'requested-size' cannot exceed the memory backend size");
   }
-  ResizeMemory(value);
+  // The guest hears of a change only.
+  if (value != memory_requested_) ResizeMemory(value);
   return Json::object();
 }
 

@@ -73,5 +73,23 @@ TEST_F(GiveBackVmTest, PageCacheComesBackFromDimms) {
   ExpectThatCacheComesBack(filler_->vm().DimmLimits(/*unplug=*/true));
 }
 
+// The guest's driver by itself tries again after 50 s, then after longer.
+TEST_F(GiveBackVmTest, WhatIsNoLongerInUseComesBackAtTheNextTry) {
+  VmResizer resizer =
+      filler_->vm().Resizer(filler_->vm().Limits(VcpuUnplug::kPark));
+  ASSERT_TRUE(resizer.Resize({1, kBoot + kGiB}, In(60)).ok());
+  ASSERT_EQ(filler_->FillTmpfs(kGiB), absl::OkStatus());
+  auto outcome = resizer.Resize({1, kBoot}, In(30));
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  ASSERT_GT(outcome->shortfall_bytes, kGiB / 2) << "not in use";
+
+  ASSERT_EQ(filler_->FillTmpfs(0), absl::OkStatus());
+  outcome = resizer.Resize({1, kBoot}, In(20));
+
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->shortfall_bytes, 0);
+  EXPECT_EQ(outcome->observed.hotplug_plugged_bytes, 0);
+}
+
 }  // namespace
 }  // namespace podvisor

@@ -153,6 +153,11 @@ class VmResizer::Run {
   }
   absl::StatusOr<HotplugMemory> QueryMemory();
   absl::Status AddMemoryDevice(int64_t requested_bytes);
+  absl::Status SetRequestedSize(int64_t bytes) {
+    return Execute("qom-set", {{"path", kMemoryDeviceId},
+                               {"property", "requested-size"},
+                               {"value", bytes}});
+  }
   // Until QEMU's own figure is in these bounds as well.
   absl::Status AwaitPlugged(int64_t least_bytes, int64_t most_bytes);
 
@@ -209,16 +214,23 @@ absl::Status VmResizer::Run::RemoveLeftovers(const VmState& state) {
       kVmMemory);
 }
 
+// A guest that could not obey at once tries again after 50 s, and then after
+// longer still, unless the request changes (VIRTIO_MEM_RETRY_TIMER_MIN_MS in
+// Linux, drivers/virtio/virtio_mem.c): one that stands is taken back and made
+// once more.
 absl::Status VmResizer::Run::operator()(const RequestMemory& step) {
   const auto device =
       QueryMemoryDevice(qmp_, kMemoryDeviceId, CommandDeadline());
   if (!device.ok()) return Annotate(device.status(), kVmMemory);
-  if (!device->has_value() && step.hotplug_bytes == 0) return absl::OkStatus();
-  const absl::Status requested =
-      device->has_value() ? Execute("qom-set", {{"path", kMemoryDeviceId},
-                                                {"property", "requested-size"},
-                                                {"value", step.hotplug_bytes}})
-                          : AddMemoryDevice(step.hotplug_bytes);
+  absl::Status requested;
+  if (!device->has_value()) {
+    if (step.hotplug_bytes > 0) requested = AddMemoryDevice(step.hotplug_bytes);
+  } else {
+    if ((*device)->requested_bytes == step.hotplug_bytes) {
+      requested = SetRequestedSize((*device)->plugged_bytes);
+    }
+    if (requested.ok()) requested = SetRequestedSize(step.hotplug_bytes);
+  }
   return Annotate(AsNoRoom(requested), kVmMemory);
 }
 
