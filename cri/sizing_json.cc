@@ -87,6 +87,7 @@ json ObservedToJson(const VmState& state) {
           {"hotplugOnlineBytes", state.hotplug_online_bytes},
           {"dimms", dimms},
           {"guestAvailableBytes", state.guest_available_bytes},
+          {"guestBootBytes", state.guest_boot_bytes},
           {"guestFreeBytes", state.guest_free_bytes},
           {"guestBlockBytes", state.guest_block_bytes}};
 }
@@ -127,6 +128,7 @@ void ReadObserved(JsonFields* fields, VmState* state) {
     dimm->Read("bytes", &added.bytes);
   });
   fields->Read("guestAvailableBytes", &state->guest_available_bytes);
+  fields->Read("guestBootBytes", &state->guest_boot_bytes);
   fields->Read("guestFreeBytes", &state->guest_free_bytes);
   fields->Read("guestBlockBytes", &state->guest_block_bytes);
 }

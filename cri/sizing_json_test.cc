@@ -37,6 +37,7 @@ ObservedSizing Example() {
                      .hotplug_plugged_bytes = 6,
                      .hotplug_online_bytes = 7,
                      .dimms = {{1, 2 << 20}, {3, 4 << 20}},
+                     .guest_boot_bytes = 10,
                      .guest_available_bytes = 8,
                      .guest_free_bytes = 7,
                      .guest_block_bytes = 9};

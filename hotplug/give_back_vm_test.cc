@@ -79,7 +79,7 @@ TEST_F(GiveBackVmTest, WhatIsNoLongerInUseComesBackAtTheNextTry) {
       filler_->vm().Resizer(filler_->vm().Limits(VcpuUnplug::kPark));
   ASSERT_TRUE(resizer.Resize({1, kBoot + kGiB}, In(60)).ok());
   ASSERT_EQ(filler_->FillTmpfs(kGiB), absl::OkStatus());
-  auto outcome = resizer.Resize({1, kBoot}, In(30));
+  auto outcome = resizer.Resize({1, kBoot}, In(10));
   ASSERT_TRUE(outcome.ok()) << outcome.status();
   ASSERT_GT(outcome->shortfall_bytes, kGiB / 2) << "not in use";
 

@@ -104,6 +104,7 @@ VmState MakeState(const std::vector<VcpuSlot>& slots,
   state.hotplug_online_bytes = std::clamp<int64_t>(
       guest.memory_total_bytes - guest.memory_total_at_boot_bytes, 0,
       state.hotplug_plugged_bytes);
+  state.guest_boot_bytes = guest.memory_total_at_boot_bytes;
   state.guest_available_bytes = guest.memory_available_bytes;
   state.guest_free_bytes = guest.memory_free_bytes;
   state.guest_block_bytes = guest.memory_block_bytes;
@@ -124,6 +125,10 @@ class VmResizer::Run {
         deadline_(deadline) {}
 
   absl::StatusOr<VmState> Observe();
+  // The steps that follow are those of a plan from `state`.
+  void StartFrom(const VmState& state) {
+    guest_boot_bytes_ = state.guest_boot_bytes;
+  }
   // What a daemon left that was killed while it added or removed memory.
   absl::Status RemoveLeftovers(const VmState& state);
 
@@ -167,6 +172,7 @@ class VmResizer::Run {
   const VmLimits& limits_;
   const VmResizerOptions& options_;
   const absl::Time deadline_;
+  int64_t guest_boot_bytes_ = 0;
 };
 
 absl::StatusOr<VmState> VmResizer::Run::Observe() {
@@ -294,10 +300,8 @@ absl::Status VmResizer::Run::operator()(const OnlineVcpus& step) {
 
 // The guest's word comes later than QEMU's and is the one that counts.
 absl::Status VmResizer::Run::operator()(const AwaitMemoryGrown& step) {
-  const auto before = guest_.Observe(CommandDeadline());
-  if (!before.ok()) return Annotate(before.status(), kGuestMemory);
   const auto after = guest_.AwaitMemoryAtLeast(
-      before->memory_total_at_boot_bytes + step.hotplug_bytes, deadline_);
+      guest_boot_bytes_ + step.hotplug_bytes, deadline_);
   if (!after.ok()) {
     return Annotate(after.status(), kGuestMemory);
   }
@@ -338,10 +342,8 @@ absl::Status VmResizer::Run::operator()(const UnplugVcpus& step) {
 }
 
 absl::Status VmResizer::Run::operator()(const AwaitMemoryShrunk& step) {
-  const auto before = guest_.Observe(CommandDeadline());
-  if (!before.ok()) return Annotate(before.status(), kGuestMemory);
   const auto after = guest_.AwaitMemoryAtMost(
-      before->memory_total_at_boot_bytes + step.hotplug_bytes, deadline_);
+      guest_boot_bytes_ + step.hotplug_bytes, deadline_);
   if (!after.ok()) {
     return Annotate(after.status(), kGuestMemory);
   }
@@ -389,6 +391,7 @@ absl::Status VmResizer::Apply(Run& run, Planner planner, const VmLimits& limits,
                               std::vector<StepTiming>& timings) {
   const auto plan = planner(limits, before, target);
   if (!plan.ok()) return Annotate(plan.status(), kVmStage);
+  run.StartFrom(before);
   bool vcpus_kept = false;
   for (const ResizeStep& step : plan->steps) {
     const bool offlines = std::holds_alternative<OfflineVcpus>(step);
@@ -469,8 +472,14 @@ absl::Status VmResizer::Undo(const VmState& before, const absl::Status& cause) {
 
 absl::StatusOr<ResizeOutcome> VmResizer::Resize(const VmSize& target,
                                                 absl::Time deadline) {
+  ASSIGN_OR_RETURN(const VmState before, Observe(deadline));
+  return Resize(before, target, deadline);
+}
+
+absl::StatusOr<ResizeOutcome> VmResizer::Resize(const VmState& before,
+                                                const VmSize& target,
+                                                absl::Time deadline) {
   Run run(this, deadline);
-  ASSIGN_OR_RETURN(const VmState before, run.Observe());
   // Also where nothing else is to be done: this is the last chance.
   RETURN_IF_ERROR(run.RemoveLeftovers(before));
   ASSIGN_OR_RETURN(ResizeOutcome outcome,
@@ -480,10 +489,10 @@ absl::StatusOr<ResizeOutcome> VmResizer::Resize(const VmSize& target,
   return outcome;
 }
 
-absl::StatusOr<ResizeOutcome> VmResizer::Grow(const VmSize& target,
+absl::StatusOr<ResizeOutcome> VmResizer::Grow(const VmState& before,
+                                              const VmSize& target,
                                               absl::Time deadline) {
   Run run(this, deadline);
-  ASSIGN_OR_RETURN(const VmState before, run.Observe());
   return Reach(run, PlanGrow, before, target);
 }
 

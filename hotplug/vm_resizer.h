@@ -66,7 +66,8 @@ class VmResizer {
   // "guest online: " in front.
   absl::StatusOr<VmState> Observe(absl::Time deadline);
 
-  // Brings the VM to `target` (a size from TargetFor()).
+  // Brings the VM from `before`, as Observe() has just found it, to `target` (a
+  // size from TargetFor()).
   //
   // A grow happens wholly or not at all: when it fails, what was added is
   // taken away again and the error says whether that worked. A shrink that
@@ -80,12 +81,18 @@ class VmResizer {
   //                      not answer.
   //   Unavailable        QEMU or the agent is gone.
   //   DataLoss           QEMU or the agent talk nonsense.
+  absl::StatusOr<ResizeOutcome> Resize(const VmState& before,
+                                       const VmSize& target,
+                                       absl::Time deadline);
+  // The same, after an Observe().
   absl::StatusOr<ResizeOutcome> Resize(const VmSize& target,
                                        absl::Time deadline);
 
-  // Brings the VM to at least `target`, and waits for nothing else: what it has
-  // above stays, and a shrink under way is not waited for. Errors as above.
-  absl::StatusOr<ResizeOutcome> Grow(const VmSize& target, absl::Time deadline);
+  // Brings the VM from `before` to at least `target`, and waits for nothing
+  // else: what it has above stays, and a shrink under way is not waited for.
+  // Errors as above.
+  absl::StatusOr<ResizeOutcome> Grow(const VmState& before,
+                                     const VmSize& target, absl::Time deadline);
 
  private:
   class Run;

@@ -41,7 +41,10 @@ class VmResizerFixture : public testing::Test {
   absl::StatusOr<ResizeOutcome> Grow(const VmSize& target) {
     const std::unique_ptr<QmpClient> qmp = qemu_.Connect();
     VmResizer resizer(qmp.get(), &guest_, &clock_, limits_, {});
-    return resizer.Grow(target, clock_.Now() + absl::Seconds(30));
+    const absl::Time deadline = clock_.Now() + absl::Seconds(30);
+    const absl::StatusOr<VmState> before = resizer.Observe(deadline);
+    if (!before.ok()) return before.status();
+    return resizer.Grow(*before, target, deadline);
   }
 
   absl::StatusOr<VmState> Observe() {

@@ -33,6 +33,7 @@ TEST_F(VmResizerTest, GrowsAndReportsWhatTheGuestHas) {
       .hotplug_requested_bytes = kGiB,
       .hotplug_plugged_bytes = kGiB,
       .hotplug_online_bytes = kGiB,
+      .guest_boot_bytes = guest_.size().memory_total_at_boot_bytes,
       .guest_available_bytes = guest_.size().memory_available_bytes,
       .guest_free_bytes = guest_.size().memory_free_bytes,
       .guest_block_bytes = 128 * kMiB};

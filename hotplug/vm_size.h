@@ -42,6 +42,8 @@ struct VmState {
   // those, they are there or not.
   std::vector<Dimm> dimms = {};
 
+  // What the guest's MemTotal was before anything was plugged.
+  int64_t guest_boot_bytes = 0;
   // What the guest could give to new programs, how much of it is not even
   // cache, and the unit in which its kernel plugs memory; 0 when it does not
   // say.

@@ -149,8 +149,9 @@ absl::StatusOr<ResizeOutcome> PodSizer::Resize(
     asked_ = held.has_value() ? attempt.target : kept;
   }
   const absl::Time begin = clock_->Now();
-  attempt.outcome = held.has_value() ? resizer_.Resize(attempt.target, deadline)
-                                     : resizer_.Grow(attempt.target, deadline);
+  attempt.outcome = held.has_value()
+                        ? resizer_.Resize(*before, attempt.target, deadline)
+                        : resizer_.Grow(*before, attempt.target, deadline);
   attempt.took = clock_->Now() - begin;
   RecordResize(pod_, attempt, *metrics_);
   if (!attempt.outcome.ok()) {
