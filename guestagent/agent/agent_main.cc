@@ -95,9 +95,9 @@ absl::Status Serve(SandboxNamespaces* namespaces) {
                                .run_dir = kRunDir},
                               namespaces, modules.get(), &reaper);
 
-  absl::Notification hello;
+  absl::Notification configured;
   absl::Notification power_off;
-  std::atomic<bool> hello_seen{false};
+  std::atomic<bool> configured_seen{false};
   std::atomic<bool> power_off_asked{false};
   AgentService service({
       .cpus = &cpus,
@@ -110,9 +110,9 @@ absl::Status Serve(SandboxNamespaces* namespaces) {
       .kernel_release = KernelRelease(),
       .runtime_version = RuntimeVersion(),
       .memory_total_at_boot_bytes = memory_at_boot.total_bytes,
-      .on_hello =
+      .on_configured =
           [&] {
-            if (!hello_seen.exchange(true)) hello.Notify();
+            if (!configured_seen.exchange(true)) configured.Notify();
           },
       .on_power_off =
           [&] {
@@ -136,9 +136,10 @@ absl::Status Serve(SandboxNamespaces* namespaces) {
     const absl::Status status = pump.Run();
     Log(LogLevel::kError, "agent port", {{"error", status.message()}});
   });
-  // The host is answered first; the drivers for what it will plug come then.
+  // The drivers for what the host will plug later take as long as all that it
+  // waits for until the pod is ready.
   std::thread driver_thread([&] {
-    hello.WaitForNotification();
+    configured.WaitForNotification();
     const absl::Status status = modules->LoadAll();
     if (!status.ok()) {
       Log(LogLevel::kError, "drivers", {{"error", status.message()}});

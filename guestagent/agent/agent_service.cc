@@ -52,7 +52,6 @@ grpc::Status AgentService::Hello(grpc::ServerContext*,
   clock_gettime(CLOCK_BOOTTIME, &uptime);
   response->set_uptime_nanos(
       absl::ToInt64Nanoseconds(absl::DurationFromTimespec(uptime)));
-  if (parts_.on_hello) parts_.on_hello();
   return grpc::Status::OK;
 }
 
@@ -73,6 +72,7 @@ grpc::Status AgentService::ConfigureSandbox(
     status = parts_.disks->MountScratch(request->scratch_serial(),
                                         CancelledBy(context));
   }
+  if (parts_.on_configured) parts_.on_configured();
   return ToGrpc(status);
 }
 

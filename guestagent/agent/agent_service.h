@@ -34,8 +34,8 @@ struct AgentParts {
   std::string runtime_version;
   int64_t memory_total_at_boot_bytes = 0;
 
-  // Called after the first Hello has done its work.
-  std::function<void()> on_hello;
+  // Called when the sandbox has been configured.
+  std::function<void()> on_configured;
   // Called when the guest is to be switched off; must not block.
   std::function<void()> on_power_off;
 };

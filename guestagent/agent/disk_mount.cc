@@ -73,7 +73,7 @@ absl::Status DiskMount::MountImage(const std::string& serial,
                                    const std::string& fs_type,
                                    const std::function<bool()>& cancelled) {
   if (!IsHexId(image)) return absl::InvalidArgumentError("not an image name");
-  if (fs_type != "squashfs" && fs_type != "erofs") {
+  if (fs_type != "squashfs") {
     return absl::InvalidArgumentError("not a file system for images");
   }
   return MountAt({.serial = serial,

@@ -39,7 +39,7 @@ class DiskMount {
   DiskMount(std::string images_dir, std::string scratch_dir,
             KernelModules* modules);
 
-  // `fs_type` is "squashfs" or "erofs". OK when it is mounted already.
+  // `fs_type` is "squashfs". OK when it is mounted already.
   absl::Status MountImage(const std::string& serial, const std::string& image,
                           const std::string& fs_type,
                           const std::function<bool()>& cancelled);

@@ -37,11 +37,11 @@ TEST(DiskMountTest, RequestsThatCannotBeTouchNothing) {
   const std::string image(64, 'a');
 
   EXPECT_TRUE(absl::IsInvalidArgument(
-      disks.MountImage("serial", "../etc", "erofs", nullptr)));
+      disks.MountImage("serial", "../etc", "squashfs", nullptr)));
   EXPECT_TRUE(absl::IsInvalidArgument(
       disks.MountImage("serial", image, "ext4", nullptr)));
   EXPECT_TRUE(absl::IsInvalidArgument(
-      disks.MountImage("../x", image, "erofs", nullptr)));
+      disks.MountImage("../x", image, "squashfs", nullptr)));
   EXPECT_TRUE(absl::IsInvalidArgument(disks.UnmountImage("..")));
   EXPECT_TRUE(disks.UnmountImage(image).ok());
 }

@@ -27,7 +27,7 @@ class GuestSandbox {
   virtual absl::Status ConfigureSandbox(
       const agent::v1::ConfigureSandboxRequest& request,
       absl::Time deadline) = 0;
-  // `fs_type` is "squashfs" or "erofs"; `image` 64 hex digits.
+  // `fs_type` is "squashfs"; `image` 64 hex digits.
   virtual absl::Status MountImage(absl::string_view serial,
                                   absl::string_view image,
                                   absl::string_view fs_type,
