@@ -125,9 +125,13 @@ class VmResizer::Run {
         deadline_(deadline) {}
 
   absl::StatusOr<VmState> Observe();
+  // The same after steps; the guest is asked again only where its answer to
+  // the last of them is older than a change.
+  absl::StatusOr<VmState> ReadBack();
   // The steps that follow are those of a plan from `state`.
   void StartFrom(const VmState& state) {
     guest_boot_bytes_ = state.guest_boot_bytes;
+    answer_.reset();
   }
   // What a daemon left that was killed while it added or removed memory.
   absl::Status RemoveLeftovers(const VmState& state);
@@ -156,6 +160,10 @@ class VmResizer::Run {
   absl::Status Execute(const char* command, const Json& arguments) {
     return qmp_.Execute(command, arguments.dump(), CommandDeadline()).status();
   }
+  absl::StatusOr<GuestSize> Heard(absl::StatusOr<GuestSize> answer) {
+    answer_ = answer.ok() ? std::optional(*answer) : std::nullopt;
+    return answer;
+  }
   absl::StatusOr<HotplugMemory> QueryMemory();
   absl::Status AddMemoryDevice(int64_t requested_bytes);
   absl::Status SetRequestedSize(int64_t bytes) {
@@ -173,16 +181,25 @@ class VmResizer::Run {
   const VmResizerOptions& options_;
   const absl::Time deadline_;
   int64_t guest_boot_bytes_ = 0;
+  // What the guest said after the last change at QEMU.
+  std::optional<GuestSize> answer_;
 };
 
 absl::StatusOr<VmState> VmResizer::Run::Observe() {
+  answer_.reset();
+  return ReadBack();
+}
+
+absl::StatusOr<VmState> VmResizer::Run::ReadBack() {
   const auto slots = QueryVcpuSlots(qmp_, CommandDeadline());
   if (!slots.ok()) return Annotate(slots.status(), kVmStage);
   const auto memory = QueryMemory();
   if (!memory.ok()) return Annotate(memory.status(), kVmStage);
-  const auto guest = guest_.Observe(CommandDeadline());
-  if (!guest.ok()) return Annotate(guest.status(), kGuestStage);
-  return MakeState(*slots, *memory, *guest);
+  if (!answer_.has_value()) {
+    const auto guest = Heard(guest_.Observe(CommandDeadline()));
+    if (!guest.ok()) return Annotate(guest.status(), kGuestStage);
+  }
+  return MakeState(*slots, *memory, *answer_);
 }
 
 absl::StatusOr<HotplugMemory> VmResizer::Run::QueryMemory() {
@@ -225,6 +242,7 @@ absl::Status VmResizer::Run::RemoveLeftovers(const VmState& state) {
 // Linux, drivers/virtio/virtio_mem.c): one that stands is taken back and made
 // once more.
 absl::Status VmResizer::Run::operator()(const RequestMemory& step) {
+  answer_.reset();
   const auto device =
       QueryMemoryDevice(qmp_, kMemoryDeviceId, CommandDeadline());
   if (!device.ok()) return Annotate(device.status(), kVmMemory);
@@ -261,16 +279,19 @@ absl::Status VmResizer::Run::AddMemoryDevice(int64_t requested_bytes) {
 }
 
 absl::Status VmResizer::Run::operator()(const PlugDimm& step) {
+  answer_.reset();
   return Annotate(AsNoRoom(AddDimm(qmp_, step.dimm, CommandDeadline())),
                   kVmMemory);
 }
 
 absl::Status VmResizer::Run::operator()(const UnplugDimm& step) {
+  answer_.reset();
   return Annotate(RemoveDimm(qmp_, clock_, step.slot, HalfTheTimeLeft()),
                   kVmMemory);
 }
 
 absl::Status VmResizer::Run::operator()(const PlugVcpus& step) {
+  answer_.reset();
   const auto slots = QueryVcpuSlots(qmp_, CommandDeadline());
   if (!slots.ok()) return Annotate(slots.status(), kVmStage);
   int plugged = CountPlugged(*slots);
@@ -290,7 +311,7 @@ absl::Status VmResizer::Run::operator()(const PlugVcpus& step) {
 }
 
 absl::Status VmResizer::Run::operator()(const OnlineVcpus& step) {
-  const auto guest = guest_.SetOnlineCpus(step.vcpus, deadline_);
+  const auto guest = Heard(guest_.SetOnlineCpus(step.vcpus, deadline_));
   if (!guest.ok()) return Annotate(guest.status(), kGuestVcpus);
   if (guest->cpus_online >= step.vcpus) return absl::OkStatus();
   return absl::DeadlineExceededError(
@@ -300,16 +321,16 @@ absl::Status VmResizer::Run::operator()(const OnlineVcpus& step) {
 
 // The guest's word comes later than QEMU's and is the one that counts.
 absl::Status VmResizer::Run::operator()(const AwaitMemoryGrown& step) {
-  const auto after = guest_.AwaitMemoryAtLeast(
-      guest_boot_bytes_ + step.hotplug_bytes, deadline_);
-  if (!after.ok()) {
-    return Annotate(after.status(), kGuestMemory);
+  const int64_t total = guest_boot_bytes_ + step.hotplug_bytes;
+  if (!answer_.has_value() || answer_->memory_total_bytes < total) {
+    const auto after = Heard(guest_.AwaitMemoryAtLeast(total, deadline_));
+    if (!after.ok()) return Annotate(after.status(), kGuestMemory);
   }
   return AwaitPlugged(step.hotplug_bytes, MaxHotplugBytes(limits_));
 }
 
 absl::Status VmResizer::Run::operator()(const OfflineVcpus& step) {
-  const auto guest = guest_.SetOnlineCpus(step.vcpus, HalfTheTimeLeft());
+  const auto guest = Heard(guest_.SetOnlineCpus(step.vcpus, HalfTheTimeLeft()));
   if (!guest.ok()) return Annotate(guest.status(), kGuestStage);
   if (guest->cpus_online <= step.vcpus) return absl::OkStatus();
   return absl::DeadlineExceededError(
@@ -319,13 +340,14 @@ absl::Status VmResizer::Run::operator()(const OfflineVcpus& step) {
 
 // Only a help: whatever comes of it, the guest is asked for the memory.
 absl::Status VmResizer::Run::operator()(const ReclaimMemory& step) {
-  guest_.ReclaimMemory(step.free_bytes, HalfTheTimeLeft()).IgnoreError();
+  Heard(guest_.ReclaimMemory(step.free_bytes, HalfTheTimeLeft())).IgnoreError();
   return absl::OkStatus();
 }
 
 // Stops at the first vCPU that the guest keeps: no holes, so that the guest's
 // numbers stay those of the slots.
 absl::Status VmResizer::Run::operator()(const UnplugVcpus& step) {
+  answer_.reset();
   const auto slots = QueryVcpuSlots(qmp_, CommandDeadline());
   if (!slots.ok()) return Annotate(slots.status(), kVmStage);
   int plugged = CountPlugged(*slots);
@@ -342,11 +364,9 @@ absl::Status VmResizer::Run::operator()(const UnplugVcpus& step) {
 }
 
 absl::Status VmResizer::Run::operator()(const AwaitMemoryShrunk& step) {
-  const auto after = guest_.AwaitMemoryAtMost(
-      guest_boot_bytes_ + step.hotplug_bytes, deadline_);
-  if (!after.ok()) {
-    return Annotate(after.status(), kGuestMemory);
-  }
+  const auto after = Heard(guest_.AwaitMemoryAtMost(
+      guest_boot_bytes_ + step.hotplug_bytes, deadline_));
+  if (!after.ok()) return Annotate(after.status(), kGuestMemory);
   return AwaitPlugged(0, step.hotplug_bytes);
 }
 
@@ -512,7 +532,7 @@ absl::StatusOr<ResizeOutcome> VmResizer::Reach(Run& run, Planner planner,
     const absl::Status applied =
         Apply(run, planner, limits_, outcome.observed, target, outcome.timings);
     if (!applied.ok()) return Undo(before, applied);
-    const auto observed = run.Observe();
+    const auto observed = run.ReadBack();
     if (!observed.ok()) return Undo(before, observed.status());
     outcome.observed = *observed;
   }
