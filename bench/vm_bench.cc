@@ -118,8 +118,14 @@ void Check(const absl::Status& status) {
   abort();
 }
 
+// A guest that still loads its drivers, or starts its container's program, has
+// less time for what is measured.
+constexpr absl::Duration kIdleTime = absl::Seconds(4);
+
 // +3 vCPUs, +1 GiB by QMP alone, until the guest has both.
 absl::Duration RawGrow(RawBoot& vm) {
+  Check(vm.agent().ConfigureSandbox({}, Soon()));
+  absl::SleepFor(kIdleTime);
   const std::unique_ptr<QmpSocketClient> qmp =
       QmpSocketClient::Connect(vm.qmp_path(), Soon()).value();
   const GuestSize before = vm.agent().Observe(Soon()).value();
@@ -188,6 +194,7 @@ void GrowBench(TestNode& node, const std::vector<std::string>& argv,
             e2e::Resources(1000, 128);
         const std::string id = node.CreateContainer(pod, container, config);
         node.StartContainer(id);
+        absl::SleepFor(kIdleTime);
         e2e::cri::UpdateContainerResourcesRequest request;
         request.set_container_id(id);
         *request.mutable_linux() = e2e::Resources(4000, 128 + 1024);
