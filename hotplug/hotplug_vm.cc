@@ -67,8 +67,6 @@ absl::StatusOr<std::unique_ptr<HotplugVm>> HotplugVm::Start(
       &vm->clock_);
   RETURN_IF_ERROR(vm->ConnectQmp());
   RETURN_IF_ERROR(vm->agent_->Connect(In(120)));
-  // The guest has the drivers for what is plugged from then on.
-  RETURN_IF_ERROR(vm->agent_->ConfigureSandbox({}, In(30)));
   return vm;
 }
 

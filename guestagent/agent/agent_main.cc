@@ -100,6 +100,7 @@ absl::Status Serve(SandboxNamespaces* namespaces) {
   std::atomic<bool> configured_seen{false};
   std::atomic<bool> power_off_asked{false};
   AgentService service({
+      .modules = modules.get(),
       .cpus = &cpus,
       .memory = &memory,
       .reclaim = &reclaim,

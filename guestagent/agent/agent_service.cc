@@ -124,6 +124,8 @@ grpc::Status AgentService::SetOnlineCpus(
 grpc::Status AgentService::AwaitMemory(
     grpc::ServerContext* context, const agent::v1::AwaitMemoryRequest* request,
     GuestResources* response) {
+  const absl::Status driver = parts_.modules->Load("virtio_mem");
+  if (!driver.ok()) return ToGrpc(driver);
   const absl::Duration timeout = absl::Nanoseconds(request->timeout_nanos());
   const absl::StatusOr<MemorySize> memory =
       request->at_most()

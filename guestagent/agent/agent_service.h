@@ -10,6 +10,7 @@
 #include "guestagent/agent/container_runtime.h"
 #include "guestagent/agent/cpu_online.h"
 #include "guestagent/agent/disk_mount.h"
+#include "guestagent/agent/kernel_modules.h"
 #include "guestagent/agent/memory_reclaim.h"
 #include "guestagent/agent/memory_view.h"
 #include "guestagent/agent/sandbox_namespaces.h"
@@ -22,6 +23,7 @@ inline constexpr uint32_t kAgentProtocolVersion = 1;
 
 // What the service hands its calls to. All of it outlives the service.
 struct AgentParts {
+  KernelModules* modules = nullptr;
   CpuOnline* cpus = nullptr;
   MemoryView* memory = nullptr;
   MemoryReclaim* reclaim = nullptr;
