@@ -95,6 +95,8 @@ struct BadCase {
 
 const BadCase kBadCases[] = {
     {"Syntax", "[server\n", "f:1:"},
+    {"NotBuiltYet", "[hypervisor.qemu]\nfirmware = \"/f\"\n",
+     "f:2:1: hypervisor.qemu.firmware: this version does not act on it yet"},
     {"OddSection", "\n[/server]\n", "f:2:2: this is not TOML"},
     {"NearMissOfKey", "[server]\nsokcet = \"/a\"\n",
      "f:2:1: server.sokcet: there is no such key; did you mean \"socket\"?"},
