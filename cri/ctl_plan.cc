@@ -60,6 +60,9 @@ void PrintStep(const DryRunStep& step, std::ostream& out) {
   } else {
     PrintSteps(step.plan, out);
   }
+  if (!step.warning.ok()) {
+    out << "  WARNING: " << CleanText(step.warning.message(), 1024) << "\n";
+  }
 }
 
 // The containers as `podvisorctl run` would send them and the daemon take them.

@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "base/clean_text.h"
 #include "base/errno_status.h"
+#include "base/log.h"
 #include "base/process.h"
 #include "base/status_macros.h"
 #include "hotplug/vcpu_unplug.h"
@@ -112,6 +113,15 @@ absl::StatusOr<PodSettings> PodSettingsFrom(const Config& config,
   settings.shrink_delay = config.qemu.shrink_delay;
 
   settings.limits = LimitsFrom(config.qemu, host);
+  if (settings.limits.boot_vcpus > host.cpus ||
+      settings.limits.boot_memory_bytes > host.memory_bytes) {
+    Log(LogLevel::kWarning, "the base of every VM is larger than this host",
+        {{"default_vcpus", absl::StrCat(settings.limits.boot_vcpus)},
+         {"default_memory_bytes",
+          absl::StrCat(settings.limits.boot_memory_bytes)},
+         {"host_cpus", absl::StrCat(host.cpus)},
+         {"host_memory_bytes", absl::StrCat(host.memory_bytes)}});
+  }
   settings.limits.vcpu_unplug =
       ChooseVcpuUnplug(UnplugSetting(config.qemu.vcpu_unplug), qemu,
                        accelerator == Accelerator::kTcg);

@@ -77,6 +77,25 @@ TEST(HostSettingsTest, AnOldQemuParksVcpusUnderTcgOnly) {
             VcpuUnplug::kDevice);
 }
 
+TEST(HostSettingsTest, AConfigurationMayOverruleTheChoiceOfUnplug) {
+  Config config;
+  config.qemu.vcpu_unplug = "device";
+  EXPECT_EQ(Settings(config, Accelerator::kTcg).limits.vcpu_unplug,
+            VcpuUnplug::kDevice);
+  config.qemu.vcpu_unplug = "park";
+  EXPECT_EQ(Settings(config, Accelerator::kKvm).limits.vcpu_unplug,
+            VcpuUnplug::kPark);
+}
+
+TEST(HostSettingsTest, BridgesAndRootPortsAreTheConfigurations) {
+  Config config;
+  config.qemu.default_bridges = 3;
+  config.qemu.default_root_ports = 5;
+
+  EXPECT_EQ(Settings(config).vm.bridges, 3);
+  EXPECT_EQ(Settings(config).vm.root_ports, 5);
+}
+
 TEST(QemuVersionTest, ReadsWhatTheProgramPrints) {
   EXPECT_EQ(ParseQemuVersion("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCo")
                 .value(),

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "base/status_macros.h"
 #include "hotplug/projected_state.h"
+#include "sandbox/accounting_guard.h"
 
 namespace podvisor {
 namespace {
@@ -25,14 +26,28 @@ absl::Status Want(const PodSizing& sizing, DryRunStep& step) {
   return absl::OkStatus();
 }
 
-absl::Status Create(const ContainerResources& container,
-                    const PodSizing& sizing, const VmState& observed,
+// The accounting guard of a VM of this size.
+absl::Status Guard(const VmSize& size, ObservedSizing& pod,
+                   absl::Status& warning) {
+  PodAccount account = pod.account;
+  account.guest_bytes = size.memory_bytes;
+  account.vmm_bytes = VmmCostBytes(size, pod.accelerator);
+  const absl::Status checked = CheckAccount(account, pod.account);
+  if (pod.guard == AccountingGuard::kEnforce) RETURN_IF_ERROR(checked);
+  warning = checked;
+  pod.account = account;
+  return absl::OkStatus();
+}
+
+absl::Status Create(const ContainerResources& container, ObservedSizing& pod,
                     DryRunStep& step) {
+  const PodSizing& sizing = pod.sizing;
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(container));
   RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, sizing.limits));
   RETURN_IF_ERROR(Want(sizing, step));
+  RETURN_IF_ERROR(Guard(step.target.size, pod, step.warning));
   ASSIGN_OR_RETURN(step.plan,
-                   PlanGrow(sizing.limits, observed, step.target.size));
+                   PlanGrow(sizing.limits, pod.observed, step.target.size));
   return absl::OkStatus();
 }
 
@@ -68,6 +83,14 @@ absl::StatusOr<ObservedSizing> BootedVm(const PodSettings& settings,
     pod.sizing.pod_total_use = PodTotalUse::kCapAndFloor;
     RETURN_IF_ERROR(Presize(pod));
   }
+  pod.guard = settings.accounting_guard;
+  pod.accelerator = settings.vm.accelerator;
+  ASSIGN_OR_RETURN(const VmTarget target, TargetOf(pod.sizing));
+  ASSIGN_OR_RETURN(pod.account, AccountFor(spec.resources, spec.overhead,
+                                           target.size, pod.accelerator));
+  if (pod.guard == AccountingGuard::kEnforce) {
+    RETURN_IF_ERROR(CheckAccount(pod.account, PodAccount()));
+  }
   return pod;
 }
 
@@ -76,7 +99,7 @@ DryRunStep DryRunCreate(const ContainerResources& container,
   DryRunStep step;
   ObservedSizing after = pod;
   after.sizing.containers.push_back(container);
-  step.refused = Create(container, after.sizing, pod.observed, step);
+  step.refused = Create(container, after, step);
   if (!step.refused.ok()) return step;
   after.observed = StateAfter(step.plan, pod.observed);
   pod = std::move(after);

@@ -18,6 +18,7 @@ namespace podvisor {
 // One resize that would take place, or be refused.
 struct DryRunStep {
   absl::Status refused;  // OK: it would take place
+  absl::Status warning;  // of the accounting guard, where it only warns
   // Where it can be told: what the pod's containers ask for together, what of
   // it the resources of the pod leave, and the size that follows.
   PodDemand asked;
@@ -28,7 +29,8 @@ struct DryRunStep {
 
 // A VM of this configuration that has just booted, of a pod with `spec`; with
 // presize it has what the pod asks for. Errors, those of RunPodSandbox: of
-// LimitsOf(), CheckPodFitsWithoutHotplug(), TargetOf() and PlanGrow().
+// LimitsOf(), CheckPodFitsWithoutHotplug(), TargetOf(), PlanGrow() and
+// CheckAccount().
 //
 // Its guest is taken to use 64 MiB and an eighth of its memory. Measured are 76
 // MiB of 256, 85 of 512, 183 of 1024, 205 of 2048 and 294 of 4096 (Linux 6.1).
@@ -41,7 +43,7 @@ DryRunStep DryRunCreate(const ContainerResources& container,
                         ObservedSizing& pod);
 
 // What is still to be done until the VM has exactly the size that the pod
-// wants; the daemon does it once nothing has changed for the shrink delay.
+// wants; the daemon does it when what ended has been held for the shrink delay.
 DryRunStep DryRunSettle(const ObservedSizing& pod);
 
 }  // namespace podvisor

@@ -121,6 +121,29 @@ TEST(ResizeDryRunTest, AnnotationsAndPodResourcesOfANewPodCount) {
   EXPECT_TRUE(absl::IsInvalidArgument(BootedVm(Settings(), spec).status()));
 }
 
+TEST(ResizeDryRunTest, WhatExceedsThePodsAccountIsRefusedOrWarnedOf) {
+  PodSettings settings = Settings();
+  settings.vm.accelerator = Accelerator::kTcg;
+  PodSpec spec;
+  spec.resources = Asks(0, 2 * kGiB);
+  // 1204 MiB are what a VMM of one vCPU and 2 GiB costs, and 1232 of eight.
+  spec.overhead = Asks(0, int64_t{1210} << 20);
+  ObservedSizing warned = BootedVm(settings, spec).value();
+  settings.accounting_guard = AccountingGuard::kEnforce;
+  ObservedSizing enforced = BootedVm(settings, spec).value();
+
+  EXPECT_TRUE(DryRunCreate(Asks(0, 2 * kGiB), enforced).refused.ok());
+  const DryRunStep refused = DryRunCreate(Asks(8000, 0), enforced);
+  const DryRunStep allowed = DryRunCreate(Asks(8000, 2 * kGiB), warned);
+
+  EXPECT_TRUE(absl::IsResourceExhausted(refused.refused)) << refused.refused;
+  EXPECT_TRUE(absl::StrContains(refused.refused.message(), "podFixed"));
+  EXPECT_TRUE(allowed.refused.ok()) << allowed.refused;
+  EXPECT_TRUE(absl::IsResourceExhausted(allowed.warning)) << allowed.warning;
+  spec.overhead = Asks(0, 16 << 20);
+  EXPECT_TRUE(absl::IsResourceExhausted(BootedVm(settings, spec).status()));
+}
+
 TEST(ResizeDryRunTest, APresizedPodHasItsSizeBeforeItsFirstContainer) {
   PodSettings settings = Settings();
   settings.presize = true;

@@ -21,6 +21,8 @@ using nlohmann::json;
 constexpr const char* kSizingNames[] = {"shared", "additive"};
 constexpr const char* kDeviceNames[] = {"none", "virtio-mem", "pc-dimm"};
 constexpr const char* kUnplugNames[] = {"device", "park"};
+constexpr const char* kGuardNames[] = {"warn", "enforce"};
+constexpr const char* kAcceleratorNames[] = {"", "tcg", "kvm"};
 
 template <typename Enum, size_t N>
 const char* NameOf(const char* const (&names)[N], Enum value) {
@@ -99,6 +101,16 @@ json RulesToJson(const SizingRules& rules) {
           {"guestOverheadBytes", rules.guest_overhead_memory_bytes}};
 }
 
+json AccountToJson(const ObservedSizing& sizing) {
+  const PodAccount& account = sizing.account;
+  return {{"guestBytes", account.guest_bytes},
+          {"vmmBytes", account.vmm_bytes},
+          {"limitBytes", account.limit_bytes},
+          {"overheadBytes", account.overhead_bytes},
+          {"guard", NameOf(kGuardNames, sizing.guard)},
+          {"accelerator", NameOf(kAcceleratorNames, sizing.accelerator)}};
+}
+
 // Members that are enums come as names; false for an unknown one.
 bool ReadLimits(JsonFields* fields, VmLimits* limits) {
   std::string device, unplug;
@@ -142,6 +154,18 @@ bool ReadRules(JsonFields* fields, SizingRules* rules) {
   return FromName(kSizingNames, sizing, &rules->sizing);
 }
 
+bool ReadAccount(JsonFields* fields, ObservedSizing* sizing) {
+  std::string guard, accelerator;
+  fields->Read("guestBytes", &sizing->account.guest_bytes);
+  fields->Read("vmmBytes", &sizing->account.vmm_bytes);
+  fields->Read("limitBytes", &sizing->account.limit_bytes);
+  fields->Read("overheadBytes", &sizing->account.overhead_bytes);
+  fields->Read("guard", &guard);
+  fields->Read("accelerator", &accelerator);
+  return FromName(kGuardNames, guard, &sizing->guard) &&
+         FromName(kAcceleratorNames, accelerator, &sizing->accelerator);
+}
+
 }  // namespace
 
 json SizingToJson(const ObservedSizing& sizing) {
@@ -152,7 +176,8 @@ json SizingToJson(const ObservedSizing& sizing) {
   json out = {{"containers", std::move(containers)},
               {"rules", RulesToJson(sizing.sizing.rules)},
               {"limits", LimitsToJson(sizing.sizing.limits)},
-              {"observed", ObservedToJson(sizing.observed)}};
+              {"observed", ObservedToJson(sizing.observed)},
+              {"account", AccountToJson(sizing)}};
   if (sizing.sizing.pod_total.has_value()) {
     out["pod"] = ResourcesToJson(*sizing.sizing.pod_total);
     out["podIsFloor"] =
@@ -171,12 +196,16 @@ absl::StatusOr<ObservedSizing> SizingFromJson(const json& in) {
   fields.ReadObject("limits", [&](JsonFields* limits) {
     complete = ReadLimits(limits, &out.sizing.limits) && complete;
   });
+  fields.ReadObject("account", [&](JsonFields* account) {
+    complete = ReadAccount(account, &out) && complete;
+  });
   fields.ReadObject("observed", [&](JsonFields* observed) {
     ReadObserved(observed, &out.observed);
   });
   RETURN_IF_ERROR(fields.status());
   if (!complete) {
-    return absl::DataLossError("sizing: rules or limits are not known");
+    return absl::DataLossError(
+        "sizing: rules, limits or account are not known");
   }
   if (const auto containers = in.find("containers"); containers != in.end()) {
     for (const json& container : *containers) {

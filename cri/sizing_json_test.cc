@@ -41,6 +41,9 @@ ObservedSizing Example() {
                      .guest_available_bytes = 8,
                      .guest_free_bytes = 7,
                      .guest_block_bytes = 9};
+  sizing.account = {11, 12, 13, 14};
+  sizing.guard = AccountingGuard::kEnforce;
+  sizing.accelerator = Accelerator::kKvm;
   return sizing;
 }
 

@@ -4,6 +4,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/file.h"
 #include "base/process.h"
 #include "e2e/test_node.h"
 #include "gmock/gmock.h"
@@ -54,6 +55,8 @@ TEST(AccountingE2eTest, AnExcessIsShownAndThePodRuns) {
   const int64_t excess = 256 * kMiB + cost - 80 * kMiB;
   EXPECT_EQ(node.PodInfo(small, "/accountedBytes/excess"), excess);
   EXPECT_NE(ExcessMetric(node, small), "");
+  EXPECT_THAT(ReadFile(node.directory() + "/podvisord.log").value(),
+              HasSubstr("the host may kill this VM for want of memory"));
   node.RemovePod(small);
 
   const std::string free = node.RunPod(node.PodConfig("free"));

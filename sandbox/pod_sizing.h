@@ -11,8 +11,10 @@
 #include "hotplug/pod_demand.h"
 #include "hotplug/vm_limits.h"
 #include "hotplug/vm_size.h"
+#include "sandbox/pod_account.h"
 #include "sandbox/pod_settings.h"
 #include "sandbox/pod_spec.h"
+#include "sandbox/vm_spec.h"
 
 namespace podvisor {
 
@@ -27,11 +29,14 @@ struct PodSizing {
   bool operator==(const PodSizing&) const = default;
 };
 
-// The same of a pod that runs, with what its VM was last seen to have: all that
-// a plan is made from.
+// The same of a pod that runs, with what its VM was last seen to have, and what
+// of its host the pod was last allowed to use: all that a plan is made from.
 struct ObservedSizing {
   PodSizing sizing;
   VmState observed;
+  PodAccount account;
+  AccountingGuard guard = AccountingGuard::kWarn;
+  Accelerator accelerator = Accelerator::kTcg;
 
   bool operator==(const ObservedSizing&) const = default;
 };
