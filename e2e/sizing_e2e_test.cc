@@ -3,6 +3,7 @@
 
 #include <signal.h>
 
+#include <array>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -161,17 +162,22 @@ TEST_F(SizingE2eTest, ResourcesOfThePodCapItsContainersAndOutliveTheDaemon) {
   node_->RemovePod(pod);
 }
 
-TEST_F(SizingE2eTest, AnnotationsThatCannotBeAreRefusedByName) {
-  for (const auto& [name, value] :
-       {std::pair(kCpu, "0.4"), std::pair(kCpu, "9"), std::pair(kMem, "4G "),
-        std::pair(kMem, "16G")}) {
+TEST_F(SizingE2eTest, AnnotationsThatCannotBeAreRefusedWithTheReason) {
+  const std::vector<std::array<std::string, 3>> kRefused = {
+      {kCpu, "0.4", kCpu},
+      {kCpu, "9", "base of 9 vCPUs is above the maximum of 8"},
+      {kMem, "4G ", kMem},
+      {kMem, "16G", "base of 17179869184 bytes is above the maximum of"},
+  };
+  for (const auto& [name, value, text] : kRefused) {
     cri::PodSandboxConfig config = node_->PodConfig("refused");
     (*config.mutable_annotations())[name] = value;
 
     const grpc::Status status = TryRun(*node_, config);
 
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT)
-        << name << "=" << value << ": " << status.error_message();
+        << name << "=" << value;
+    EXPECT_THAT(status.error_message(), HasSubstr(text));
   }
 }
 

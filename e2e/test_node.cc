@@ -312,7 +312,7 @@ cri::ContainerStatus TestNode::Status(const std::string& container) {
 cri::ContainerStatus TestNode::AwaitState(const std::string& container,
                                           cri::ContainerState state) {
   cri::ContainerStatus last;
-  const bool reached = AwaitTrue(absl::Seconds(20), [&] {
+  const bool reached = AwaitTrue(absl::Seconds(60), [&] {
     last = Status(container);
     return last.state() == state;
   });

@@ -124,6 +124,7 @@ std::unique_ptr<QmpClient> FakeQemu::Connect() {
 void FakeQemu::SetFaults(const QemuFaults& faults) {
   absl::MutexLock lock(&mutex_);
   faults_ = faults;
+  looks_left_ = std::min(looks_left_, faults.looks_until_size_changes);
 }
 
 void FakeQemu::OnConnectionLost(std::function<void()> lost) {

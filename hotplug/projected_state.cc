@@ -34,7 +34,10 @@ class Projection {
     state_.vcpus_plugged = step.vcpus;
   }
   void operator()(const OnlineVcpus& step) { state_.vcpus_online = step.vcpus; }
-  void operator()(const AwaitMemoryGrown& step) { Arrive(step.hotplug_bytes); }
+  // More may be there already.
+  void operator()(const AwaitMemoryGrown& step) {
+    Arrive(std::max(state_.hotplug_plugged_bytes, step.hotplug_bytes));
+  }
   void operator()(const OfflineVcpus& step) {
     state_.vcpus_online = step.vcpus;
   }

@@ -11,6 +11,7 @@
 
 #include "absl/strings/numbers.h"
 #include "gtest/gtest.h"
+#include "hotplug/dimm_plan.h"
 #include "hotplug/resize_plan.h"
 
 namespace podvisor {
@@ -175,6 +176,32 @@ class RandomVms {
     return {Between(limits.boot_vcpus, limits.max_vcpus),
             limits.boot_memory_bytes + Blocks(MaxHotplugBytes(limits))};
   }
+  // Off the block, below the boot size, above the maximum, or near 2^63.
+  VmSize ImpossibleTarget(const VmLimits& limits) {
+    VmSize target = AnyTarget(limits);
+    switch (Between(0, 5)) {
+      case 0:
+        target.vcpus = limits.boot_vcpus - Between(1, 5);
+        break;
+      case 1:
+        target.vcpus = limits.max_vcpus + Between(1, 1 << 30);
+        break;
+      case 2:
+        target.memory_bytes -= target.memory_bytes + Between(0, 1 << 30);
+        break;
+      case 3:
+        target.memory_bytes += Between(1, kBlock - 1);
+        break;
+      case 4:
+        target.memory_bytes = limits.boot_memory_bytes +
+                              MaxHotplugBytes(limits) +
+                              kBlock * Between(1, 1 << 20);
+        break;
+      default:
+        target.memory_bytes = INT64_MAX - Between(0, 1 << 30);
+    }
+    return target;
+  }
   VmState AnyState(const VmLimits& limits) {
     VmState state;
     state.vcpus_plugged = Between(limits.boot_vcpus, limits.max_vcpus);
@@ -261,11 +288,26 @@ void ExpectSafeOrder(const VmState& before, const ResizePlan& plan) {
   }
 }
 
-// Below the maximum only slots, or the guest's own memory, can run out.
-void ExpectRefusedForGoodReason(const VmLimits& limits,
+// Below the maximum only DIMMs can be refused: where the guest's block does not
+// fit below it, the guest has no room for the descriptors of one, or slots run
+// out.
+void ExpectRefusedForGoodReason(const VmLimits& limits, const VmState& state,
+                                const VmSize& target,
                                 const absl::Status& refusal) {
   ASSERT_TRUE(absl::IsResourceExhausted(refusal)) << refusal;
   ASSERT_EQ(limits.memory_device, MemoryDevice::kPcDimm);
+  const int64_t missing = target.memory_bytes - limits.boot_memory_bytes -
+                          state.hotplug_plugged_bytes;
+  ASSERT_GT(missing, 0);
+  const int64_t block =
+      std::max(limits.memory_block_bytes, state.guest_block_bytes);
+  const int64_t blocks = missing / block + (missing % block == 0 ? 0 : 1);
+  const int64_t room = MaxHotplugBytes(limits) - state.hotplug_plugged_bytes;
+  const int64_t carried = CarriedBytes(limits, state) / block;
+  const auto slots =
+      limits.memory_slots - static_cast<int64_t>(state.dimms.size());
+  ASSERT_TRUE(blocks > room / block || carried == 0 || blocks > slots * carried)
+      << refusal;
 }
 
 TEST(PlanResizePropertyTest, AnyPlanReachesItsTargetAlsoAfterACrashAnywhere) {
@@ -279,7 +321,7 @@ TEST(PlanResizePropertyTest, AnyPlanReachesItsTargetAlsoAfterACrashAnywhere) {
     const VmSize target = random.AnyTarget(limits);
     const auto plan = PlanResize(limits, before, target);
     if (!plan.ok()) {
-      ExpectRefusedForGoodReason(limits, plan.status());
+      ExpectRefusedForGoodReason(limits, before, target, plan.status());
       ++refused;
       continue;
     }
@@ -334,7 +376,7 @@ TEST(PlanResizePropertyTest, AnyGrowReachesItsTargetAndGivesNothingBack) {
     const VmSize target = random.AnyTarget(limits);
     const auto plan = PlanGrow(limits, before, target);
     if (!plan.ok()) {
-      ExpectRefusedForGoodReason(limits, plan.status());
+      ExpectRefusedForGoodReason(limits, before, target, plan.status());
       continue;
     }
     ExpectNothingGivenBack(before, *plan);
@@ -348,6 +390,20 @@ TEST(PlanResizePropertyTest, AnyGrowReachesItsTargetAndGivesNothingBack) {
               target.memory_bytes - limits.boot_memory_bytes);
     const auto again = PlanGrow(limits, vm.state(), target);
     ASSERT_TRUE(again.ok() && again->empty());
+  }
+}
+
+TEST(PlanResizePropertyTest, NoPlanLeavesTheLimits) {
+  const uint64_t seed = Seed();
+  SCOPED_TRACE(testing::Message() << "PODVISOR_SEED=" << seed);
+  RandomVms random(seed);
+  for (int i = 0; i < 20'000 && !testing::Test::HasFailure(); ++i) {
+    const VmLimits limits = random.AnyLimits();
+    const VmState before = random.AnyState(limits);
+    const VmSize target = random.ImpossibleTarget(limits);
+
+    ASSERT_FALSE(PlanResize(limits, before, target).ok());
+    ASSERT_FALSE(PlanGrow(limits, before, target).ok());
   }
 }
 

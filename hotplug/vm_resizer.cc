@@ -421,7 +421,10 @@ absl::Status VmResizer::Apply(Run& run, Planner planner, const VmLimits& limits,
     const absl::Status done = std::visit(run, step);
     timings.push_back({.step = step, .duration = clock_->Now() - begin});
     if (done.ok()) continue;
-    if (!IsShrinkStep(step, before) || !IsReluctance(done)) return done;
+    if (planner == PlanGrow || !IsShrinkStep(step, before) ||
+        !IsReluctance(done)) {
+      return done;
+    }
     vcpus_kept = vcpus_kept || offlines;
   }
   return absl::OkStatus();

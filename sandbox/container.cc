@@ -120,10 +120,21 @@ bool Container::Counts() const {
   return !ExitedLocked();
 }
 
+ContainerResources Container::RoomLocked(bool with_update) const {
+  ContainerResources room = record_.resources;
+  if (tried_.has_value()) room = RoomForEither(*tried_, room);
+  if (with_update && update_.has_value()) room = RoomForEither(room, *update_);
+  return room;
+}
+
 ContainerResources Container::wanted() const {
   absl::MutexLock lock(&mutex_);
-  if (!update_.has_value()) return record_.resources;
-  return RoomForEither(record_.resources, *update_);
+  return RoomLocked(/*with_update=*/true);
+}
+
+ContainerResources Container::granted() const {
+  absl::MutexLock lock(&mutex_);
+  return RoomLocked(update_has_room_);
 }
 
 bool Container::IsChanging() const {
@@ -139,16 +150,32 @@ ContainerResources Container::resources() const {
 void Container::SetUpdate(std::optional<ContainerResources> after) {
   absl::MutexLock lock(&mutex_);
   update_ = std::move(after);
+  update_has_room_ = false;
+}
+
+void Container::SetUpdateHasRoom() {
+  absl::MutexLock lock(&mutex_);
+  update_has_room_ = true;
 }
 
 bool Container::cgroup_is_known() const {
   absl::MutexLock lock(&mutex_);
-  return cgroup_is_known_;
+  return !tried_.has_value();
 }
 
-void Container::SetCgroupIsKnown(bool known) {
+ContainerResources Container::tried() const {
   absl::MutexLock lock(&mutex_);
-  cgroup_is_known_ = known;
+  return tried_.value_or(ContainerResources());
+}
+
+void Container::SetCgroupIsKnown() {
+  absl::MutexLock lock(&mutex_);
+  tried_.reset();
+}
+
+void Container::SetCgroupIsUnknown(const ContainerResources& tried) {
+  absl::MutexLock lock(&mutex_);
+  tried_ = tried;
 }
 
 void Container::SetUsage(const ContainerUsage& usage) {

@@ -59,21 +59,27 @@ class Container {
 
   // Whether the pod's VM must have room for it.
   bool Counts() const;
-  // For what: what it has and, during an update, what it is to have, the more
-  // of each.
+  // For what: what it has, what an update is to give it, and what one that
+  // could not be taken back may have given it; the most of each.
   ContainerResources wanted() const;
+  // The same without an update that waits for its room.
+  ContainerResources granted() const;
   // Whether it is being created or updated.
   bool IsChanging() const;
 
   // As last applied in the guest.
   ContainerResources resources() const;
-  // An update to `after` is under way; nullopt: none is any more.
+  // An update to `after` is under way, and waits for its room; nullopt: none is
+  // any more.
   void SetUpdate(std::optional<ContainerResources> after);
+  void SetUpdateHasRoom();
   // False while the guest's cgroup may have something else than resources():
-  // after an update that could not be taken back, and after a start of the
-  // daemon, which does not know what the last one was about to do.
+  // after an update to `tried` that could not be taken back, and after a start
+  // of the daemon, which does not know what the last one was about to do.
   bool cgroup_is_known() const;
-  void SetCgroupIsKnown(bool known);
+  ContainerResources tried() const;
+  void SetCgroupIsKnown();
+  void SetCgroupIsUnknown(const ContainerResources& tried);
 
   void SetUsage(const ContainerUsage& usage);
 
@@ -88,6 +94,8 @@ class Container {
   void SetPump(std::shared_ptr<LogPump> pump);
 
  private:
+  ContainerResources RoomLocked(bool with_update) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   bool ExitedLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return record_.phase == ContainerPhase::kExited;
   }
@@ -100,7 +108,9 @@ class Container {
   mutable absl::Mutex mutex_;
   ContainerRecord record_ ABSL_GUARDED_BY(mutex_);
   std::optional<ContainerResources> update_ ABSL_GUARDED_BY(mutex_);
-  bool cgroup_is_known_ ABSL_GUARDED_BY(mutex_) = true;
+  bool update_has_room_ ABSL_GUARDED_BY(mutex_) = false;
+  // While the cgroup is not known; empty where nothing was tried.
+  std::optional<ContainerResources> tried_ ABSL_GUARDED_BY(mutex_);
   ContainerUsage usage_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<LogPump> pump_ ABSL_GUARDED_BY(mutex_);
 };

@@ -89,7 +89,7 @@ absl::Status GrowAndBuild(Pod& pod, const ContainerRecord& record,
   RETURN_IF_ERROR(pod.services().store->PutContainer(record));
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(record.resources));
   RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
-  RETURN_IF_ERROR(pod.CheckCpusetOf(record.resources));
+  RETURN_IF_ERROR(pod.CheckCpusetOf(container, record.resources));
   RETURN_IF_ERROR(AsCreateError(pod.Grow(&container, deadline)));
   return Build(pod, *vm, container, image, std::move(root_fs), deadline);
 }
@@ -131,12 +131,14 @@ absl::Status DiscardCreated(Pod& pod, Container& container,
   if (absl::IsUnavailable(agent.status())) return agent.status();
   if (agent.ok()) RETURN_IF_ERROR((*agent)->Delete(container.id(), deadline));
   pod.Hold(container);
-  return container.Transition(ContainerEvent::kExited,
-                              [&](ContainerRecord& record) {
-                                record.exit_code = 128 + SIGKILL;
-                                record.finished_at = Now(pod);
-                                record.reason = "Error";
-                              });
+  const absl::Status ended = container.Transition(
+      ContainerEvent::kExited, [&](ContainerRecord& record) {
+        record.exit_code = 128 + SIGKILL;
+        record.finished_at = Now(pod);
+        record.reason = "Error";
+      });
+  pod.SettleAfter(pod.services().vm.settings->shrink_delay);
+  return ended;
 }
 
 // An answer that leaves open whether the process runs: none, and that of an
@@ -184,6 +186,7 @@ absl::Status StartInGuest(Pod& pod, Container& container, GuestAgent& agent,
                    record.reason = "StartError";
                    record.message = CleanText(started.message(), 4096);
                  }));
+  pod.SettleAfter(pod.services().vm.settings->shrink_delay);
   return started;
 }
 
@@ -199,7 +202,7 @@ absl::Status UndoUpdate(const Pod& pod, Container& container, GuestAgent& agent,
       Now(pod) + kUndoTime);
   if (undone.ok()) return cause;
   // The VM gives nothing back until it is known again.
-  container.SetCgroupIsKnown(false);
+  container.SetCgroupIsUnknown(tried);
   return absl::Status(
       cause.code(),
       absl::StrCat(cause.message(),
@@ -371,8 +374,9 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
     const OperationHolder pod_operation(&pod.operation_lock());
     ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
     RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
-    RETURN_IF_ERROR(pod.CheckCpusetOf(update));
+    RETURN_IF_ERROR(pod.CheckCpusetOf(container, update));
     RETURN_IF_ERROR(pod.Grow(&container, deadline));
+    container.SetUpdateHasRoom();
   }
   const CpusetMode cpuset = pod.services().vm.settings->cpuset;
   absl::Status updated = Annotate(

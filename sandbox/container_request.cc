@@ -175,10 +175,14 @@ agent::v1::LinuxResources ExplicitResourcesOf(
     guest.set_cpu_period_micros(kDefaultCpuPeriodMicros);
   }
   if (guest.memory_limit_bytes() == 0) guest.set_memory_limit_bytes(kNoLimit);
-  for (const auto& [file, value] : tried.unified) {
-    if (resources.unified.contains(file)) continue;
+  const agent::v1::LinuxResources changed = GuestResourcesOf(tried, cpuset);
+  for (const auto& [file, value] : changed.unified()) {
+    // memory.max has been said above.
+    if (guest.unified().contains(file) || file == kMemoryMax) continue;
     // What a new cgroup has; of other files it is not known.
-    if (absl::EndsWith(file, ".max") || absl::EndsWith(file, ".high")) {
+    if (absl::StartsWith(file, "hugetlb.")) {
+      (*guest.mutable_unified())[file] = "0";
+    } else if (absl::EndsWith(file, ".max") || absl::EndsWith(file, ".high")) {
       (*guest.mutable_unified())[file] = "max";
     } else if (absl::EndsWith(file, ".min") || absl::EndsWith(file, ".low")) {
       (*guest.mutable_unified())[file] = "0";

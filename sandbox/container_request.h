@@ -40,8 +40,8 @@ agent::v1::LinuxResources GuestResourcesOf(const ContainerResources& resources,
                                            CpusetMode cpuset);
 
 // The same for a cgroup that may have something else: also says where there is
-// no limit. Shares that were not given stay as they are. `tried` names files
-// of `unified` that may have been changed.
+// no limit. Shares and CPU sets that were not given stay as they are. `tried`
+// is what may have been changed.
 agent::v1::LinuxResources ExplicitResourcesOf(
     const ContainerResources& resources, CpusetMode cpuset,
     const ContainerResources& tried = {});

@@ -190,6 +190,7 @@ TEST(ContainerRequestTest, ExplicitResourcesSayAlsoWhereThereIsNoLimit) {
   ContainerResources tried;
   tried.unified = {
       {"memory.high", "2000"}, {"memory.max", "3000"}, {"memory.min", "4"}};
+  tried.hugepage_limits = {{"2MB", 1 << 21}};
 
   const agent::v1::LinuxResources guest =
       ExplicitResourcesOf(has, CpusetMode::kPin, tried);
@@ -198,8 +199,9 @@ TEST(ContainerRequestTest, ExplicitResourcesSayAlsoWhereThereIsNoLimit) {
   EXPECT_EQ(guest.cpu_period_micros(), 100'000);
   EXPECT_EQ(guest.memory_limit_bytes(), -1);
   EXPECT_EQ(guest.unified().at("memory.high"), "1000");
-  EXPECT_EQ(guest.unified().at("memory.max"), "max");
+  EXPECT_FALSE(guest.unified().contains("memory.max"));  // said as a limit
   EXPECT_EQ(guest.unified().at("memory.min"), "0");
+  EXPECT_EQ(guest.unified().at("hugetlb.2MB.max"), "0");
   EXPECT_EQ(ExplicitResourcesOf({}, CpusetMode::kPin).cpu_quota_micros(), -1);
 }
 

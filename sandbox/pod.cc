@@ -121,6 +121,12 @@ VmRecorder Pod::Recorder() {
 absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   ASSIGN_OR_RETURN(const VmLimits limits,
                    LimitsOf(*services_.vm.settings, spec_.size));
+  if (spec_.size.max_vcpus.value_or(0) > limits.max_vcpus) {
+    Log(LogLevel::kWarning, "a pod asks for more vCPUs than a VM may have here",
+        {{"sandbox_id", id_.value()},
+         {"wanted", absl::StrCat(*spec_.size.max_vcpus)},
+         {"max_vcpus", absl::StrCat(limits.max_vcpus)}});
+  }
   const PodTotals totals = Totals();
   RETURN_IF_ERROR(CheckTotals(totals, limits));
   ASSIGN_OR_RETURN(const VmTarget target, Target(limits));
@@ -139,7 +145,10 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   }
   RETURN_IF_ERROR(hello.status());
   const VmSize base = {limits.boot_vcpus, limits.boot_memory_bytes};
-  if (target.size == base) return absl::OkStatus();
+  if (target.size == base) {
+    LogClamp(target);
+    return absl::OkStatus();
+  }
   const absl::Status grown = GrowTo(totals, target, deadline);
   if (grown.ok()) return grown;
   return absl::ResourceExhaustedError(absl::StrCat(
@@ -305,6 +314,14 @@ absl::Status Pod::Erase(const Container& container, absl::Time deadline) {
   return services_.store->DeleteContainer(container.id());
 }
 
+void Pod::AbandonCreatingLocked() {
+  std::erase_if(containers_, [this](const auto& entry) {
+    if (entry.second->phase() != ContainerPhase::kCreating) return false;
+    abandoned_.push_back(entry.second);
+    return true;
+  });
+}
+
 void Pod::Abandon(std::shared_ptr<Container> container) {
   DropContainer(container->id());
   abandoned_.push_back(std::move(container));
@@ -396,6 +413,7 @@ void Pod::OnExit(const agent::v1::ContainerExit& exit) {
                         : exit.exit_code() == 0 ? "Completed"
                                                 : "Error";
       });
+  SettleAfter(services_.vm.settings->shrink_delay);
   if (!stored.ok()) {
     Log(LogLevel::kError, "the end of a container could not be stored",
         {{"sandbox_id", id_.value()},

@@ -114,9 +114,10 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // Valid as long as the pod object lives.
   absl::StatusOr<GuestAgent*> ReadyAgent() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Whether the CPUs that a container names are there, once the VM has the size
-  // that its containers want now. Errors: CheckCpuset() of cpuset.h.
-  absl::Status CheckCpusetOf(const ContainerResources& container) const
+  // Whether the CPUs that `asking` is to have are there once the VM has grown
+  // for it. Errors: CheckCpuset() of cpuset.h.
+  absl::Status CheckCpusetOf(const Container& asking,
+                             const ContainerResources& wanted) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Makes the VM at least as large as all containers want it now, those that
   // wait for their turn included: they find their room there. Where that is
@@ -134,7 +135,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void SettleAfter(absl::Duration delay) ABSL_LOCKS_EXCLUDED(mutex_);
   // To be called before the end of a container is recorded: what it had is kept
   // for the shrink delay, for the one that may come in its place. Then the VM
-  // settles.
+  // settles. SettleAfter() is to be called once more afterwards: with no delay
+  // the run may come before the end is recorded.
   void Hold(const Container& container) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Takes away everything of a container: in the guest, of the VM, in the
@@ -221,11 +223,17 @@ class Pod : public std::enable_shared_from_this<Pod> {
                       const absl::StatusOr<VmTarget>& target,
                       absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // What the size followed from if `asking` were the only container that is
-  // created or updated.
-  PodSizing SizingOnlyWithLocked(const Container& asking) const
+  // Warns of a target that is less than the containers ask for.
+  void LogClamp(const VmTarget& target) const;
+  // What the size follows from without those that wait for their room, but with
+  // `asking`, if any.
+  PodSizing GrantedSizingLocked(const Container* asking) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  void Settle();
+  // What an earlier daemon was creating when it died.
+  void AbandonCreatingLocked()
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_, mutex_);
+  // The run that was asked for at that time.
+  void Settle(absl::Time at);
   // One attempt; Settle() tries again. `target` is set before anything fails
   // but the computing of it.
   absl::Status TryToSettle(PodVm& vm, VmTarget& target)

@@ -16,9 +16,10 @@
 namespace podvisor {
 namespace {
 
-// One attempt to give something back holds the pod's operation lock, and a new
-// container must not wait long for its turn. The guest goes on by itself with
-// what it was once asked for: a later attempt finds out how far it came.
+// Each part of an attempt to give something back, which holds the pod's
+// operation lock: a new container must not wait long for its turn. The guest
+// goes on by itself with what it was once asked for, and a later attempt finds
+// out how far it came.
 constexpr absl::Duration kSettleSlice = absl::Milliseconds(1500);
 // When the lock was not free.
 constexpr absl::Duration kBusyRetry = absl::Milliseconds(200);
@@ -71,8 +72,11 @@ PodSizing Pod::SizingLocked(const VmLimits& limits) const {
 std::optional<ObservedSizing> Pod::Sizing() const {
   absl::MutexLock lock(&mutex_);
   if (record_.state != SandboxState::kReady) return std::nullopt;
-  return ObservedSizing{SizingLocked(vm_->sizer().limits()),
-                        vm_->sizer().observed()};
+  return ObservedSizing{.sizing = SizingLocked(vm_->sizer().limits()),
+                        .observed = vm_->sizer().observed(),
+                        .account = account_,
+                        .guard = services_.vm.settings->accounting_guard,
+                        .accelerator = services_.vm.settings->vm.accelerator};
 }
 
 absl::StatusOr<VmTarget> Pod::Target(const VmLimits& limits) const {
@@ -100,10 +104,16 @@ VmSizes Pod::SizesLocked() const {
   return sizes;
 }
 
-absl::Status Pod::CheckCpusetOf(const ContainerResources& container) const {
-  ASSIGN_OR_RETURN(const VmTarget target, Target(vm_->sizer().limits()));
+absl::Status Pod::CheckCpusetOf(const Container& asking,
+                                const ContainerResources& wanted) const {
+  PodSizing sizing;
+  {
+    absl::MutexLock lock(&mutex_);
+    sizing = GrantedSizingLocked(&asking);
+  }
+  ASSIGN_OR_RETURN(const VmTarget target, TargetOf(sizing));
   const PodSettings& settings = *services_.vm.settings;
-  return CheckCpuset(settings.cpuset, container, settings.host_cpus,
+  return CheckCpuset(settings.cpuset, wanted, settings.host_cpus,
                      target.size.vcpus);
 }
 
@@ -124,57 +134,65 @@ absl::Status Pod::Grow(const Container* asking, absl::Time deadline) {
   return GrowWithin(Totals(), asking, deadline);
 }
 
-PodSizing Pod::SizingOnlyWithLocked(const Container& asking) const {
+PodSizing Pod::GrantedSizingLocked(const Container* asking) const {
   PodSizing sizing = SizingLocked(vm_->sizer().limits());
   sizing.containers.clear();
   for (const auto& [id, container] : containers_) {
-    if (container.get() == &asking) {
+    if (container.get() == asking) {
       sizing.containers.push_back(container->wanted());
     } else if (container->Counts() &&
                container->phase() != ContainerPhase::kCreating) {
-      sizing.containers.push_back(container->resources());
+      sizing.containers.push_back(container->granted());
     }
   }
+  sizing.pod_total_use = TotalUseLocked(!sizing.containers.empty());
   return sizing;
 }
 
 absl::Status Pod::GrowWithin(const PodTotals& totals, const Container* asking,
                              absl::Time deadline) {
   ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
-  PodSizing sizing;
-  PodSizing alone;
+  PodSizing everybody;
+  PodSizing granted;
   {
     absl::MutexLock lock(&mutex_);
-    sizing = SizingLocked(vm->sizer().limits());
-    if (asking != nullptr) alone = SizingOnlyWithLocked(*asking);
+    everybody = SizingLocked(vm->sizer().limits());
+    granted = GrantedSizingLocked(asking);
   }
-  sizing.pod_total = alone.pod_total = totals.resources;
-  const absl::StatusOr<VmTarget> all = TargetOf(sizing);
-  absl::Status grown = GrowTo(totals, all, deadline);
-  if (asking != nullptr && (absl::IsResourceExhausted(grown) || !all.ok())) {
-    // What does not fit may be somebody else's.
-    const absl::StatusOr<VmTarget> less = TargetOf(alone);
-    if (!all.ok() || !less.ok() || less->size != all->size) {
-      grown = GrowTo(totals, less, deadline);
-    }
+  everybody.pod_total = granted.pod_total = totals.resources;
+  const absl::StatusOr<VmTarget> needed = TargetOf(granted);
+  const absl::StatusOr<VmTarget> all = TargetOf(everybody);
+  absl::Status grown = needed.status();
+  const bool others_wait =
+      grown.ok() && (!all.ok() || all->size != needed->size);
+  if (others_wait) {
+    // What does not fit, or takes too long, is theirs.
+    const absl::Time now = services_.vm.clock->Now();
+    grown = GrowTo(totals, all, now + (deadline - now) / 2);
+  }
+  if (needed.ok() && (!others_wait || !grown.ok())) {
+    grown = GrowTo(totals, needed, deadline);
   }
   // Whatever was to be given back is looked at again, after the delay.
   SettleAfter(services_.vm.settings->shrink_delay);
   return grown;
 }
 
+void Pod::LogClamp(const VmTarget& target) const {
+  if (!target.vcpus_clamped && !target.memory_clamped) return;
+  Log(LogLevel::kWarning, "the VM cannot be as large as its containers ask",
+      {{"sandbox_id", id_.value()},
+       {"wanted_vcpus", absl::StrCat(target.wanted_vcpus)},
+       {"wanted_memory_bytes", absl::StrCat(target.wanted_memory_bytes)},
+       {"vcpus", absl::StrCat(target.size.vcpus)},
+       {"memory_bytes", absl::StrCat(target.size.memory_bytes)}});
+}
+
 absl::Status Pod::GrowTo(const PodTotals& totals,
                          const absl::StatusOr<VmTarget>& target,
                          absl::Time deadline) {
   RETURN_IF_ERROR(target.status());
-  if (target->vcpus_clamped || target->memory_clamped) {
-    Log(LogLevel::kWarning, "the VM cannot be as large as its containers ask",
-        {{"sandbox_id", id_.value()},
-         {"wanted_vcpus", absl::StrCat(target->wanted_vcpus)},
-         {"wanted_memory_bytes", absl::StrCat(target->wanted_memory_bytes)},
-         {"vcpus", absl::StrCat(target->size.vcpus)},
-         {"memory_bytes", absl::StrCat(target->size.memory_bytes)}});
-  }
+  LogClamp(*target);
   ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target->size));
   RETURN_IF_ERROR(Guard(account));
   // The host's limit first: the guest needs it to bring up what it gets.
@@ -195,7 +213,7 @@ absl::Status Pod::VerifySize(absl::Time deadline) {
     absl::MutexLock lock(&mutex_);
     RETURN_IF_ERROR(CheckReady());
     sizer = &vm_->sizer();
-    sizing = SizingLocked(sizer->limits());
+    sizing = GrantedSizingLocked(nullptr);
   }
   ASSIGN_OR_RETURN(const VmTarget target, TargetOf(sizing));
   ASSIGN_OR_RETURN(const bool has, sizer->Has(target.size, deadline));
@@ -214,6 +232,11 @@ absl::Status Pod::UpdateResources(
   PodTotals totals = Totals();
   if (resources.has_value()) totals.resources = resources;
   if (overhead.has_value()) totals.overhead = overhead;
+  PodAccount before;
+  {
+    absl::MutexLock lock(&mutex_);
+    before = account_;
+  }
   absl::Status updated = CheckTotals(totals, vm->sizer().limits());
   if (updated.ok()) updated = GrowWithin(totals, nullptr, deadline);
   if (updated.ok()) {
@@ -222,7 +245,11 @@ absl::Status Pod::UpdateResources(
     if (resources.has_value()) changed.updated_resources = resources;
     if (overhead.has_value()) changed.updated_overhead = overhead;
     updated = services_.store->PutPod(changed);
-    if (updated.ok()) record_ = std::move(changed);
+    if (updated.ok()) {
+      record_ = std::move(changed);
+    } else {
+      account_ = before;
+    }
   }
   SettleAfter(absl::ZeroDuration());
   return updated;
@@ -252,20 +279,20 @@ absl::StatusOr<VmTarget> Pod::HeldTarget(absl::Time now) {
 }
 
 void Pod::SettleAfter(absl::Duration delay) {
+  const absl::Time at = services_.vm.clock->Now() + delay;
   {
     absl::MutexLock lock(&mutex_);
-    if (!settle_.Ask(services_.vm.clock->Now() + delay)) return;
+    if (!settle_.Ask(at)) return;
   }
-  services_.timers->Schedule(delay, [weak = weak_from_this()] {
-    if (const std::shared_ptr<Pod> pod = weak.lock()) pod->Settle();
+  services_.timers->Schedule(delay, [weak = weak_from_this(), at] {
+    if (const std::shared_ptr<Pod> pod = weak.lock()) pod->Settle(at);
   });
 }
 
-void Pod::Settle() {
-  const absl::Time now = services_.vm.clock->Now();
+void Pod::Settle(absl::Time at) {
   {
     absl::MutexLock lock(&mutex_);
-    if (!settle_.Take(now)) return;
+    if (!settle_.Take(at)) return;
   }
   // The timers are everybody's: nothing waits on them for its turn.
   if (!operation_lock_.LockUntil(absl::InfinitePast())) {
@@ -275,7 +302,7 @@ void Pod::Settle() {
   const OperationHolder operation(&operation_lock_);
   const absl::StatusOr<PodVm*> vm = ReadyVm();
   if (!vm.ok()) return;
-  if (MustYield(now)) {
+  if (MustYield(services_.vm.clock->Now())) {
     SettleAfter(kYield);
     return;
   }
@@ -303,19 +330,23 @@ bool Pod::MustYield(absl::Time now) {
 absl::Duration Pod::NextSettle(const absl::Status& settled,
                                const VmSize& target) {
   absl::MutexLock lock(&mutex_);
-  if (!settled.ok()) return settle_.Missed(target);
-  settle_.Reached();
-  absl::Time first = absl::InfiniteFuture();
-  for (const auto& [id, held] : held_) first = std::min(first, held.until);
-  return first - services_.vm.clock->Now();
+  absl::Duration next = absl::InfiniteDuration();
+  if (settled.ok()) {
+    settle_.Reached();
+  } else {
+    next = settle_.Missed(target);
+  }
+  const absl::Time now = services_.vm.clock->Now();
+  for (const auto& [id, held] : held_) next = std::min(next, held.until - now);
+  return next;
 }
 
 absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
-  ASSIGN_OR_RETURN(target, Target(vm.sizer().limits()));
-  ASSIGN_OR_RETURN(const VmTarget held, HeldTarget(services_.vm.clock->Now()));
   const auto soon = [this] { return services_.vm.clock->Now() + kSettleSlice; };
   // First the cgroups, then the VM: what a container may use must be there.
   absl::Status settled = RestoreCgroups(soon());
+  ASSIGN_OR_RETURN(target, Target(vm.sizer().limits()));
+  ASSIGN_OR_RETURN(const VmTarget held, HeldTarget(services_.vm.clock->Now()));
   if (settled.ok()) {
     LowerAccount(held.size);
     settled = vm.sizer().Settle(target, held.size, soon());
@@ -331,26 +362,29 @@ absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
 
 absl::Status Pod::RestoreCgroups(absl::Time deadline) {
   ASSIGN_OR_RETURN(GuestAgent* const agent, ReadyAgent());
+  absl::Status first;
   for (const auto& container : containers()) {
     if (!container->Counts() || container->cgroup_is_known()) continue;
     // Never waits for it: its operations come before those of the pod.
     OperationLock& lock = container->operation_lock();
     if (!lock.LockUntil(absl::InfinitePast())) {
-      return absl::UnavailableError("a container is being worked on");
+      first.Update(absl::UnavailableError("a container is being worked on"));
+      continue;
     }
     const OperationHolder operation(&lock);
-    const absl::Status restored =
-        agent->Update(container->id(),
-                      ExplicitResourcesOf(container->resources(),
-                                          services_.vm.settings->cpuset),
-                      deadline);
+    const absl::Status restored = agent->Update(
+        container->id(),
+        ExplicitResourcesOf(container->resources(),
+                            services_.vm.settings->cpuset, container->tried()),
+        deadline);
     // One that the guest does not know has no cgroup; its end will be told.
-    if (!restored.ok() && !absl::IsNotFound(restored)) {
-      return Annotate(restored, "container cgroup");
+    if (restored.ok() || absl::IsNotFound(restored)) {
+      container->SetCgroupIsKnown();
+    } else {
+      first.Update(Annotate(restored, "container cgroup"));
     }
-    container->SetCgroupIsKnown(true);
   }
-  return absl::OkStatus();
+  return first;
 }
 
 }  // namespace podvisor

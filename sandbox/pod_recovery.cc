@@ -107,13 +107,12 @@ void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
   const absl::Status met = RecoverGuest(deadline);
   {
     absl::MutexLock lock(&mutex_);
+    // Of an earlier daemon; from here on there may be new ones.
+    if (met.ok()) AbandonCreatingLocked();
     guest_ = met;
   }
   if (met.ok()) {
     WatchExits();
-    for (const auto& container : containers()) {
-      if (container->phase() == ContainerPhase::kCreating) Abandon(container);
-    }
     SettleAfter(absl::ZeroDuration());
     SampleAfter(absl::ZeroDuration());
     return;
@@ -189,7 +188,7 @@ void Pod::RecoverContainer(
     return;
   }
   // The last daemon may have been about to change it.
-  container.SetCgroupIsKnown(false);
+  container.SetCgroupIsUnknown({});
   // Started, and the daemon died before it could write that down. The exact
   // moment is lost; the end of one that has exited already comes with the
   // agent's first exit notices.

@@ -114,9 +114,10 @@ TEST_F(PodRecoveryTest, AnUnfinishedCreateIsUndoneWithItsImageDisk) {
   ASSERT_TRUE(store_->PutContainer(record).ok());
 
   Restart();
-
   EXPECT_TRUE(
       absl::IsNotFound(pods_->FindContainer(container.value()).status()));
+  timers_.RunDue();
+
   EXPECT_TRUE(store_->LoadAll()->containers.empty());
   FakeMachine& machine = *launcher_.machine(id);
   EXPECT_TRUE(machine.guest().mounted_images().empty());

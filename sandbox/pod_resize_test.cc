@@ -129,6 +129,45 @@ TEST_F(PodResizeTest, NobodyIsRefusedForWhatAnotherContainerAsks) {
   EXPECT_TRUE(created[1].ok()) << created[1];
 }
 
+TEST_F(PodResizeTest, WhatAnUpdateWasGivenIsNobodyElsesRoom) {
+  settings_.limits.memory_device = MemoryDevice::kPcDimm;
+  settings_.limits.memory_slots = 1;
+  const std::shared_ptr<Pod> pod = Run("update");
+  const FoundContainer grows = Running(pod, Named("grows", 1000, 128));
+  // As in an update whose VM has grown, and whose cgroup is being changed.
+  ContainerResources after = grows.container->resources();
+  after.memory_limit_bytes = 1024 * kMiB;
+  grows.container->SetUpdate(after);
+  {
+    ASSERT_TRUE(pod->operation_lock().LockUntil(absl::InfiniteFuture()));
+    const OperationHolder operation(&pod->operation_lock());
+    ASSERT_TRUE(pod->Grow(grows.container.get(), Soon()).ok());
+  }
+  grows.container->SetUpdateHasRoom();
+
+  const absl::Status created =
+      pods_->CreateContainer(pod, Named("late", 1000, 768), Soon()).status();
+
+  EXPECT_TRUE(absl::IsResourceExhausted(created)) << created;
+  grows.container->SetUpdate(std::nullopt);
+}
+
+TEST_F(PodResizeTest, AStartWaitsForNobodyElsesRoom) {
+  const std::shared_ptr<Pod> pod = Run("start");
+  const FoundContainer found = Create(pod, Named("main", 1000, 128));
+  const FoundContainer waits = Create(pod, Named("waits", 1000, 128));
+  ContainerResources after = waits.container->resources();
+  after.cpu_quota = 400'000;
+  waits.container->SetUpdate(after);
+
+  ASSERT_TRUE(pod->operation_lock().LockUntil(absl::InfiniteFuture()));
+  const OperationHolder others(&pod->operation_lock());
+  std::thread([&] {
+    EXPECT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
+  }).join();
+  waits.container->SetUpdate(std::nullopt);
+}
+
 TEST_F(PodResizeTest, NothingThatHappensOftenPostponesWhatIsDue) {
   const std::shared_ptr<Pod> pod = Run("often");
   End(pod, Running(pod, Named("big", 6000, 1024)));

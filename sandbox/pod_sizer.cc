@@ -159,6 +159,8 @@ absl::StatusOr<ResizeOutcome> PodSizer::Resize(
     (void)Look(clock_->Now() + kReadBackTimeout);
     return attempt.outcome;
   }
+  // Without a step it is what was seen before, and younger looks may be known.
+  if (attempt.outcome->timings.empty()) return attempt.outcome;
   absl::MutexLock lock(&mutex_);
   Publish(++observations_, attempt.outcome->observed);
   return attempt.outcome;

@@ -29,14 +29,17 @@ struct Part {
   absl::string_view phase;
 };
 
-// Which part of a resize from `before` a step is.
+// Which part of an attempt a step is.
 struct PartOf {
-  const VmState& before;
+  const ResizeAttempt& attempt;
 
   Part operator()(const RequestMemory& step) const {
+    const VmState& before = attempt.before;
+    // A grow may ask for less than there is: it stops a shrink.
     const bool grows =
+        attempt.only_grows ||
         step.hotplug_bytes >
-        std::min(before.hotplug_plugged_bytes, before.hotplug_online_bytes);
+            std::min(before.hotplug_plugged_bytes, before.hotplug_online_bytes);
     return {grows ? kMemoryGrow : kMemoryShrink, kVm};
   }
   Part operator()(const PlugDimm&) const { return {kMemoryGrow, kVm}; }
@@ -62,7 +65,7 @@ std::set<Change> ChangesOf(const ResizeAttempt& attempt) {
       attempt.limits, attempt.before, attempt.target);
   if (plan.ok()) {
     for (const ResizeStep& step : plan->steps) {
-      changes.insert(std::visit(PartOf{attempt.before}, step).change);
+      changes.insert(std::visit(PartOf{attempt}, step).change);
     }
     return changes;
   }
@@ -100,7 +103,7 @@ void RecordResize(const PodId& pod, const ResizeAttempt& attempt,
     phases[{change, "total"}] = attempt.took;
   }
   for (const StepTiming& timing : attempt.outcome->timings) {
-    const Part part = std::visit(PartOf{attempt.before}, timing.step);
+    const Part part = std::visit(PartOf{attempt}, timing.step);
     phases[{part.change, part.phase}] += timing.duration;
   }
   for (const auto& [key, took] : phases) {

@@ -10,8 +10,8 @@ bool SettleSchedule::Ask(absl::Time at) {
   return true;
 }
 
-bool SettleSchedule::Take(absl::Time now) {
-  if (due_ > now) return false;  // an earlier timer has had that run
+bool SettleSchedule::Take(absl::Time at) {
+  if (due_ != at) return false;  // an earlier timer has had that run
   due_ = absl::InfiniteFuture();
   return true;
 }

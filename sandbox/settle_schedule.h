@@ -20,8 +20,9 @@ class SettleSchedule {
   // sets a timer.
   bool Ask(absl::Time at);
 
-  // A timer has fired. True where a run is due, which is the caller's then.
-  bool Take(absl::Time now);
+  // The timer that was set for `at` has fired, whatever the clock shows by now.
+  // True where the run is still to come: it is the caller's.
+  bool Take(absl::Time at);
 
   // Whether a run may make room for somebody who waits to grow the VM: not for
   // longer than `patience`, or many who come one after the other would keep
