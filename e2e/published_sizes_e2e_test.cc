@@ -7,14 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
-#include "base/process.h"
-#include "e2e/test_node.h"
+#include "e2e/crictl_node.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 
 namespace podvisor::e2e {
 namespace {
@@ -43,32 +39,12 @@ class PublishedSizesE2eTest : public testing::Test {
       : node_({"s/^default_memory.*/default_memory = 1024/",
                "s/^guest_overhead_memory.*/guest_overhead_memory = 0/",
                absl::StrCat("s/^shrink_delay.*/&\\nmemory_hotplug = \"",
-                            memory_hotplug, "\"/")}) {
-    EXPECT_EQ(Crictl({"pull", kImage}).exit_code, 0);
-  }
-
-  CommandResult Crictl(std::vector<std::string> arguments) {
-    arguments.insert(
-        arguments.begin(),
-        {"--config", node_.directory() + "/crictl.yaml", "--timeout", "60s"});
-    return RunProgram("../cri_tools/crictl", std::move(arguments));
-  }
-  // What crictl prints, without the end of the line; it must succeed.
-  std::string Say(const std::vector<std::string>& arguments) {
-    const CommandResult result = Crictl(arguments);
-    EXPECT_EQ(result.exit_code, 0) << result.stderr_data;
-    return std::string(absl::StripAsciiWhitespace(result.stdout_data));
-  }
-  std::string Write(const std::string& name, const Json& json) {
-    const std::string path = absl::StrCat(node_.directory(), "/", name);
-    EXPECT_TRUE(WriteFileAtomically(path, json.dump()).ok());
-    return path;
-  }
+                            memory_hotplug, "\"/")}) {}
 
   // All that is plugged is in use, so the difference to what was booted with is
   // what was added.
   void ExpectSize(const std::string& pod, int64_t cpus, int64_t gib) {
-    const Json info = Json::parse(Say({"inspectp", pod}))["info"];
+    const Json info = Json::parse(node_.Say({"inspectp", pod}))["info"];
     EXPECT_EQ(info["vcpus"]["plugged"], cpus);
     EXPECT_EQ(info["vcpus"]["online"], cpus);
     EXPECT_EQ(info["memoryBytes"]["plugged"], gib * kGiB);
@@ -77,12 +53,7 @@ class PublishedSizesE2eTest : public testing::Test {
 
   void Run(const PublishedSize& row) {
     SCOPED_TRACE(row.name);
-    const std::string pod_config = Write(
-        "pod.json",
-        {{"metadata",
-          {{"name", row.name}, {"namespace", "published"}, {"uid", row.name}}},
-         {"annotations", row.annotations},
-         {"linux", Json::object()}});
+    const std::string pod_file = node_.PodFile(row.name, row.annotations);
     Json resources = Json::object();
     if (row.cpus > 0) {
       resources["cpu_period"] = 100'000;
@@ -91,32 +62,26 @@ class PublishedSizesE2eTest : public testing::Test {
     if (row.memory_gib > 0) {
       resources["memory_limit_in_bytes"] = row.memory_gib * kGiB;
     }
-    const std::string container_config =
-        Write("container.json", {{"metadata", {{"name", "main"}}},
-                                 {"image", {{"image", kImage}}},
-                                 {"command", {"sleep", "3600"}},
-                                 {"linux", {{"resources", resources}}}});
-
-    const std::string pod = Say({"runp", pod_config});
+    const std::string pod = node_.Say({"runp", pod_file});
     ExpectSize(pod, row.booted_cpus, row.booted_gib);
 
     const std::string container =
-        Say({"create", pod, container_config, pod_config});
-    Say({"start", container});
+        node_.Say({"create", pod, node_.ContainerFile(resources), pod_file});
+    node_.Say({"start", container});
     ExpectSize(pod, row.grown_cpus, row.grown_gib);
-    EXPECT_EQ(Say({"exec", "-s", container, "nproc"}),
+    EXPECT_EQ(node_.Say({"exec", "-s", container, "nproc"}),
               absl::StrCat(row.grown_cpus));
 
-    Say({"rm", "-f", container});
-    EXPECT_EQ(node_.AwaitPodInfo(pod, "/vcpus/online", row.booted_cpus),
+    node_.Say({"rm", "-f", container});
+    EXPECT_EQ(node_.node().AwaitPodInfo(pod, "/vcpus/online", row.booted_cpus),
               row.booted_cpus);
-    EXPECT_EQ(
-        node_.AwaitPodInfo(pod, "/memoryBytes/online", row.kept_gib * kGiB),
-        row.kept_gib * kGiB);
-    Say({"rmp", "-f", pod});
+    EXPECT_EQ(node_.node().AwaitPodInfo(pod, "/memoryBytes/online",
+                                        row.kept_gib * kGiB),
+              row.kept_gib * kGiB);
+    node_.Say({"rmp", "-f", pod});
   }
 
-  TestNode node_;
+  CrictlNode node_;
 };
 
 class VirtioMemSizesE2eTest : public PublishedSizesE2eTest {

@@ -1,0 +1,41 @@
+#ifndef PODVISOR_E2E_CRICTL_NODE_H_
+#define PODVISOR_E2E_CRICTL_NODE_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/process.h"
+#include "e2e/test_node.h"
+#include "nlohmann/json.hpp"
+
+namespace podvisor::e2e {
+
+// A TestNode with its image, used through the real crictl, as a person at a
+// node does. Not thread-safe.
+class CrictlNode {
+ public:
+  explicit CrictlNode(const std::vector<std::string>& config_edits);
+
+  TestNode& node() { return node_; }
+
+  CommandResult Crictl(std::vector<std::string> arguments);
+  // What crictl prints, without the end of the line; it must succeed.
+  std::string Say(const std::vector<std::string>& arguments);
+
+  // Paths of files for `crictl runp` and `crictl create`. The container sleeps.
+  std::string PodFile(const std::string& name,
+                      const std::map<std::string, std::string>& annotations);
+  std::string ContainerFile(
+      const nlohmann::json& resources,
+      const std::map<std::string, std::string>& annotations = {});
+
+ private:
+  std::string Write(const std::string& name, const nlohmann::json& json);
+
+  TestNode node_;
+};
+
+}  // namespace podvisor::e2e
+
+#endif  // PODVISOR_E2E_CRICTL_NODE_H_
