@@ -125,9 +125,12 @@ class VmResizer::Run {
         deadline_(deadline) {}
 
   absl::StatusOr<VmState> Observe();
-  // The same after steps; the guest is asked again only where its answer to
-  // the last of them is older than a change.
-  absl::StatusOr<VmState> ReadBack();
+  // The same after steps, whose time may be over: what came of them is to be
+  // known all the same. The guest is asked again only where its answer to the
+  // last of them is older than a change.
+  absl::StatusOr<VmState> ReadBack() {
+    return Look(clock_.Now() + options_.command_timeout);
+  }
   // The steps that follow are those of a plan from `state`.
   void StartFrom(const VmState& state) {
     guest_boot_bytes_ = state.guest_boot_bytes;
@@ -160,11 +163,12 @@ class VmResizer::Run {
   absl::Status Execute(const char* command, const Json& arguments) {
     return qmp_.Execute(command, arguments.dump(), CommandDeadline()).status();
   }
+  absl::StatusOr<VmState> Look(absl::Time deadline);
   absl::StatusOr<GuestSize> Heard(absl::StatusOr<GuestSize> answer) {
     answer_ = answer.ok() ? std::optional(*answer) : std::nullopt;
     return answer;
   }
-  absl::StatusOr<HotplugMemory> QueryMemory();
+  absl::StatusOr<HotplugMemory> QueryMemory(absl::Time deadline);
   absl::Status AddMemoryDevice(int64_t requested_bytes);
   absl::Status SetRequestedSize(int64_t bytes) {
     return Execute("qom-set", {{"path", kMemoryDeviceId},
@@ -187,31 +191,31 @@ class VmResizer::Run {
 
 absl::StatusOr<VmState> VmResizer::Run::Observe() {
   answer_.reset();
-  return ReadBack();
+  return Look(CommandDeadline());
 }
 
-absl::StatusOr<VmState> VmResizer::Run::ReadBack() {
-  const auto slots = QueryVcpuSlots(qmp_, CommandDeadline());
+absl::StatusOr<VmState> VmResizer::Run::Look(absl::Time deadline) {
+  const auto slots = QueryVcpuSlots(qmp_, deadline);
   if (!slots.ok()) return Annotate(slots.status(), kVmStage);
-  const auto memory = QueryMemory();
+  const auto memory = QueryMemory(deadline);
   if (!memory.ok()) return Annotate(memory.status(), kVmStage);
   if (!answer_.has_value()) {
-    const auto guest = Heard(guest_.Observe(CommandDeadline()));
+    const auto guest = Heard(guest_.Observe(deadline));
     if (!guest.ok()) return Annotate(guest.status(), kGuestStage);
   }
   return MakeState(*slots, *memory, *answer_);
 }
 
-absl::StatusOr<HotplugMemory> VmResizer::Run::QueryMemory() {
+absl::StatusOr<HotplugMemory> VmResizer::Run::QueryMemory(absl::Time deadline) {
   HotplugMemory memory;
   if (limits_.memory_device == MemoryDevice::kPcDimm) {
-    ASSIGN_OR_RETURN(memory.dimms, QueryDimms(qmp_, CommandDeadline()));
+    ASSIGN_OR_RETURN(memory.dimms, QueryDimms(qmp_, deadline));
     for (const Dimm& dimm : memory.dimms) memory.plugged_bytes += dimm.bytes;
     memory.requested_bytes = memory.plugged_bytes;
     return memory;
   }
   ASSIGN_OR_RETURN(const auto device,
-                   QueryMemoryDevice(qmp_, kMemoryDeviceId, CommandDeadline()));
+                   QueryMemoryDevice(qmp_, kMemoryDeviceId, deadline));
   if (device.has_value()) {
     memory.requested_bytes = device->requested_bytes;
     memory.plugged_bytes = device->plugged_bytes;
@@ -375,7 +379,7 @@ absl::Status VmResizer::Run::AwaitPlugged(int64_t least_bytes,
                                           int64_t most_bytes) {
   const auto events = qmp_.Subscribe({"MEMORY_DEVICE_SIZE_CHANGE"});
   while (true) {
-    const auto memory = QueryMemory();
+    const auto memory = QueryMemory(CommandDeadline());
     if (!memory.ok()) return Annotate(memory.status(), kVmStage);
     const int64_t plugged = memory->plugged_bytes;
     if (plugged >= least_bytes && plugged <= most_bytes) {

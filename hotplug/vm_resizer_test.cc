@@ -119,6 +119,27 @@ TEST_F(VmResizerTest, AShrinkThatGivesBackLessIsAShortfallAndCanBeRetried) {
   EXPECT_EQ(qemu_.memory_plugged_bytes(), 0);
 }
 
+// Whoever waits until the last moment still looks, and does not take back what
+// the guest is about to do.
+TEST_F(VmResizerTest, AShrinkThatTakesAllItsTimeIsAShortfallAndGoesOn) {
+  FakeClock clock;
+  FakeGuestOptions options;
+  options.clock = &clock;
+  FakeGuestAgent guest(options);
+  FakeQemu qemu({}, &guest, &clock);
+  const std::unique_ptr<QmpClient> qmp = qemu.Connect();
+  VmResizer resizer(qmp.get(), &guest, &clock, Limits(VcpuUnplug::kPark), {});
+  const auto in_a_moment = [&] { return clock.Now() + absl::Seconds(1); };
+  ASSERT_TRUE(resizer.Resize({1, kBoot + kGiB}, in_a_moment()).ok());
+  guest.SetFaults({.keeps_memory_bytes = guest.size().memory_total_bytes});
+
+  const auto outcome = resizer.Resize({1, kBoot}, in_a_moment());
+
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->shortfall_bytes, kGiB);
+  EXPECT_EQ(qemu.memory_requested_bytes(), 0);
+}
+
 TEST_F(VmResizerTest, AVcpuThatTheGuestKeepsIsReportedAndStaysCounted) {
   UseDeviceRemoval();
   ResizeOrDie({4, kBoot + kGiB});

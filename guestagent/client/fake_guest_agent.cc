@@ -175,9 +175,10 @@ void FakeGuestAgent::Reconnect() {
   ++connection_;
 }
 
-absl::StatusOr<GuestSize> FakeGuestAgent::Observe(absl::Time /*deadline*/) {
+absl::StatusOr<GuestSize> FakeGuestAgent::Observe(absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   if (absl::Status answers = Answers(); !answers.ok()) return answers;
+  if (clock_ != nullptr && deadline <= clock_->Now()) return Hangs();
   return size_;
 }
 
