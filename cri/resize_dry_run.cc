@@ -51,20 +51,6 @@ absl::Status Create(const ContainerResources& container, ObservedSizing& pod,
   return absl::OkStatus();
 }
 
-// What RunPodSandbox does after the boot.
-absl::Status Presize(ObservedSizing& pod) {
-  const PodSizing& sizing = pod.sizing;
-  if (sizing.pod_total.has_value()) {
-    ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(*sizing.pod_total));
-    RETURN_IF_ERROR(CheckPodFitsWithoutHotplug(demand, sizing.limits));
-  }
-  ASSIGN_OR_RETURN(const VmTarget target, TargetOf(sizing));
-  ASSIGN_OR_RETURN(const ResizePlan plan,
-                   PlanGrow(sizing.limits, pod.observed, target.size));
-  pod.observed = StateAfter(plan, pod.observed);
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<ObservedSizing> BootedVm(const PodSettings& settings,
@@ -79,18 +65,24 @@ absl::StatusOr<ObservedSizing> BootedVm(const PodSettings& settings,
   pod.observed.guest_available_bytes =
       std::max<int64_t>(0, memory - GuestUseAtBoot(memory));
   pod.observed.guest_free_bytes = pod.observed.guest_available_bytes;
-  if (settings.presize) {
-    pod.sizing.pod_total_use = PodTotalUse::kCapAndFloor;
-    RETURN_IF_ERROR(Presize(pod));
-  }
   pod.guard = settings.accounting_guard;
   pod.accelerator = settings.vm.accelerator;
+  if (settings.presize) {
+    pod.sizing.pod_total_use = PodTotalUse::kCapAndFloor;
+    if (spec.resources.has_value()) {
+      ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(*spec.resources));
+      RETURN_IF_ERROR(CheckPodFitsWithoutHotplug(demand, pod.sizing.limits));
+    }
+  }
   ASSIGN_OR_RETURN(const VmTarget target, TargetOf(pod.sizing));
   ASSIGN_OR_RETURN(pod.account, AccountFor(spec.resources, spec.overhead,
                                            target.size, pod.accelerator));
   if (pod.guard == AccountingGuard::kEnforce) {
     RETURN_IF_ERROR(CheckAccount(pod.account, PodAccount()));
   }
+  ASSIGN_OR_RETURN(const ResizePlan plan,
+                   PlanGrow(pod.sizing.limits, pod.observed, target.size));
+  pod.observed = StateAfter(plan, pod.observed);
   return pod;
 }
 
