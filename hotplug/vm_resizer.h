@@ -74,6 +74,9 @@ class VmResizer {
   // gives back less than asked, because the guest refuses or is slow, is a
   // shortfall and not an error. A VM that already has the size is left alone.
   //
+  // `deadline` is for the steps. What came of them is looked at in any case,
+  // and may take `command_timeout` longer; putting back has its own time.
+  //
   // Errors, with the stage ("VM: ..." or "guest online: ...") in front:
   //   InvalidArgument    a target that can never be.
   //   ResourceExhausted  above the limits, or QEMU refused to grow.
