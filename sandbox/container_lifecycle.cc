@@ -130,15 +130,12 @@ absl::Status DiscardCreated(Pod& pod, Container& container,
   const absl::StatusOr<GuestAgent*> agent = pod.ReadyAgent();
   if (absl::IsUnavailable(agent.status())) return agent.status();
   if (agent.ok()) RETURN_IF_ERROR((*agent)->Delete(container.id(), deadline));
-  pod.Hold(container);
-  const absl::Status ended = container.Transition(
-      ContainerEvent::kExited, [&](ContainerRecord& record) {
-        record.exit_code = 128 + SIGKILL;
-        record.finished_at = Now(pod);
-        record.reason = "Error";
-      });
-  pod.SettleAfter(pod.services().vm.settings->shrink_delay);
-  return ended;
+  return pod.RecordEnd(container, ContainerEvent::kExited,
+                       [&](ContainerRecord& record) {
+                         record.exit_code = 128 + SIGKILL;
+                         record.finished_at = Now(pod);
+                         record.reason = "Error";
+                       });
 }
 
 // An answer that leaves open whether the process runs: none, and that of an
@@ -177,16 +174,15 @@ absl::Status StartInGuest(Pod& pod, Container& container, GuestAgent& agent,
   LogFailure(container, "delete a container that did not start", deleted);
   if (LeavesOpen(started) && !deleted.ok()) return started;
   pod.EndPump(container);
-  pod.Hold(container);
   LogFailure(container, "store a failed start",
-             container.Transition(
-                 ContainerEvent::kStartFailed, [&](ContainerRecord& record) {
-                   record.exit_code = kStartErrorExitCode;
-                   record.finished_at = Now(pod);
-                   record.reason = "StartError";
-                   record.message = CleanText(started.message(), 4096);
-                 }));
-  pod.SettleAfter(pod.services().vm.settings->shrink_delay);
+             pod.RecordEnd(container, ContainerEvent::kStartFailed,
+                           [&](ContainerRecord& record) {
+                             record.exit_code = kStartErrorExitCode;
+                             record.finished_at = Now(pod);
+                             record.reason = "StartError";
+                             record.message =
+                                 CleanText(started.message(), 4096);
+                           }));
   return started;
 }
 

@@ -404,16 +404,14 @@ void Pod::OnExit(const agent::v1::ContainerExit& exit) {
   if (const std::shared_ptr<LogPump> pump = container->pump()) {
     (void)pump->WaitDrained(services_.vm.clock->Now() + kDrainTime);
   }
-  Hold(*container);
-  const absl::Status stored = container->Transition(
-      ContainerEvent::kExited, [&](ContainerRecord& record) {
+  const absl::Status stored = RecordEnd(
+      *container, ContainerEvent::kExited, [&](ContainerRecord& record) {
         record.exit_code = exit.exit_code();
         record.finished_at = absl::FromUnixNanos(exit.finished_at_unix_nanos());
         record.reason = exit.oom_killed()       ? "OOMKilled"
                         : exit.exit_code() == 0 ? "Completed"
                                                 : "Error";
       });
-  SettleAfter(services_.vm.settings->shrink_delay);
   if (!stored.ok()) {
     Log(LogLevel::kError, "the end of a container could not be stored",
         {{"sandbox_id", id_.value()},

@@ -133,11 +133,12 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // Has the VM brought to the size that its containers want then, after `delay`
   // at the latest.
   void SettleAfter(absl::Duration delay) ABSL_LOCKS_EXCLUDED(mutex_);
-  // To be called before the end of a container is recorded: what it had is kept
-  // for the shrink delay, for the one that may come in its place. Then the VM
-  // settles. SettleAfter() is to be called once more afterwards: with no delay
-  // the run may come before the end is recorded.
-  void Hold(const Container& container) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The end of a container, by `event` and with `change` as Transition() has
+  // them: what it had is kept for the shrink delay, for the one that may come
+  // in its place, and then the VM settles. Errors: Transition()'s.
+  absl::Status RecordEnd(Container& container, ContainerEvent event,
+                         const std::function<void(ContainerRecord&)>& change)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Takes away everything of a container: in the guest, of the VM, in the
   // store. Does no harm twice. Errors: the agent's and the store's; Unavailable
@@ -219,8 +220,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status GrowWithin(const PodTotals& totals, const Container* asking,
                           absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  absl::Status GrowTo(const PodTotals& totals,
-                      const absl::StatusOr<VmTarget>& target,
+  absl::Status GrowTo(const PodTotals& totals, const VmTarget& target,
                       absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Warns of a target that is less than the containers ask for.

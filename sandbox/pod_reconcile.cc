@@ -160,19 +160,16 @@ absl::Status Pod::GrowWithin(const PodTotals& totals, const Container* asking,
     granted = GrantedSizingLocked(asking);
   }
   everybody.pod_total = granted.pod_total = totals.resources;
-  const absl::StatusOr<VmTarget> needed = TargetOf(granted);
+  ASSIGN_OR_RETURN(const VmTarget needed, TargetOf(granted));
   const absl::StatusOr<VmTarget> all = TargetOf(everybody);
-  absl::Status grown = needed.status();
-  const bool others_wait =
-      grown.ok() && (!all.ok() || all->size != needed->size);
-  if (others_wait) {
-    // What does not fit, or takes too long, is theirs.
+  bool all_have_room = false;
+  if (all.ok() && all->size != needed.size) {
+    // What does not fit, or takes too long, is of those who wait.
     const absl::Time now = services_.vm.clock->Now();
-    grown = GrowTo(totals, all, now + (deadline - now) / 2);
+    all_have_room = GrowTo(totals, *all, now + (deadline - now) / 2).ok();
   }
-  if (needed.ok() && (!others_wait || !grown.ok())) {
-    grown = GrowTo(totals, needed, deadline);
-  }
+  const absl::Status grown =
+      all_have_room ? absl::OkStatus() : GrowTo(totals, needed, deadline);
   // Whatever was to be given back is looked at again, after the delay.
   SettleAfter(services_.vm.settings->shrink_delay);
   return grown;
@@ -188,17 +185,15 @@ void Pod::LogClamp(const VmTarget& target) const {
        {"memory_bytes", absl::StrCat(target.size.memory_bytes)}});
 }
 
-absl::Status Pod::GrowTo(const PodTotals& totals,
-                         const absl::StatusOr<VmTarget>& target,
+absl::Status Pod::GrowTo(const PodTotals& totals, const VmTarget& target,
                          absl::Time deadline) {
-  RETURN_IF_ERROR(target.status());
-  LogClamp(*target);
-  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target->size));
+  LogClamp(target);
+  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target.size));
   RETURN_IF_ERROR(Guard(account));
   // The host's limit first: the guest needs it to bring up what it gets.
   absl::Status grown = vm_->cgroup().RaiseCpuLimit(
-      HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), *target));
-  if (grown.ok()) grown = vm_->sizer().Grow(*target, deadline);
+      HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target));
+  if (grown.ok()) grown = vm_->sizer().Grow(target, deadline);
   if (grown.ok()) grown = PinVcpus(deadline);
   if (grown.ok()) SetAccount(account);
   PublishMetrics();
@@ -255,15 +250,23 @@ absl::Status Pod::UpdateResources(
   return updated;
 }
 
-void Pod::Hold(const Container& container) {
-  if (!container.Counts()) return;
+absl::Status Pod::RecordEnd(
+    Container& container, ContainerEvent event,
+    const std::function<void(ContainerRecord&)>& change) {
   const absl::Duration delay = services_.vm.settings->shrink_delay;
-  const ContainerResources room = container.wanted();
-  {
-    absl::MutexLock lock(&mutex_);
-    held_[container.id()] = {room, services_.vm.clock->Now() + delay};
+  if (container.Counts()) {
+    const ContainerResources room = container.wanted();
+    {
+      absl::MutexLock lock(&mutex_);
+      held_[container.id()] = {room, services_.vm.clock->Now() + delay};
+    }
+    // Before anybody can see the end and wait for what follows from it.
+    SettleAfter(delay);
   }
+  const absl::Status ended = container.Transition(event, change);
+  // Without a delay that run may have come before the end was recorded.
   SettleAfter(delay);
+  return ended;
 }
 
 absl::StatusOr<VmTarget> Pod::HeldTarget(absl::Time now) {
