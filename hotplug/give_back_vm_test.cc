@@ -73,7 +73,6 @@ TEST_F(GiveBackVmTest, PageCacheComesBackFromDimms) {
   ExpectThatCacheComesBack(filler_->vm().DimmLimits(/*unplug=*/true));
 }
 
-// The guest's driver by itself tries again after 50 s, then after longer.
 TEST_F(GiveBackVmTest, WhatIsNoLongerInUseComesBackAtTheNextTry) {
   VmResizer resizer =
       filler_->vm().Resizer(filler_->vm().Limits(VcpuUnplug::kPark));
