@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/file.h"
+#include "e2e/pod_cgroup.h"
 #include "e2e/test_node.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -42,35 +43,10 @@ bool Exists(const std::string& path) {
   return lstat(path.c_str(), &info) == 0;
 }
 
-// Where this host has mounted cgroups.
-std::vector<std::string> Trees() {
-  std::vector<std::string> trees;
-  const std::string mounts = ReadFile("/proc/self/mountinfo").value();
-  for (const absl::string_view line : absl::StrSplit(mounts, '\n')) {
-    if (!absl::StrContains(line, " - cgroup")) continue;
-    const std::vector<std::string> fields = absl::StrSplit(line, ' ');
-    trees.push_back(fields[4]);
-  }
-  return trees;
-}
-
-// The first of these files that the cgroup has in any tree, without its line
-// end; or "none".
-std::string FileIn(const std::string& cgroup,
-                   const std::vector<std::string>& names) {
-  for (const std::string& tree : Trees()) {
-    for (const std::string& name : names) {
-      const auto text = ReadFile(absl::StrCat(tree, cgroup, "/", name));
-      if (text.ok()) return text->substr(0, text->find('\n'));
-    }
-  }
-  return "none";
-}
-
 // What of the cgroup is there, in all trees.
 std::vector<std::string> Found(const std::string& cgroup) {
   std::vector<std::string> found;
-  for (const std::string& tree : Trees()) {
+  for (const std::string& tree : CgroupTrees()) {
     if (Exists(tree + cgroup)) found.push_back(tree + cgroup);
   }
   return found;
@@ -93,19 +69,6 @@ std::set<std::string> CgroupsOf(const std::string& proc) {
     }
   }
   return cgroups;
-}
-
-int64_t FilesLimitOf(int64_t pid) {
-  const std::string limits =
-      ReadFile(absl::StrCat("/proc/", pid, "/limits")).value_or("");
-  for (const absl::string_view line : absl::StrSplit(limits, '\n')) {
-    if (!absl::StartsWith(line, "Max open files")) continue;
-    const std::vector<std::string> words =
-        absl::StrSplit(line, ' ', absl::SkipEmpty());
-    int64_t soft = -1;
-    return absl::SimpleAtoi(words[3], &soft) ? soft : -1;
-  }
-  return -1;
 }
 
 class HostCgroupE2eTest : public testing::Test {
@@ -154,7 +117,7 @@ class HostCgroupE2eTest : public testing::Test {
   static std::vector<int64_t> Processes(const std::string& cgroup,
                                         const std::string& name) {
     std::vector<int64_t> pids;
-    for (const std::string& tree : Trees()) {
+    for (const std::string& tree : CgroupTrees()) {
       const auto procs = ReadFile(absl::StrCat(tree, cgroup, "/cgroup.procs"));
       if (!procs.ok()) continue;
       for (const absl::string_view text :
@@ -173,7 +136,8 @@ class HostCgroupE2eTest : public testing::Test {
   }
   // How much CPU time the pod's processes get: "50000", or "-1" or "max".
   static std::string Quota(const std::string& cgroup) {
-    const std::string text = FileIn(cgroup, {"cpu.cfs_quota_us", "cpu.max"});
+    const std::string text =
+        CgroupFile(cgroup, {"cpu.cfs_quota_us", "cpu.max"});
     return text.substr(0, text.find(' '));
   }
   static void ExpectQuota(const std::string& cgroup, const std::string& quota) {
@@ -188,7 +152,8 @@ TestNode* HostCgroupE2eTest::node_ = nullptr;
 
 TEST_F(HostCgroupE2eTest, EveryProcessIsBelowTheParentAndTheKubeletsStays) {
   const std::string parent = absl::StrCat("/podvisor-e2e-", getpid());
-  for (const std::string& tree : Trees()) mkdir((tree + parent).c_str(), 0755);
+  for (const std::string& tree : CgroupTrees())
+    mkdir((tree + parent).c_str(), 0755);
   cri::PodSandboxConfig config = node_->PodConfig("placed");
   config.mutable_linux()->set_cgroup_parent(parent);
 
@@ -219,7 +184,7 @@ TEST_F(HostCgroupE2eTest, EveryProcessIsBelowTheParentAndTheKubeletsStays) {
 
   node_->RemovePod(pod);
   EXPECT_THAT(Found(cgroup), IsEmpty());
-  EXPECT_EQ(Found(parent).size(), Trees().size());
+  EXPECT_EQ(Found(parent).size(), CgroupTrees().size());
   for (const std::string& path : Found(parent)) rmdir(path.c_str());
 }
 
@@ -316,16 +281,17 @@ TEST_F(HostCgroupE2eTest, BlockIoLimitsAreInTheFilesOfTheHost) {
   const auto is = [](const std::string& v1, const std::string& v2) {
     return AnyOf(v1, HasSubstr(v2));
   };
-  EXPECT_THAT(FileIn(cgroup, {"blkio.throttle.read_bps_device", "io.max"}),
+  EXPECT_THAT(CgroupFile(cgroup, {"blkio.throttle.read_bps_device", "io.max"}),
               is("7:0 400000000", "rbps=400000000"));
-  EXPECT_THAT(FileIn(cgroup, {"blkio.throttle.write_bps_device", "io.max"}),
+  EXPECT_THAT(CgroupFile(cgroup, {"blkio.throttle.write_bps_device", "io.max"}),
               is("7:0 300000000", "wbps=300000000"));
-  EXPECT_THAT(FileIn(cgroup, {"blkio.throttle.read_iops_device", "io.max"}),
+  EXPECT_THAT(CgroupFile(cgroup, {"blkio.throttle.read_iops_device", "io.max"}),
               is("7:0 7000", "riops=7000"));
-  EXPECT_THAT(FileIn(cgroup, {"blkio.throttle.write_iops_device", "io.max"}),
-              is("7:0 6000", "wiops=6000"));
-  EXPECT_THAT(FileIn(cgroup, {"blkio.weight", "blkio.bfq.weight", "io.weight",
-                              "io.bfq.weight"}),
+  EXPECT_THAT(
+      CgroupFile(cgroup, {"blkio.throttle.write_iops_device", "io.max"}),
+      is("7:0 6000", "wiops=6000"));
+  EXPECT_THAT(CgroupFile(cgroup, {"blkio.weight", "blkio.bfq.weight",
+                                  "io.weight", "io.bfq.weight"}),
               AnyOf("78", "default 687", "default 78"));
   node_->RemovePod(pod);
 }
@@ -348,12 +314,12 @@ TEST_F(HostCgroupE2eTest, OpenFilesAreLimitedAsThePodSays) {
     const std::string pod = node_->RunPod(config);
     Start(pod, config, "main", 100, /*with_mount=*/true);
 
-    EXPECT_EQ(FilesLimitOf(node_->PodInfo(pod, "/pid")), limit) << text;
+    EXPECT_EQ(OpenFilesLimit(node_->PodInfo(pod, "/pid")), limit) << text;
     const std::vector<int64_t> virtiofsd =
         Processes(CgroupOf(pod), "virtiofsd");
     EXPECT_THAT(virtiofsd, Not(IsEmpty()));
     for (const int64_t pid : virtiofsd) {
-      EXPECT_EQ(FilesLimitOf(pid), limit) << text;
+      EXPECT_EQ(OpenFilesLimit(pid), limit) << text;
     }
     node_->RemovePod(pod);
   }

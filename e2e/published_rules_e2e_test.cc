@@ -7,13 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "e2e/crictl_node.h"
+#include "e2e/pod_cgroup.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -37,32 +36,6 @@ class PublishedRulesE2eTest : public testing::Test {
   Json Info(const std::string& pod) {
     return Json::parse(node_.Say({"inspectp", pod}))["info"];
   }
-  // The first line of the pod's file of one of these names, in any tree of
-  // cgroups.
-  static std::string CgroupFile(const std::string& cgroup,
-                                const std::vector<std::string>& names) {
-    for (const char* tree :
-         {"/sys/fs/cgroup", "/sys/fs/cgroup/blkio", "/sys/fs/cgroup/unified"}) {
-      for (const std::string& name : names) {
-        const auto text = ReadFile(absl::StrCat(tree, cgroup, "/", name));
-        if (text.ok()) return text->substr(0, text->find('\n'));
-      }
-    }
-    return "none";
-  }
-  static int64_t FilesLimit(const Json& pid) {
-    const std::string limits =
-        ReadFile(absl::StrCat("/proc/", pid.get<int64_t>(), "/limits"))
-            .value_or("");
-    for (const absl::string_view line : absl::StrSplit(limits, '\n')) {
-      if (!absl::StartsWith(line, "Max open files")) continue;
-      const std::vector<std::string> words =
-          absl::StrSplit(line, ' ', absl::SkipEmpty());
-      int64_t soft = -1;
-      return absl::SimpleAtoi(words[3], &soft) ? soft : -1;
-    }
-    return -1;
-  }
   static int64_t Setting(const std::string& path) {
     int64_t value = -1;
     return absl::SimpleAtoi(ReadFile(path).value_or(""), &value) ? value : -1;
@@ -84,7 +57,7 @@ TEST_F(PublishedRulesE2eTest, OpenFilesOfTheVmm) {
     const std::string pod =
         node_.Say({"runp", node_.PodFile("files" + value, annotations)});
 
-    EXPECT_EQ(FilesLimit(Info(pod)["pid"]), limit) << value;
+    EXPECT_EQ(OpenFilesLimit(Info(pod)["pid"].get<int64_t>()), limit) << value;
     node_.Say({"rmp", "-f", pod});
   }
 }

@@ -128,6 +128,8 @@ TestNode::TestNode(const std::vector<std::string>& config_edits) {
   RunOrDie({Runfile("e2e/testnode"), "start", directory_,
             Runfile("guestagent/image/vmlinux"),
             Runfile("guestagent/image/initrd.img")});
+  // For whoever reads the log of a test that failed.
+  EditConfig("s/^metrics_address.*/&\\nlog_level = \"debug\"/");
   for (const std::string& edit : config_edits) EditConfig(edit);
   StartDaemon();
 }
