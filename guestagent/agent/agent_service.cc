@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
+#include "guestagent/agent/guest_network.h"
 #include "guestagent/agent/host_seed.h"
 
 namespace podvisor {
@@ -74,6 +75,14 @@ grpc::Status AgentService::ConfigureSandbox(
   }
   if (parts_.on_configured) parts_.on_configured();
   return ToGrpc(status);
+}
+
+grpc::Status AgentService::ConfigureNetwork(
+    grpc::ServerContext* context,
+    const agent::v1::ConfigureNetworkRequest* request,
+    agent::v1::ConfigureNetworkResponse*) {
+  return ToGrpc(
+      ConfigureGuestNetwork(*request, parts_.modules, CancelledBy(context)));
 }
 
 grpc::Status AgentService::PowerOff(grpc::ServerContext*,
