@@ -30,6 +30,7 @@
 #include "grpcpp/server_builder.h"
 #include "image/local_image_store.h"
 #include "metrics/metrics_server.h"
+#include "network/cni_network.h"
 #include "sandbox/accelerator_probe.h"
 #include "sandbox/boot_gate.h"
 #include "sandbox/cgroup_mounts.h"
@@ -169,9 +170,13 @@ absl::Status Serve(const Config& config) {
   ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
   HostCgroups cgroups(ParseCgroupMounts(mounts), &clock);
 
+  CniNetwork network({config.server.run_dir + "/netns",
+                      config.network.cni_conf_dir, config.network.cni_bin_dirs},
+                     &clock);
+
   PodServices services;
   services.vm = {&clock,   &launcher, watcher.get(), &scratch_disks,
-                 &metrics, &settings, &cgroups};
+                 &metrics, &settings, &cgroups,      &network};
   services.store = store.get();
   services.images = images.get();
   services.timers = &timers;
@@ -180,6 +185,9 @@ absl::Status Serve(const Config& config) {
 
   const std::shared_ptr<NodeHealth> health =
       NodeHealth::Start(NodeChecks(store.get(), settings.vm), &timers, &clock);
+  const std::shared_ptr<NodeHealth> network_health = NodeHealth::Start(
+      {{"NetworkPluginNotReady", [&network] { return network.Ready(); }}},
+      &timers, &clock);
   MetricsServerOptions metrics_options;
   metrics_options.address = config.server.metrics_address;
   ASSIGN_OR_RETURN(
@@ -209,7 +217,8 @@ absl::Status Serve(const Config& config) {
         "containers that want seccomp RuntimeDefault will be refused",
         {{"reason", facts.seccomp_default.status().message()}});
   }
-  RuntimeService runtime(&pods, health.get(), &clock, facts);
+  RuntimeService runtime(&pods, health.get(), network_health.get(), &clock,
+                         facts);
   ImageService image_service(*images, clock);
   ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server,
                    Listen(config.server.socket, &runtime, &image_service,

@@ -54,8 +54,13 @@ absl::Status GoneIsFine(const absl::Status& status) {
 }  // namespace
 
 RuntimeService::RuntimeService(PodManager* pods, const NodeHealth* health,
-                               Clock* clock, RuntimeFacts facts)
-    : pods_(pods), health_(health), clock_(clock), facts_(std::move(facts)) {}
+                               const NodeHealth* network_health, Clock* clock,
+                               RuntimeFacts facts)
+    : pods_(pods),
+      health_(health),
+      network_health_(network_health),
+      clock_(clock),
+      facts_(std::move(facts)) {}
 
 absl::Time RuntimeService::Deadline(const grpc::ServerContext& context) const {
   const auto deadline = context.deadline();
@@ -90,9 +95,9 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*,
     const NodeHealth::Verdict verdict = health_->verdict();
     AddCondition("RuntimeReady", verdict.reason.empty(), verdict.reason,
                  CleanText(verdict.message), response->mutable_status());
-    AddCondition("NetworkReady", false, "NetworkNotImplemented",
-                 "this version gives pods a loopback interface only",
-                 response->mutable_status());
+    const NodeHealth::Verdict network = network_health_->verdict();
+    AddCondition("NetworkReady", network.reason.empty(), network.reason,
+                 CleanText(network.message), response->mutable_status());
     for (const char* name : {"", kRuntimeHandler}) {
       response->add_runtime_handlers()->set_name(name);
     }

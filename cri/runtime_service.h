@@ -31,7 +31,8 @@ struct RuntimeFacts {
 // Thread-safe. Borrows all but the facts.
 class RuntimeService final : public runtime::v1::RuntimeService::Service {
  public:
-  RuntimeService(PodManager* pods, const NodeHealth* health, Clock* clock,
+  RuntimeService(PodManager* pods, const NodeHealth* health,
+                 const NodeHealth* network_health, Clock* clock,
                  RuntimeFacts facts);
 
   grpc::Status Version(grpc::ServerContext* context,
@@ -135,6 +136,7 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
 
   PodManager* const pods_;
   const NodeHealth* const health_;
+  const NodeHealth* const network_health_;
   Clock* const clock_;
   const RuntimeFacts facts_;
 };

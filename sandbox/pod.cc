@@ -63,6 +63,7 @@ PodSnapshot Pod::Snapshot() const {
   snapshot.spec = record_.spec;
   snapshot.state = record_.state;
   snapshot.created_at = record_.created_at;
+  snapshot.ips = record_.ips;
   snapshot.agent_version = hello_.agent_version();
   snapshot.kernel_release = hello_.kernel_release();
   snapshot.last_error = record_.message;
@@ -118,6 +119,18 @@ VmRecorder Pod::Recorder() {
   };
 }
 
+NetworkRecorder Pod::RecorderOfNetwork() {
+  return [this](const NetworkRecord& network) {
+    absl::MutexLock lock(&mutex_);
+    PodRecord changed = record_;
+    changed.network_json = network.json;
+    changed.ips = network.ips;
+    RETURN_IF_ERROR(services_.store->PutPod(changed));
+    record_ = std::move(changed);
+    return absl::OkStatus();
+  };
+}
+
 absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   ASSIGN_OR_RETURN(const VmLimits limits,
                    LimitsOf(*services_.vm.settings, spec_.size));
@@ -133,9 +146,9 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target.size));
   RETURN_IF_ERROR(Guard(account));
   SetAccount(account);
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<PodVm> vm,
-      PodVm::Boot(services_.vm, id_, spec_, uid, Recorder(), deadline));
+  ASSIGN_OR_RETURN(std::unique_ptr<PodVm> vm,
+                   PodVm::Boot(services_.vm, id_, spec_, uid, Recorder(),
+                               RecorderOfNetwork(), deadline));
   const absl::StatusOr<agent::v1::HelloResponse> hello =
       vm->vm().agent().Hello(deadline);
   {
@@ -241,13 +254,26 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   } else {
     RETURN_IF_ERROR(PodVm::Sweep(services_.vm, id_, spec_, deadline));
   }
+  RETURN_IF_ERROR(LeaveNetwork(deadline));
   StopWatching();
   services_.vm.metrics->RemoveVm(id_);
   EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
   return Transition(SandboxEvent::kTornDown, [this](PodRecord& record) {
     record.finished_at = services_.vm.clock->Now();
     record.vm_json.clear();
+    record.network_json.clear();
+    record.ips.clear();
   });
+}
+
+// After the VM: what it still sends must not meet another pod's addresses.
+absl::Status Pod::LeaveNetwork(absl::Time deadline) {
+  std::string network_json;
+  {
+    absl::MutexLock lock(&mutex_);
+    network_json = record_.network_json;
+  }
+  return services_.vm.network->Remove(id_, network_json, deadline);
 }
 
 absl::Status Pod::Forget() { return services_.store->DeletePod(id_); }

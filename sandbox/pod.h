@@ -181,6 +181,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status CheckReady() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   VmRecorder Recorder();
+  NetworkRecorder RecorderOfNetwork();
   absl::Status BootVm(uid_t uid, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // What is said of the pod as a whole.
@@ -265,6 +266,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
                      absl::string_view message);
   absl::Status AdoptVm(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  void CheckNetwork(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void AdoptImage(const Container& container)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Of a pod whose VM cannot be adopted.
@@ -285,6 +288,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void ContinueOutput(Container& container)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status TearDown(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  absl::Status LeaveNetwork(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // As StartPump(), into this file; empty for none.
   absl::Status Pump(Container& container, const std::string& log_path);

@@ -106,6 +106,7 @@ void PodManager::SweepUnknown() {
         RETURN_IF_ERROR(vm.launcher->Sweep(id, deadline));
         return vm.cgroups->RemoveStray(id, deadline);
       });
+  swept.Update(vm.network->Sweep(known, vm.clock->Now() + kSweepTime));
   swept.Update(vm.scratch_disks->Sweep(known).status());
   if (swept.ok()) return;
   Log(LogLevel::kError, "what is left of pods without a record stays for now",
