@@ -17,9 +17,9 @@ namespace podvisor {
 
 // Misbehaviour that real networks show.
 struct NetworkFaults {
-  absl::Status ready;
-  absl::Status add;     // after the first record
-  absl::Status remove;  // the pod stays attached
+  absl::Status ready = absl::OkStatus();
+  absl::Status add = absl::OkStatus();     // after the first record
+  absl::Status remove = absl::OkStatus();  // the pod stays attached
 };
 
 // A network of no packets: its taps are /dev/null. Thread-safe.
