@@ -13,7 +13,7 @@ namespace podvisor {
 // daemon says of it.
 
 // The id of the pod that `wanted` means: an id, its beginning, or a name.
-// NotFound, and InvalidArgument where it means several.
+// NotFound, and InvalidArgument with their ids where it means several.
 absl::StatusOr<std::string> FindPod(CriClient& client,
                                     const std::string& wanted);
 
