@@ -61,7 +61,7 @@ absl::Status Pod::Sample(absl::Time deadline) {
       sample.block_written_bytes = disk_traffic_.total().written;
     }
   }
-  AddGuestStats(stats, &sample);
+  AddGuestPressure(stats, &sample);
   // Walks through QEMU's page tables: no reader of the pod waits for that.
   AddHostUsage(vm_->record(), &sample);
   {
@@ -91,6 +91,11 @@ void Pod::PublishMetrics() {
     snapshot.kernel_release = hello_.kernel_release();
     snapshot.agent_version = hello_.agent_version();
     AddSizes(SizesLocked(), &snapshot);
+    // As old as the sizes beside it: more than the VM has would look wrong.
+    if (const VmState seen = vm_->sizer().observed();
+        seen.guest_available_bytes > 0) {
+      snapshot.guest_memory_available_bytes = seen.guest_available_bytes;
+    }
     AddAccount(account_, &snapshot);
   }
   services_.vm.metrics->SetVm(snapshot);

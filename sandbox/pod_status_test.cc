@@ -81,6 +81,18 @@ TEST_F(PodStatusTest, AfterQemuIsGoneAPodHasNothingAndSaysWhy) {
   EXPECT_THAT(status.last_error, HasSubstr("killed by the test"));
 }
 
+TEST_F(PodStatusTest, TheGuestsMemoryIsAsOldAsTheSizesBesideIt) {
+  const std::shared_ptr<Pod> pod = Run("fresh");
+  Settle();
+  const std::optional<int64_t> before = Measured().guest_memory_available_bytes;
+
+  Create(pod, ContainerOf(0, 2048));
+
+  EXPECT_GT(Measured().guest_memory_available_bytes, before);
+  EXPECT_EQ(Measured().guest_memory_available_bytes,
+            Guest(pod).size().memory_available_bytes);
+}
+
 TEST_F(PodStatusTest, AStoppedPodKeepsNoErrorOfAnEarlierResize) {
   const std::shared_ptr<Pod> pod = Run("stopped");
   Guest(pod).SetFaults({.cpu_never_onlines = true});
