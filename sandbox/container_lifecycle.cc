@@ -100,7 +100,10 @@ ContainerRecord NewRecord(const Pod& pod, const ContainerSpec& spec,
   record.id = ContainerId(RandomHexId());
   record.pod_id = pod.id();
   record.spec = spec;
-  if (record.spec.stop_signal.empty()) {
+  // An image that names no signal of this world must not keep its container
+  // from being stopped: that is then SIGTERM.
+  if (record.spec.stop_signal.empty() &&
+      ParseSignal(image.config.stop_signal).ok()) {
     record.spec.stop_signal = image.config.stop_signal;
   }
   record.created_at = Now(pod);
