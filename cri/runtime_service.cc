@@ -28,6 +28,9 @@ constexpr absl::Duration kFirstSampleTimeout = absl::Seconds(1);
 // Every call has a sample taken for the next one: crictl takes the difference
 // of two answers, a second apart, and fails where both show the same sample.
 constexpr absl::Duration kFreshSample = absl::ZeroDuration();
+// A client that waits until its deadline learns nothing but that: a part of
+// its time is for taking back what was begun, and for the answer that says why.
+constexpr absl::Duration kMostForTheAnswer = absl::Seconds(2);
 // For a client that sets no deadline of its own.
 constexpr absl::Duration kNoDeadline = absl::Minutes(2);
 
@@ -62,7 +65,10 @@ absl::Time RuntimeService::Deadline(const grpc::ServerContext& context) const {
   if (deadline == std::chrono::system_clock::time_point::max()) {
     return clock_->Now() + kNoDeadline;
   }
-  return absl::FromChrono(deadline);
+  const absl::Time end = absl::FromChrono(deadline);
+  const absl::Duration left =
+      std::max(absl::ZeroDuration(), end - clock_->Now());
+  return end - std::min(left / 8, kMostForTheAnswer);
 }
 
 std::vector<PodId> RuntimeService::PodIds() const {
