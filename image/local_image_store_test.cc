@@ -303,6 +303,9 @@ TEST_F(LocalImageStoreTest, AnUnchangedImageIsNotTransferredAgain) {
   EXPECT_EQ(*again, id);
   EXPECT_TRUE(absl::IsFailedPrecondition(rejected.status()))
       << rejected.status();
+  EXPECT_TRUE(absl::StrContains(rejected.status().message(),
+                                kSignatureValidationFailed))
+      << rejected.status();
 }
 
 TEST_F(LocalImageStoreTest, WhatTheRegistryGetsWrongIsAnError) {

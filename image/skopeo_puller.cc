@@ -276,8 +276,11 @@ absl::Status SkopeoError(absl::string_view stderr_text,
     code = meaning.code;
     break;
   }
-  const std::string message =
+  std::string message =
       CleanText(Redact(FatalMessage(stderr_text), auth), kMaxMessageBytes);
+  if (absl::StrContains(lower, "source image rejected")) {
+    message = absl::StrCat(kSignatureValidationFailed, ": ", message);
+  }
   return absl::Status(
       code, message.empty() ? "skopeo failed and said nothing" : message);
 }
