@@ -94,8 +94,11 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*,
                  "this version gives pods a loopback interface only",
                  response->mutable_status());
     for (const char* name : {"", kRuntimeHandler}) {
-      response->add_runtime_handlers()->set_name(name);
+      runtime::v1::RuntimeHandler* handler = response->add_runtime_handlers();
+      handler->set_name(name);
+      handler->mutable_features()->set_recursive_read_only_mounts(true);
     }
+    response->mutable_features()->set_supplemental_groups_policy(true);
     if (request->verbose()) {
       const nlohmann::json info = {
           {"config", facts_.config_toml},

@@ -202,6 +202,7 @@ std::vector<ShareMount> Container::ShareMounts() const {
     mount.name = absl::StrCat(id_.value().substr(0, 24), "-", mounts.size());
     mount.host_path = spec.host_path;
     mount.read_only = spec.read_only;
+    mount.recursive_read_only = spec.recursive_read_only;
     mount.slave = spec.slave;
     mounts.push_back(std::move(mount));
   }
