@@ -64,6 +64,7 @@ ContainerStatsSnapshot Container::StatsSnapshot() const {
   snapshot.id = id_;
   snapshot.pod = pod_id_;
   snapshot.phase = record_.phase;
+  snapshot.started_at = record_.started_at;
   snapshot.name = record_.spec.name;
   snapshot.attempt = record_.spec.attempt;
   snapshot.labels = record_.spec.labels;
