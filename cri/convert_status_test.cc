@@ -140,6 +140,20 @@ TEST(ConvertStatusTest, InfoShowsNoEnvironment) {
   EXPECT_EQ(ContainerInfoJson(container).find("hunter2"), std::string::npos);
 }
 
+TEST(ConvertStatusTest, AContainerWithoutASampleHasNoMemoryThatNobodySaw) {
+  ContainerStatsSnapshot snapshot;
+  snapshot.started_at = absl::FromUnixNanos(7);
+
+  const runtime::v1::ContainerStats stats =
+      ToContainerStats(snapshot, "/var/lib/x");
+
+  EXPECT_EQ(stats.cpu().timestamp(), 7);
+  EXPECT_EQ(stats.cpu().usage_core_nano_seconds().value(), 0u);
+  EXPECT_EQ(stats.memory().timestamp(), 7);
+  EXPECT_FALSE(stats.memory().has_working_set_bytes());
+  EXPECT_FALSE(stats.has_writable_layer());
+}
+
 TEST(ConvertStatusTest, AvailableMemoryNeverUnderflows) {
   ContainerStatsSnapshot snapshot;
   snapshot.usage.timestamp = absl::FromUnixNanos(9);

@@ -64,6 +64,7 @@ ContainerStatsSnapshot Container::StatsSnapshot() const {
   snapshot.id = id_;
   snapshot.pod = pod_id_;
   snapshot.phase = record_.phase;
+  snapshot.started_at = record_.started_at;
   snapshot.name = record_.spec.name;
   snapshot.attempt = record_.spec.attempt;
   snapshot.labels = record_.spec.labels;
@@ -202,6 +203,7 @@ std::vector<ShareMount> Container::ShareMounts() const {
     mount.name = absl::StrCat(id_.value().substr(0, 24), "-", mounts.size());
     mount.host_path = spec.host_path;
     mount.read_only = spec.read_only;
+    mount.recursive_read_only = spec.recursive_read_only;
     mount.slave = spec.slave;
     mounts.push_back(std::move(mount));
   }

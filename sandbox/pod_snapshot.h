@@ -130,6 +130,7 @@ struct ContainerStatsSnapshot {
   ContainerId id;
   PodId pod;
   ContainerPhase phase = ContainerPhase::kCreating;
+  absl::Time started_at = absl::InfinitePast();
   std::string name;
   uint32_t attempt = 0;
   std::map<std::string, std::string> labels;
