@@ -297,9 +297,8 @@ void Pod::Settle(absl::Time at) {
     absl::MutexLock lock(&mutex_);
     if (!settle_.Take(at)) return;
   }
-  // The timers are everybody's: nothing waits on them for its turn.
-  if (!operation_lock_.LockUntil(absl::InfinitePast())) {
-    SettleAfter(kBusyRetry);
+  if (!operation_lock_.TryLockInTurn()) {
+    ComeAgain();
     return;
   }
   const OperationHolder operation(&operation_lock_);
@@ -320,6 +319,24 @@ void Pod::Settle(absl::Time at) {
          {"reason", settled.message()}});
   }
   if (again != absl::InfiniteDuration()) SettleAfter(again);
+}
+
+// The timers are everybody's: nothing waits on them for its turn.
+void Pod::ComeAgain() {
+  bool may_yield = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    may_yield = settle_.MayYield(services_.vm.clock->Now(),
+                                 services_.vm.settings->shrink_delay);
+  }
+  if (may_yield) {
+    SettleAfter(kBusyRetry);
+    return;
+  }
+  operation_lock_.AskForTurn([weak = weak_from_this()] {
+    const std::shared_ptr<Pod> pod = weak.lock();
+    if (pod != nullptr) pod->SettleAfter(absl::ZeroDuration());
+  });
 }
 
 bool Pod::MustYield(absl::Time now) {

@@ -246,6 +246,28 @@ TEST_F(PodResizeTest, NothingIsGivenBackWhileAContainerWaitsToGrow) {
   waits.container->SetUpdate(std::nullopt);
 }
 
+TEST_F(PodResizeTest, NoQueueOfCallersKeepsTheLoopOut) {
+  const std::shared_ptr<Pod> pod = Run("queue");
+  End(pod, Running(pod, Named("ends", 4000, 0)));
+  int vcpus_of_the_next = 0;
+  std::thread next;
+  {
+    ASSERT_TRUE(pod->operation_lock().LockUntil(absl::InfiniteFuture()));
+    const OperationHolder others(&pod->operation_lock());
+    for (int i = 0; i < 11; ++i) Pass(absl::Seconds(1));
+    next = std::thread([&] {
+      ASSERT_TRUE(pod->operation_lock().LockUntil(absl::InfiniteFuture()));
+      const OperationHolder after_the_loop(&pod->operation_lock());
+      vcpus_of_the_next = pod->Snapshot().vm.online_vcpus;
+    });
+  }
+
+  EXPECT_EQ(timers_.RunDue(), 1) << "at once, and not at its next try";
+
+  next.join();
+  EXPECT_EQ(vcpus_of_the_next, 1);
+}
+
 TEST_F(PodResizeTest, OneUpdateMayRaiseCpusAndLowerMemory) {
   const std::shared_ptr<Pod> pod = Run("mixed");
   const FoundContainer found = Running(pod, ContainerOf(1000, 1024));
