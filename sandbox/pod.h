@@ -322,6 +322,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status guest_ ABSL_GUARDED_BY(mutex_);
   SettleSchedule settle_ ABSL_GUARDED_BY(mutex_);
   PodAccount account_ ABSL_GUARDED_BY(mutex_);
+  // Why a cgroup could not be restored in the last run; empty: all are known.
+  std::string cgroup_error_ ABSL_GUARDED_BY(mutex_);
   // Of containers that have ended, and until when.
   struct HeldRoom {
     ContainerResources resources;

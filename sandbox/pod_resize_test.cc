@@ -458,7 +458,8 @@ TEST_F(PodResizeFaultTest, AFailedUpdateRestoresAllThreeWhateverFailed) {
              {"guest online: vCPUs", {}, {.cpu_never_onlines = true}},
              {"container cgroup", {}, {.update_fails = true}},
              {"container cgroup", {}, {.updates_half_done = 1}},
-             {"state store", {}, {}, 0}}) {
+             {"state store", {}, {}, 0},
+             {"state store", {}, {}, 1}}) {
       const bool grows = milli_cpu > 2000;
       if (!grows && fault.stage != "container cgroup" &&
           fault.stage != "state store") {
@@ -498,7 +499,66 @@ TEST_F(PodResizeFaultTest, WhatCannotBeTakenBackKeepsItsRoomUntilItIs) {
   Pass(absl::Seconds(1));
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
   EXPECT_EQ(QuotaInGuest(found), 100'000);
-  EXPECT_TRUE(found.container->cgroup_is_known());
+  EXPECT_FALSE(found.container->tried().has_value());
+}
+
+TEST_F(PodResizeFaultTest, WhatCannotBeTakenBackKeepsNobodyElsesRoom) {
+  const std::shared_ptr<Pod> pod = Run("rest");
+  const FoundContainer stuck = Running(pod, Named("stuck", 1000, 256));
+  const FoundContainer ends = Running(pod, Named("ends", 3000, 512));
+  Guest(pod).SetFaults({.update_fails = true, .updates_half_done = 1});
+  EXPECT_FALSE(
+      UpdateContainer(*pod, *stuck.container, Quota(2000), Soon()).ok());
+  ASSERT_EQ(pod->Snapshot().vm.online_vcpus, 5);
+
+  End(pod, ends);
+  for (int i = 0; i < 60; ++i) Pass(absl::Seconds(1));
+
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 2) << "it may have two";
+  EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 256 * kMiB);
+  EXPECT_THAT(pod->Snapshot().last_error,
+              StartsWith("container cgroup: cgroup refused"));
+  const int tries = CountCalls(Guest(pod), "Update");
+  EXPECT_LT(tries, 16) << "with back-off";
+  Guest(pod).SetFaults({});
+  Pass(absl::Seconds(30));
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
+  EXPECT_EQ(pod->Snapshot().last_error, "");
+}
+
+TEST_F(PodResizeFaultTest, AKillInTheMiddleOfAnUpdateKeepsNobodyElsesRoom) {
+  ContainerId stuck;
+  ContainerId ends;
+  PodId id;
+  {
+    const std::shared_ptr<Pod> pod = Run("killed");
+    id = pod->id();
+    const FoundContainer found = Running(pod, Named("stuck", 1000, 256));
+    stuck = found.container->id();
+    ends = Running(pod, Named("ends", 1000, 1024)).container->id();
+    // The daemon dies between the guest's answer and its own record.
+    ContainerResources after = found.container->resources();
+    after.memory_limit_bytes = 512 * kMiB;
+    ASSERT_TRUE(found.container->SetTried(after).ok());
+    agent::v1::LinuxResources update;
+    update.set_memory_limit_bytes(512 * kMiB);
+    ASSERT_TRUE(Guest(pod).Update(stuck, update, Soon()).ok());
+    // It uses more than its record says by now.
+    Guest(pod).SetFaults({.update_fails = true});
+  }
+
+  Restart();
+  const std::shared_ptr<Pod> pod = pods_->FindPod(id.value()).value();
+  End(pod, pods_->FindContainer(ends.value()).value());
+  Pass(absl::Seconds(5));
+
+  EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 512 * kMiB);
+  EXPECT_THAT(pod->Snapshot().last_error, StartsWith("container cgroup"));
+  Guest(pod).SetFaults({});
+  Pass(absl::Seconds(30));
+  EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 256 * kMiB);
+  EXPECT_EQ(Guest(pod).spec(stuck)->resources().memory_limit_bytes(),
+            256 * kMiB);
 }
 
 TEST_F(PodResizeFaultTest, AFailedUpdateOfThePodChangesNothingWhateverFailed) {
