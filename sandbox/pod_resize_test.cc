@@ -320,6 +320,24 @@ TEST_F(PodResizeTest, AStartLooksWhetherTheVmIsStillLargeEnough) {
   EXPECT_EQ(Guest(pod).size().cpus_online, 4);
 }
 
+TEST_F(PodResizeTest, AVcpuThatComesOnlineTooLateGoesAgain) {
+  const std::shared_ptr<Pod> pod = Run("late");
+  // After the grow was given up, and after it was put back.
+  Guest(pod).SetFaults({.looks_until_cpus_online = 100});
+  EXPECT_FALSE(pods_->CreateContainer(pod, ContainerOf(4000, 0), Soon()).ok());
+  Pass(absl::Seconds(5));
+  ASSERT_EQ(Guest(pod).size().cpus_online, 1);
+
+  Guest(pod).SetFaults({});
+  ASSERT_EQ(Guest(pod).size().cpus_online, 4);
+  ASSERT_TRUE(pod->Sample(Soon()).ok());
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
+
+  Pass(absl::Seconds(5));
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
+  EXPECT_EQ(Guest(pod).size().cpus_online, 1);
+}
+
 TEST_F(PodResizeTest, AVcpuThatOnlyStaysPluggedIsRetried) {
   settings_.limits.vcpu_unplug = VcpuUnplug::kDevice;
   const std::shared_ptr<Pod> pod = Run("plugged");
