@@ -130,18 +130,18 @@ TEST_F(GuestCgroupE2eTest, AnUpdateThatFailsHalfWayChangesNothing) {
 
 TEST_F(GuestCgroupE2eTest, ALimitBelowAContainersPageCacheIsApplied) {
   cri::ContainerConfig config = Container("cache");
-  *config.mutable_linux()->mutable_resources() = Resources(500, 256);
+  *config.mutable_linux()->mutable_resources() = Resources(2000, 192);
   const std::string id = Start(config);
-  node_->Exec(id, {"dd", "if=/dev/zero", "of=/cached", "bs=1M", "count=160"});
+  node_->Exec(id, {"dd", "if=/dev/zero", "of=/cached", "bs=1M", "count=80"});
   const auto current = [&] {
     int64_t bytes = 0;
     EXPECT_TRUE(absl::SimpleAtoi(File(id, "memory.current"), &bytes));
     return bytes;
   };
-  ASSERT_GT(current(), 128 * kMiB);
+  ASSERT_GT(current(), 64 * kMiB);
   const int64_t before = node_->PodInfo(*pod_, "/memoryBytes/target");
 
-  const grpc::Status updated = Update(id, Resources(500, 48));
+  const grpc::Status updated = Update(id, Resources(2000, 48));
 
   EXPECT_TRUE(updated.ok()) << updated.error_message();
   EXPECT_EQ(File(id, "memory.max"), absl::StrCat(48 * kMiB, "\n"));
@@ -149,7 +149,7 @@ TEST_F(GuestCgroupE2eTest, ALimitBelowAContainersPageCacheIsApplied) {
   EXPECT_EQ(node_->Status(id).resources().linux().memory_limit_in_bytes(),
             48 * kMiB);
   EXPECT_EQ(node_->Exec(id, {"stat", "-c", "%s", "/cached"}),
-            absl::StrCat(160 * kMiB, "\n"));
+            absl::StrCat(80 * kMiB, "\n"));
   EXPECT_EQ(node_->Status(id).state(), cri::CONTAINER_RUNNING);
   const int64_t after = node_->PodInfo(*pod_, "/memoryBytes/target");
   EXPECT_LT(after, before);
