@@ -74,7 +74,7 @@ absl::Time RuntimeService::DeadlineLeaving(
   const absl::Time end = absl::FromChrono(deadline);
   const absl::Duration left =
       std::max(absl::ZeroDuration(), end - clock_->Now());
-  return end - std::min(left / 8, most);
+  return end - std::min(left / 16, most);
 }
 
 std::vector<PodId> RuntimeService::PodIds() const {

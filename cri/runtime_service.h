@@ -135,7 +135,7 @@ class RuntimeService final : public StatsService {
   // By when the work of a call must be done: its client's deadline, less a part
   // for the answer; in two minutes where the client set none.
   absl::Time Deadline(const grpc::ServerContext& context) const;
-  // The same with another part, an eighth of the time and at most `most`.
+  // The same with another part, a sixteenth of the time and at most `most`.
   absl::Time DeadlineLeaving(absl::Duration most,
                              const grpc::ServerContext& context) const;
   std::vector<PodId> PodIds() const;
