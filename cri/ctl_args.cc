@@ -42,8 +42,10 @@ constexpr CtlCommand kCommands[] = {
     {"run", "POD.yaml", 1, 1, "run a Kubernetes Pod manifest",
      "Pulls the images, runs the pod and starts its containers through the "
      "CRI\n"
-     "socket, without Kubernetes. Prints the ids; on an error nothing stays.\n"
-     "  --log-dir DIR   container logs, default /var/log/podvisor/<pod>\n"},
+     "socket, without Kubernetes. Prints the ids; on an error no pod stays.\n"
+     "  --log-dir DIR   container logs, default /var/log/podvisor/<pod>; as "
+     "with\n"
+     "                  the kubelet, they stay when the pod is removed\n"},
     {"logs", "POD [CONTAINER]", 1, 2, "what a container has written",
      "POD is an id, its beginning, or a pod's name; CONTAINER a name or the\n"
      "beginning of an id, needed where the pod has several. What went to\n"
@@ -105,6 +107,7 @@ constexpr Option kOptions[] = {
     {"--config", "", true, SetText<&CtlArgs::config>},
     {"--help", "", false, SetFlag<&CtlArgs::help>},
     {"-h", "", false, SetFlag<&CtlArgs::help>},
+    {"--version", "", false, SetFlag<&CtlArgs::version>},
     {"--log-dir", "run", true, SetText<&CtlArgs::log_directory>},
     {"--lines", "console", true, SetLines},
     {"--default", "config", false, SetFlag<&CtlArgs::print_default>},
@@ -185,7 +188,7 @@ absl::Status TakeOperand(const std::string& word, CtlArgs& args) {
 
 absl::Status CheckCommand(const CtlArgs& args,
                           absl::Span<const Option* const> options) {
-  if (args.help) return absl::OkStatus();
+  if (args.help || args.version) return absl::OkStatus();
   if (args.command.empty()) {
     return absl::InvalidArgumentError(
         "a command is needed; see podvisorctl --help");
@@ -243,6 +246,7 @@ std::string CtlHelp(absl::string_view name) {
       "\nOptions:\n"
       "  --config FILE   default /etc/podvisor/podvisor.toml\n"
       "  --socket PATH   of podvisord; default: as the configuration says\n"
+      "  --version       of this program\n"
       "  --help          this text; after a command, more about it\n";
   if (const CtlCommand* command = FindCommand(name); command != nullptr) {
     return absl::StrCat("Usage: podvisorctl ", command->name,

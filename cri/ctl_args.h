@@ -27,6 +27,7 @@ struct CtlArgs {
   std::string pod;                             // plan --pod
   bool follow = false;                         // logs --follow
   bool help = false;
+  bool version = false;
 };
 
 struct CtlCommand {

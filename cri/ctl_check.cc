@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -21,7 +22,9 @@
 #include "base/clean_text.h"
 #include "base/file.h"
 #include "base/unique_fd.h"
+#include "cri/host_settings.h"
 #include "network/cni_config.h"
+#include "sandbox/accelerator_probe.h"
 
 namespace podvisor {
 namespace {
@@ -78,35 +81,16 @@ CheckLine CheckReadable(absl::string_view what, const std::string& path,
               advice);
 }
 
-// KVM that opens is not yet KVM that boots: only a boot shows that, and
-// podvisord makes one.
-CheckLine CheckAccelerator(const HostPaths& paths, const std::string& wanted) {
-  constexpr char kWhat[] = "accelerator";
-  if (wanted == "tcg") return Ok(kWhat, "tcg, as configured");
-  std::string problem;
-  const UniqueFd kvm(open(paths.kvm.c_str(), O_RDWR | O_CLOEXEC));
-  if (!kvm.valid()) {
-    problem = absl::StrCat(paths.kvm, ": ", strerror(errno));
-  } else if (ioctl(kvm.get(), KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
-    problem = absl::StrCat(paths.kvm, " is not the KVM device");
-  } else {
-    const UniqueFd vm(ioctl(kvm.get(), KVM_CREATE_VM, 0));
-    if (!vm.valid()) {
-      problem = absl::StrCat(paths.kvm, " makes no VM: ", strerror(errno));
-    }
+// What keeps `device` from making a VM; empty when it made one.
+std::string KvmProblem(const std::string& device) {
+  const UniqueFd kvm(open(device.c_str(), O_RDWR | O_CLOEXEC));
+  if (!kvm.valid()) return absl::StrCat(device, ": ", strerror(errno));
+  if (ioctl(kvm.get(), KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
+    return absl::StrCat(device, " is not the KVM device");
   }
-  if (problem.empty()) {
-    return Ok(kWhat, absl::StrCat(paths.kvm,
-                                  " makes VMs; podvisord tries a boot before "
-                                  "it relies on it"));
-  }
-  if (wanted == "kvm") {
-    return Fail(kWhat, problem,
-                "load the kvm module, or set accelerator = \"auto\"");
-  }
-  return Warn(kWhat, problem,
-              "VMs are emulated (TCG), several times slower; load the kvm "
-              "module");
+  const UniqueFd vm(ioctl(kvm.get(), KVM_CREATE_VM, 0));
+  return vm.valid() ? ""
+                    : absl::StrCat(device, " makes no VM: ", strerror(errno));
 }
 
 CheckLine CheckTun(const HostPaths& paths) {
@@ -189,6 +173,29 @@ CheckLine CheckRoot() {
 
 }  // namespace
 
+CheckLine CheckAccelerator(const std::string& wanted,
+                           const std::string& kvm_problem,
+                           const std::optional<AcceleratorChoice>& known) {
+  constexpr char kWhat[] = "accelerator";
+  if (wanted == "tcg") return Ok(kWhat, "tcg, as configured");
+  if (!kvm_problem.empty() && wanted == "kvm") {
+    return Fail(kWhat, kvm_problem,
+                "load the kvm module, or set accelerator = \"auto\"");
+  }
+  if (!kvm_problem.empty()) {
+    return Warn(kWhat, kvm_problem,
+                "VMs are emulated (TCG), several times slower; load the kvm "
+                "module");
+  }
+  if (wanted == "kvm" || !known.has_value()) {
+    return Ok(kWhat,
+              "KVM makes VMs; podvisord tries a boot before it relies on it");
+  }
+  const std::string tried = absl::StrCat("podvisord tried: ", known->reason);
+  if (known->accelerator == Accelerator::kKvm) return Ok(kWhat, tried);
+  return Warn(kWhat, tried, "VMs are emulated (TCG), several times slower");
+}
+
 CheckLine CheckMemory(absl::string_view meminfo, int64_t vm_mib) {
   constexpr char kWhat[] = "free memory";
   int64_t available_kib = -1;
@@ -228,7 +235,9 @@ std::vector<CheckLine> CheckHost(const Config& config, const HostPaths& paths) {
                     absl::StrCat(kGuest, ".kernel")),
       CheckReadable("guest initrd", qemu.initrd,
                     absl::StrCat(kGuest, ".initrd")),
-      CheckAccelerator(paths, qemu.accelerator),
+      CheckAccelerator(
+          qemu.accelerator, KvmProblem(paths.kvm),
+          KnownAccelerator(config.server.run_dir, ProbedVm(config))),
       CheckTun(paths),
       CheckCgroups(paths),
       CheckProgram(paths, "skopeo", "skopeo"),

@@ -1,12 +1,14 @@
 #ifndef PODVISOR_CRI_CTL_CHECK_H_
 #define PODVISOR_CRI_CTL_CHECK_H_
 
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "cri/config.h"
+#include "sandbox/accelerator_probe.h"
 
 namespace podvisor {
 
@@ -35,6 +37,14 @@ struct HostPaths {
 
 // Looks, and changes nothing: no VM is started, no file written.
 std::vector<CheckLine> CheckHost(const Config& config, const HostPaths& paths);
+
+// Pure: what VMs will run on. `wanted` is the configuration's word,
+// `kvm_problem` what keeps the device from making a VM, `known` what a daemon
+// found out. KVM that makes a VM is not yet KVM that boots one: only that boot
+// shows it.
+CheckLine CheckAccelerator(const std::string& wanted,
+                           const std::string& kvm_problem,
+                           const std::optional<AcceleratorChoice>& known);
 
 // Pure: what /proc/meminfo means for a node that starts VMs of `vm_mib`.
 CheckLine CheckMemory(absl::string_view meminfo, int64_t vm_mib);

@@ -115,6 +115,20 @@ TEST_F(CheckHostTest, PartOfTheControllersIsAWarning) {
   EXPECT_EQ(Line("cgroups").result, CheckResult::kOk);
 }
 
+TEST(CheckAcceleratorTest, ABootThatFailedIsToldThoughTheDeviceMakesVms) {
+  const AcceleratorChoice hangs = {Accelerator::kTcg, "KVM does not boot"};
+  const AcceleratorChoice boots = {Accelerator::kKvm, "KVM booted the guest"};
+
+  const CheckLine line = CheckAccelerator("auto", "", hangs);
+
+  EXPECT_EQ(line.result, CheckResult::kWarn);
+  EXPECT_EQ(line.found, "podvisord tried: KVM does not boot");
+  EXPECT_EQ(CheckAccelerator("auto", "", boots).result, CheckResult::kOk);
+  EXPECT_EQ(CheckAccelerator("auto", "", std::nullopt).result,
+            CheckResult::kOk);
+  EXPECT_EQ(CheckAccelerator("auto", "gone", boots).found, "gone");
+}
+
 TEST(CheckMemoryTest, CountsVmsThatFit) {
   EXPECT_EQ(CheckMemory("MemTotal: 9 kB\nMemAvailable:    4194304 kB\n", 1024),
             (CheckLine{CheckResult::kOk, "free memory",

@@ -58,8 +58,8 @@ std::string Note(const nlohmann::json& info) {
       notes.push_back(absl::StrCat(name, " cut to the maximum"));
     }
     if (sizes.value("shortfall", nlohmann::json(0)) != 0) {
-      notes.push_back(absl::StrCat("the guest keeps ",
-                                   Mebibytes(sizes, "shortfall"), " MiB"));
+      notes.push_back(
+          absl::StrCat(Mebibytes(sizes, "shortfall"), " MiB to be given back"));
     }
   }
   const std::string error = CleanText(InfoText(info, "lastError"), 200);
@@ -116,7 +116,7 @@ absl::StatusOr<std::string> VmTable(CriClient& client) {
 }
 
 absl::Status PrintConsole(CriClient& client, const std::string& pod, int lines,
-                          std::ostream& out) {
+                          std::ostream& out, std::ostream& notes) {
   ASSIGN_OR_RETURN(const std::string id, FindPod(client, pod));
   ASSIGN_OR_RETURN(const runtime::v1::PodSandboxStatusResponse status,
                    client.PodStatus(id));
@@ -126,8 +126,12 @@ absl::Status PrintConsole(CriClient& client, const std::string& pod, int lines,
         absl::StrCat("pod ", id, " has no console now"));
   }
   ASSIGN_OR_RETURN(const std::string tail, ReadTail(path));
-  std::vector<std::string> all =
-      absl::StrSplit(absl::StripTrailingAsciiWhitespace(tail), '\n');
+  const absl::string_view text = absl::StripTrailingAsciiWhitespace(tail);
+  if (text.empty()) {
+    notes << "the guest has written nothing to its console\n";
+    return absl::OkStatus();
+  }
+  std::vector<std::string> all = absl::StrSplit(text, '\n');
   const size_t first =
       all.size() > static_cast<size_t>(lines) ? all.size() - lines : 0;
   for (size_t i = first; i < all.size(); ++i) {

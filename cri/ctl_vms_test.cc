@@ -45,7 +45,7 @@ TEST(CtlVmsTest, WhatIsNotAsItShouldBeIsNoted) {
       R"("clamped":false},"lastError":"guest online: \u001b[2J too slow"})";
 
   EXPECT_THAT(VmTable(client).value(),
-              HasSubstr("vCPUs cut to the maximum; the guest keeps 256 MiB; "
+              HasSubstr("vCPUs cut to the maximum; 256 MiB to be given back; "
                         "guest online:  [2J too slow"));
 }
 
@@ -58,12 +58,31 @@ TEST(CtlConsoleTest, LastLinesWithoutControlCharacters) {
   client.info = absl::StrCat("{\"consolePath\":\"", path, "\"}");
   std::ostringstream out;
 
-  const absl::Status status = PrintConsole(client, "web", 2, out);
+  std::ostringstream notes;
+
+  const absl::Status status = PrintConsole(client, "web", 2, out, notes);
 
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_TRUE(absl::StartsWith(out.str(), "two\nthr")) << out.str();
   EXPECT_FALSE(absl::StrContains(out.str(), "\x1b"));
-  EXPECT_TRUE(absl::IsNotFound(PrintConsole(client, "nope", 2, out)));
+  EXPECT_EQ(notes.str(), "");
+  EXPECT_TRUE(PrintConsole(client, "shop/web", 2, out, notes).ok());
+  EXPECT_TRUE(absl::IsNotFound(PrintConsole(client, "nope", 2, out, notes)));
+}
+
+TEST(CtlConsoleTest, ASilentGuestIsSaidToBeSoBesideTheOutput) {
+  const std::string path = testing::TempDir() + "/silent.log";
+  fclose(fopen(path.c_str(), "w"));
+  FakeCriClient client;
+  client.info = absl::StrCat("{\"consolePath\":\"", path, "\"}");
+  std::ostringstream out;
+  std::ostringstream notes;
+
+  const absl::Status status = PrintConsole(client, "web", 2, out, notes);
+
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(out.str(), "");
+  EXPECT_THAT(notes.str(), HasSubstr("nothing"));
 }
 
 }  // namespace

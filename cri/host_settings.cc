@@ -102,6 +102,15 @@ absl::StatusOr<QemuVersion> ProbeQemuVersion(const std::string& program) {
   return version;
 }
 
+VmSpec ProbedVm(const Config& config) {
+  VmSpec spec;
+  spec.qemu = config.qemu.path;
+  spec.kernel = config.qemu.kernel;
+  spec.initrd = config.qemu.initrd;
+  spec.kernel_params = config.qemu.kernel_params;
+  return spec;
+}
+
 absl::StatusOr<PodSettings> PodSettingsFrom(const Config& config,
                                             const HostSize& host,
                                             Accelerator accelerator,

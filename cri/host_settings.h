@@ -10,6 +10,7 @@
 #include "cri/config.h"
 #include "hotplug/qemu_version.h"
 #include "sandbox/pod_settings.h"
+#include "sandbox/vm_spec.h"
 
 namespace podvisor {
 
@@ -29,6 +30,10 @@ absl::StatusOr<QemuVersion> ProbeQemuVersion(const std::string& program);
 
 // The first line of `qemu-system-... --version`. Pure; DataLoss.
 absl::StatusOr<QemuVersion> ParseQemuVersion(absl::string_view text);
+
+// The guest that AcceleratorProbe tries, and by which its outcome is found
+// again. Pure.
+VmSpec ProbedVm(const Config& config);
 
 // The configuration as the pods take it: defaults that depend on the host are
 // filled in. Pure.

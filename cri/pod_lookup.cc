@@ -1,13 +1,30 @@
 #include "cri/pod_lookup.h"
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
 
 namespace podvisor {
+namespace {
+
+// As many as a line of a terminal shows, and no more of each than it needs.
+constexpr size_t kShownIds = 5;
+constexpr size_t kShownIdLength = 12;
+
+std::string Shortened(std::vector<std::string> ids) {
+  const size_t all = ids.size();
+  ids.resize(std::min(all, kShownIds));
+  for (std::string& id : ids) id = CleanText(id, kShownIdLength);
+  return absl::StrCat(absl::StrJoin(ids, ", "), all > kShownIds ? ", ..." : "");
+}
+
+}  // namespace
 
 absl::StatusOr<std::string> FindPod(CriClient& client,
                                     const std::string& wanted) {
@@ -16,7 +33,9 @@ absl::StatusOr<std::string> FindPod(CriClient& client,
   std::vector<std::string> matches;
   for (const runtime::v1::PodSandbox& pod : pods) {
     if (pod.id() == wanted) return pod.id();
-    if (absl::StartsWith(pod.id(), wanted) || pod.metadata().name() == wanted) {
+    const std::string& name = pod.metadata().name();
+    if (absl::StartsWith(pod.id(), wanted) || name == wanted ||
+        absl::StrCat(pod.metadata().namespace_(), "/", name) == wanted) {
       matches.push_back(pod.id());
     }
   }
@@ -26,7 +45,8 @@ absl::StatusOr<std::string> FindPod(CriClient& client,
   }
   if (matches.size() > 1) {
     return absl::InvalidArgumentError(
-        absl::StrCat("\"", shown, "\" means several pods; give an id"));
+        absl::StrCat("\"", shown, "\" means several pods; give the id of one: ",
+                     Shortened(std::move(matches))));
   }
   return matches.front();
 }

@@ -365,7 +365,8 @@ PodManifest Parser::Parse(const YAML::Node& root) {
            {"spec", [&](auto& n, auto& p) { ReadSpec(n, p); }},
            {"status", nullptr}});
   if (version != "v1" || kind != "Pod") {
-    Fail(root, "kind", "`run` takes apiVersion v1, kind Pod");
+    Fail(root, "kind",
+         "only a manifest with apiVersion v1 and kind Pod is taken");
   }
   if (manifest_.name.empty()) Fail(root, "metadata.name", "is missing");
   if (manifest_.containers.empty()) Fail(root, "spec", "is missing");

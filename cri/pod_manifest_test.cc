@@ -96,8 +96,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"Empty", "", "p.yaml:1: has 0 documents"},
         BadCase{"NotYaml", "a: [", "p.yaml:"},
         BadCase{"NotAMap", "- a\n", "a map is needed"},
-        BadCase{"OtherKind", "apiVersion: v1\nkind: Job\n",
-                "kind: `run` takes apiVersion v1, kind Pod"},
+        BadCase{
+            "OtherKind", "apiVersion: v1\nkind: Job\n",
+            "kind: only a manifest with apiVersion v1 and kind Pod is taken"},
         BadCase{"TwoDocuments", "a: b\n---\nc: d\n", "has 2 documents"},
         BadCase{"NoContainers",
                 "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {}\n",

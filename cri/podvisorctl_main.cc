@@ -27,6 +27,7 @@
 #include "cri/host_settings.h"
 #include "cri/pause.h"
 #include "cri/pod_manifest.h"
+#include "cri/version.h"
 
 namespace podvisor {
 namespace {
@@ -143,7 +144,7 @@ absl::Status Dispatch(const CtlArgs& args) {
   if (args.command == "logs") return Logs(args, socket);
   if (args.command == "console") {
     return PrintConsole(*ConnectCri(socket), args.operands[0], args.lines,
-                        std::cout);
+                        std::cout, std::cerr);
   }
   return Run(args, socket);
 }
@@ -156,6 +157,10 @@ int Main(const std::vector<std::string>& words) {
   }
   if (args->help) {
     std::cout << CtlHelp(args->command);
+    return 0;
+  }
+  if (args->version) {
+    std::cout << "podvisorctl " << kVersion << "\n";
     return 0;
   }
   const absl::Status status = Dispatch(*args);

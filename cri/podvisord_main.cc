@@ -117,13 +117,8 @@ absl::StatusOr<AcceleratorChoice> ChooseAccelerator(const Config& config,
   QemuLauncherOptions once;
   once.max_attempts = 1;
   QemuLauncher launcher(clock, gate, watcher, once);
-  VmSpec base;
-  base.qemu = config.qemu.path;
-  base.kernel = config.qemu.kernel;
-  base.initrd = config.qemu.initrd;
-  base.kernel_params = config.qemu.kernel_params;
   AcceleratorProbe probe(&launcher, clock, config.server.run_dir);
-  return probe.Choose(config.qemu.accelerator, base);
+  return probe.Choose(config.qemu.accelerator, ProbedVm(config));
 }
 
 absl::Status Serve(const Config& config) {

@@ -69,7 +69,8 @@ inline constexpr MetricFamilyInfo kVmResizes = {
     "podvisor_vm_resize_total",
     MetricKind::kCounter,
     "",
-    "Attempts to resize: ok, partial (the guest keeps some of it) or failed.",
+    "Attempts to resize: ok, failed, or partial (part of the way; the next "
+    "attempt goes on).",
     true,
     {"resource", "direction", "result"}};
 inline constexpr MetricFamilyInfo kVmCpuSeconds = {

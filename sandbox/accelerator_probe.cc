@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -83,6 +82,12 @@ absl::StatusOr<std::string> ProbeKey(const VmSpec& spec,
   }
   absl::StrAppend(&key, " ", spec.kernel_params);
   return key;
+}
+
+std::optional<AcceleratorChoice> KnownAccelerator(const std::string& run_dir,
+                                                  const VmSpec& spec) {
+  const absl::StatusOr<std::string> key = ProbeKey(spec);
+  return key.ok() ? ReadCache(run_dir, *key) : std::nullopt;
 }
 
 AcceleratorProbe::AcceleratorProbe(VmLauncher* launcher, Clock* clock,

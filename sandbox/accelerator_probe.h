@@ -1,6 +1,7 @@
 #ifndef PODVISOR_SANDBOX_ACCELERATOR_PROBE_H_
 #define PODVISOR_SANDBOX_ACCELERATOR_PROBE_H_
 
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -25,6 +26,11 @@ struct AcceleratorChoice {
 absl::StatusOr<std::string> ProbeKey(
     const VmSpec& spec,
     const std::string& boot_id_path = "/proc/sys/kernel/random/boot_id");
+
+// What a daemon that used `run_dir` found out, as long as it holds; nullopt
+// where none did. Changes nothing.
+std::optional<AcceleratorChoice> KnownAccelerator(const std::string& run_dir,
+                                                  const VmSpec& spec);
 
 // Finds out whether KVM works here, by booting the guest with it.
 //

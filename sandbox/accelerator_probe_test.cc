@@ -68,6 +68,18 @@ TEST_F(AcceleratorProbeTest, AMissingKernelIsTcgWithTheReason) {
   EXPECT_TRUE(absl::StrContains(choice.reason, "kernel")) << choice.reason;
 }
 
+TEST_F(AcceleratorProbeTest, WhatADaemonFoundOutIsKnownUntilItsFilesChange) {
+  if (geteuid() != 0) GTEST_SKIP() << "NOT TESTED: mounts need root";
+  const std::string run = base_ + "/run";
+  EXPECT_EQ(KnownAccelerator(run, spec_), std::nullopt);
+
+  const AcceleratorChoice choice = Choose("auto", "kvm");
+
+  EXPECT_EQ(KnownAccelerator(run, spec_), choice);
+  ASSERT_TRUE(WriteFileAtomically(Path("kernel"), "another").ok());
+  EXPECT_EQ(KnownAccelerator(run, spec_), std::nullopt);
+}
+
 TEST_F(AcceleratorProbeTest, AGuestThatBootsIsKvmAndNothingStays) {
   if (geteuid() != 0) GTEST_SKIP() << "NOT TESTED: mounts need root";
 

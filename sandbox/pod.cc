@@ -71,11 +71,15 @@ PodSnapshot Pod::Snapshot() const {
   if (vm_ != nullptr) {
     const VmRecord vm = vm_->record();
     snapshot.vm = SizesLocked();
-    if (snapshot.last_error.empty()) {
-      snapshot.last_error = vm_->sizer().last_error();
-    }
-    if (snapshot.last_error.empty() && snapshot.state == SandboxState::kReady) {
-      snapshot.last_error = std::string(CheckReady().message());
+    // What a VM that has ended was doing before is no news of it.
+    if (snapshot.state == SandboxState::kReady) {
+      if (snapshot.last_error.empty()) {
+        snapshot.last_error = vm_->sizer().last_error();
+      }
+      if (snapshot.last_error.empty()) snapshot.last_error = cgroup_error_;
+      if (snapshot.last_error.empty()) {
+        snapshot.last_error = std::string(CheckReady().message());
+      }
     }
     snapshot.accelerator = vm.accelerator == Accelerator::kKvm ? "kvm" : "tcg";
     snapshot.boot_time = vm_->vm().boot_timings().hello;

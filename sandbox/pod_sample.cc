@@ -28,9 +28,8 @@ ContainerUsage UsageOf(const agent::v1::ContainerStats& stats) {
   return usage;
 }
 
-void AddGuestStats(const agent::v1::GetStatsResponse& stats, VmSnapshot* into) {
-  into->guest_memory_available_bytes =
-      stats.resources().memory_available_bytes();
+void AddGuestPressure(const agent::v1::GetStatsResponse& stats,
+                      VmSnapshot* into) {
   if (stats.has_cpu_pressure()) {
     into->cpu_pressure = PressureOf(stats.cpu_pressure());
   }

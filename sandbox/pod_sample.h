@@ -13,8 +13,9 @@ namespace podvisor {
 
 // What the agent says of one container. Pure.
 ContainerUsage UsageOf(const agent::v1::ContainerStats& stats);
-// What the agent says of the guest. Pure.
-void AddGuestStats(const agent::v1::GetStatsResponse& stats, VmSnapshot* into);
+// What the agent says of pressure in the guest. Pure.
+void AddGuestPressure(const agent::v1::GetStatsResponse& stats,
+                      VmSnapshot* into);
 // The sizes as the sizer knows them. Pure.
 void AddSizes(const VmSizes& sizes, VmSnapshot* into);
 // The excess of a pod that has a limit. Pure.

@@ -12,6 +12,14 @@ namespace {
 
 constexpr absl::Duration kSampleTimeout = absl::Seconds(2);
 
+// By itself, if no operation is under way: the guest follows late.
+bool SizeHasChanged(const VmSizes& before, const VmSizes& after) {
+  return before.plugged_vcpus != after.plugged_vcpus ||
+         before.online_vcpus != after.online_vcpus ||
+         before.plugged_memory_bytes != after.plugged_memory_bytes ||
+         before.online_memory_bytes != after.online_memory_bytes;
+}
+
 }  // namespace
 
 void Pod::SampleIfOlderThan(absl::Duration age) {
@@ -61,7 +69,7 @@ absl::Status Pod::Sample(absl::Time deadline) {
       sample.block_written_bytes = disk_traffic_.total().written;
     }
   }
-  AddGuestStats(stats, &sample);
+  AddGuestPressure(stats, &sample);
   // Walks through QEMU's page tables: no reader of the pod waits for that.
   AddHostUsage(vm_->record(), &sample);
   {
@@ -71,7 +79,11 @@ absl::Status Pod::Sample(absl::Time deadline) {
   }
   // Beside whatever operation there is: a guest may be slow to follow one. A
   // size that cannot be had now is told with the time of the last one.
+  const VmSizes before = vm_->sizer().sizes();
   (void)vm_->sizer().Observe(deadline);
+  if (SizeHasChanged(before, vm_->sizer().sizes())) {
+    SettleAfter(services_.vm.settings->shrink_delay);
+  }
   PublishMetrics();
   return absl::OkStatus();
 }
@@ -91,6 +103,11 @@ void Pod::PublishMetrics() {
     snapshot.kernel_release = hello_.kernel_release();
     snapshot.agent_version = hello_.agent_version();
     AddSizes(SizesLocked(), &snapshot);
+    // As old as the sizes beside it: more than the VM has would look wrong.
+    if (const VmState seen = vm_->sizer().observed();
+        seen.guest_available_bytes > 0) {
+      snapshot.guest_memory_available_bytes = seen.guest_available_bytes;
+    }
     AddAccount(account_, &snapshot);
   }
   services_.vm.metrics->SetVm(snapshot);

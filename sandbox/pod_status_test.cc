@@ -81,6 +81,29 @@ TEST_F(PodStatusTest, AfterQemuIsGoneAPodHasNothingAndSaysWhy) {
   EXPECT_THAT(status.last_error, HasSubstr("killed by the test"));
 }
 
+TEST_F(PodStatusTest, TheGuestsMemoryIsAsOldAsTheSizesBesideIt) {
+  const std::shared_ptr<Pod> pod = Run("fresh");
+  Settle();
+  const std::optional<int64_t> before = Measured().guest_memory_available_bytes;
+
+  Create(pod, ContainerOf(0, 2048));
+
+  EXPECT_GT(Measured().guest_memory_available_bytes, before);
+  EXPECT_EQ(Measured().guest_memory_available_bytes,
+            Guest(pod).size().memory_available_bytes);
+}
+
+TEST_F(PodStatusTest, AStoppedPodKeepsNoErrorOfAnEarlierResize) {
+  const std::shared_ptr<Pod> pod = Run("stopped");
+  Guest(pod).SetFaults({.cpu_never_onlines = true});
+  EXPECT_FALSE(TryCreate(pod, ContainerOf(4000, 0)).ok());
+  ASSERT_THAT(pod->Snapshot().last_error, HasSubstr("guest online"));
+
+  ASSERT_TRUE(pod->Stop(Soon()).ok());
+
+  EXPECT_EQ(pod->Snapshot().last_error, "");
+}
+
 TEST_F(PodStatusTest, WhatIsWantedChangesWithTheContainersAndNotWithTheVm) {
   const std::shared_ptr<Pod> pod = Run("wanted");
   const FoundContainer found = Create(pod, ContainerOf(4000, 1024));
