@@ -12,9 +12,13 @@ std::string Bytes(std::initializer_list<int> bytes) {
 TEST(PodNetworkRequestTest, GatewaysAreReachableBeforeRoutesNameThem) {
   GuestNetwork network;
   const std::string gateway = Bytes({10, 1, 0, 1});
-  network.routes = {{Bytes({0, 0, 0, 0}), 0, gateway},
-                    {Bytes({10, 1, 0, 0}), 24, gateway},
-                    {gateway, 32, "", "", 253}};
+  network.routes.resize(3);
+  network.routes[0] = {.destination = Bytes({0, 0, 0, 0}), .gateway = gateway};
+  network.routes[1] = {.destination = Bytes({10, 1, 0, 0}),
+                       .prefix_length = 24,
+                       .gateway = gateway};
+  network.routes[2] = {
+      .destination = gateway, .prefix_length = 32, .scope = 253};
 
   const agent::v1::ConfigureNetworkRequest request = ToAgentRequest(network);
 
