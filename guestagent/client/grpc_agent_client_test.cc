@@ -368,8 +368,8 @@ TEST_F(GrpcAgentClientTest, ExecReturnsOutputUpToTheLimitAndTheExitCode) {
 
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->exit_code, 42);
-  EXPECT_EQ(result->stdout_data, "1234512");
-  EXPECT_EQ(result->stderr_data, "eee");
+  EXPECT_EQ(result->stdout_data, "123451");
+  EXPECT_EQ(result->stderr_data, "e");
   EXPECT_EQ(start.container_id(), kId.value());
   EXPECT_EQ(start.args_size(), 2);
   EXPECT_GT(start.drain_timeout_nanos(), 0);

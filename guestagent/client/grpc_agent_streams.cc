@@ -74,9 +74,13 @@ absl::Status FeedSink(OutputStream& stream, const OutputOffsets& begin,
   return absl::OkStatus();
 }
 
-void AppendBounded(const std::string& data, size_t max_bytes,
-                   std::string* output) {
-  output->append(data, 0, max_bytes - std::min(max_bytes, output->size()));
+// As much of `data` as the request has room for.
+void AppendBounded(const std::string& data, const ExecSyncRequest& request,
+                   const ExecSyncResult& result, std::string* output) {
+  const size_t used = result.stdout_data.size() + result.stderr_data.size();
+  output->append(
+      data, 0,
+      request.max_output_bytes - std::min(request.max_output_bytes, used));
 }
 
 }  // namespace
@@ -152,12 +156,10 @@ absl::StatusOr<ExecSyncResult> GrpcAgentClient::ExecSync(
   while (!exited && stream->Read(&output)) {
     switch (output.output_case()) {
       case ExecOutput::kStdout:
-        AppendBounded(output.stdout(), request.max_output_bytes,
-                      &result.stdout_data);
+        AppendBounded(output.stdout(), request, result, &result.stdout_data);
         break;
       case ExecOutput::kStderr:
-        AppendBounded(output.stderr(), request.max_output_bytes,
-                      &result.stderr_data);
+        AppendBounded(output.stderr(), request, result, &result.stderr_data);
         break;
       case ExecOutput::kExitCode:
         result.exit_code = output.exit_code();

@@ -26,7 +26,9 @@ struct OutputOffsets {
 struct ExecSyncRequest {
   ContainerId container;
   std::vector<std::string> args;
-  size_t max_output_bytes = 16 << 20;  // of each stream; the rest is discarded
+  // Of both streams together, so that the answer fits into one message of CRI;
+  // the rest is discarded.
+  size_t max_output_bytes = (16 << 20) - (64 << 10);
   absl::Duration drain_timeout = absl::Seconds(10);
 };
 
