@@ -25,7 +25,9 @@ using runtime::v1::RuntimeCondition;
 
 // A client that waits until its deadline learns nothing but that: a part of
 // its time is for taking back what was begun, and for the answer that says why.
-constexpr absl::Duration kMostForTheAnswer = absl::Seconds(2);
+constexpr absl::Duration kMostForTheAnswer = absl::Milliseconds(500);
+// The same for a pod, whose VM has to be ended and cleared away.
+constexpr absl::Duration kMostForAFailedBoot = absl::Seconds(2);
 // For a client that sets no deadline of its own.
 constexpr absl::Duration kNoDeadline = absl::Minutes(2);
 
@@ -60,6 +62,11 @@ RuntimeService::RuntimeService(PodManager* pods, const NodeHealth* health,
       facts_(std::move(facts)) {}
 
 absl::Time RuntimeService::Deadline(const grpc::ServerContext& context) const {
+  return DeadlineLeaving(kMostForTheAnswer, context);
+}
+
+absl::Time RuntimeService::DeadlineLeaving(
+    absl::Duration most, const grpc::ServerContext& context) const {
   const auto deadline = context.deadline();
   if (deadline == std::chrono::system_clock::time_point::max()) {
     return clock_->Now() + kNoDeadline;
@@ -67,7 +74,7 @@ absl::Time RuntimeService::Deadline(const grpc::ServerContext& context) const {
   const absl::Time end = absl::FromChrono(deadline);
   const absl::Duration left =
       std::max(absl::ZeroDuration(), end - clock_->Now());
-  return end - std::min(left / 8, kMostForTheAnswer);
+  return end - std::min(left / 16, most);
 }
 
 std::vector<PodId> RuntimeService::PodIds() const {
@@ -144,7 +151,9 @@ grpc::Status RuntimeService::RunPodSandbox(
   return Answer([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const PodSpec spec,
                      ConvertPod(request->config(), request->runtime_handler()));
-    ASSIGN_OR_RETURN(const PodId id, pods_->RunPod(spec, Deadline(*context)));
+    ASSIGN_OR_RETURN(
+        const PodId id,
+        pods_->RunPod(spec, DeadlineLeaving(kMostForAFailedBoot, *context)));
     response->set_pod_sandbox_id(id.value());
     return absl::OkStatus();
   });

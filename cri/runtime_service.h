@@ -132,8 +132,12 @@ class RuntimeService final : public StatsService {
       override;
 
  private:
-  // Of the call; two minutes where the client set none.
+  // By when the work of a call must be done: its client's deadline, less a part
+  // for the answer; in two minutes where the client set none.
   absl::Time Deadline(const grpc::ServerContext& context) const;
+  // The same with another part, a sixteenth of the time and at most `most`.
+  absl::Time DeadlineLeaving(absl::Duration most,
+                             const grpc::ServerContext& context) const;
   std::vector<PodId> PodIds() const;
 
   PodManager* const pods_;

@@ -365,7 +365,7 @@ TEST(BrokenNodeE2eTest,
   node.StartDaemon();
 
   const grpc::Status status =
-      TryRun(node, node.PodConfig("mute"), absl::Seconds(10));
+      TryRun(node, node.PodConfig("mute"), absl::Seconds(16));
 
   // The daemon's own words: it answered before its client gave up.
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED)
