@@ -399,6 +399,7 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
 
 absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
                                         std::vector<std::string> command,
+                                        const std::function<bool()>& cancelled,
                                         absl::Time deadline) {
   if (container.phase() != ContainerPhase::kRunning) {
     return absl::FailedPreconditionError(
@@ -409,6 +410,7 @@ absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
   ExecSyncRequest request;
   request.container = container.id();
   request.args = std::move(command);
+  request.cancelled = cancelled;
   return agent->ExecSync(request, deadline);
 }
 

@@ -396,5 +396,26 @@ TEST_F(GrpcAgentClientTest, ExecPastItsDeadlineIsCancelledInTheAgent) {
   cancelled.WaitForNotification();
 }
 
+TEST_F(GrpcAgentClientTest, ExecThatNobodyWaitsForIsCancelledInTheAgent) {
+  absl::Notification cancelled;
+  agent_.exec = [&](grpc::ServerContext* context, auto*) {
+    const grpc::Status status = ScriptedAgent::Hang(context);
+    cancelled.Notify();
+    return status;
+  };
+  Serve();
+  ASSERT_TRUE(client_->Connect(Soon()).ok());
+
+  const absl::Status status = client_
+                                  ->ExecSync({.container = kId,
+                                              .args = {"sleep"},
+                                              .cancelled = [] { return true; }},
+                                             absl::InfiniteFuture())
+                                  .status();
+
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  cancelled.WaitForNotification();
+}
+
 }  // namespace
 }  // namespace podvisor
