@@ -78,12 +78,6 @@ absl::Time RuntimeService::DeadlineLeaving(
   return end - std::min(left / 16, most);
 }
 
-std::vector<PodId> RuntimeService::PodIds() const {
-  std::vector<PodId> ids;
-  for (const auto& pod : pods_->ListPods()) ids.push_back(pod->id());
-  return ids;
-}
-
 grpc::Status RuntimeService::Version(grpc::ServerContext*,
                                      const runtime::v1::VersionRequest*,
                                      runtime::v1::VersionResponse* response) {

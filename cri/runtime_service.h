@@ -138,7 +138,6 @@ class RuntimeService final : public StatsService {
   // The same with another part, a sixteenth of the time and at most `most`.
   absl::Time DeadlineLeaving(absl::Duration most,
                              const grpc::ServerContext& context) const;
-  std::vector<PodId> PodIds() const;
 
   PodManager* const pods_;
   const NodeHealth* const health_;

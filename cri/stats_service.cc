@@ -19,6 +19,15 @@ constexpr absl::Duration kFirstSampleTimeout = absl::Seconds(1);
 // of two answers, a second apart, and fails where both show the same sample.
 constexpr absl::Duration kFreshSample = absl::ZeroDuration();
 
+std::vector<ContainerStatsSnapshot> StatsOf(
+    const std::vector<std::shared_ptr<Container>>& containers) {
+  std::vector<ContainerStatsSnapshot> stats;
+  for (const auto& container : containers) {
+    stats.push_back(container->StatsSnapshot());
+  }
+  return stats;
+}
+
 }  // namespace
 
 StatsService::StatsService(PodManager* pods, Clock* clock,
@@ -26,14 +35,6 @@ StatsService::StatsService(PodManager* pods, Clock* clock,
     : pods_(pods),
       clock_(clock),
       writable_layers_directory_(std::move(writable_layers_directory)) {}
-
-std::vector<ContainerStatsSnapshot> StatsService::AllContainers() const {
-  std::vector<ContainerStatsSnapshot> all;
-  for (const auto& container : pods_->ListContainers()) {
-    all.push_back(container->StatsSnapshot());
-  }
-  return all;
-}
 
 std::vector<PodId> StatsService::PodIds() const {
   std::vector<PodId> ids;
@@ -66,7 +67,8 @@ grpc::Status StatsService::ListContainerStats(
   for (const auto& pod : pods_->ListPods()) {
     pod->SampleIfOlderThan(kFreshSample);
   }
-  const std::vector<ContainerStatsSnapshot> all = AllContainers();
+  const std::vector<ContainerStatsSnapshot> all =
+      StatsOf(pods_->ListContainers());
   for (const ContainerStatsSnapshot* stats :
        FilterStats(request->filter(), all, PodIds())) {
     *response->add_stats() =
@@ -96,8 +98,9 @@ grpc::Status StatsService::PodSandboxStats(
     ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
                      pods_->FindPod(request->pod_sandbox_id()));
     pod->SampleIfOlderThan(kFreshSample);
-    *response->mutable_stats() = ToPodSandboxStats(
-        pod->Snapshot(), AllContainers(), writable_layers_directory_);
+    *response->mutable_stats() =
+        ToPodSandboxStats(pod->Snapshot(), StatsOf(pod->containers()),
+                          writable_layers_directory_);
     return absl::OkStatus();
   };
   return ToGrpcStatus(answer());
@@ -107,8 +110,9 @@ grpc::Status StatsService::ListPodSandboxStats(
     grpc::ServerContext*,
     const runtime::v1::ListPodSandboxStatsRequest* request,
     runtime::v1::ListPodSandboxStatsResponse* response) {
+  const std::vector<std::shared_ptr<Pod>> all = pods_->ListPods();
   std::vector<PodSnapshot> pods;
-  for (const auto& pod : pods_->ListPods()) {
+  for (const auto& pod : all) {
     pod->SampleIfOlderThan(kFreshSample);
     pods.push_back(pod->Snapshot());
   }
@@ -116,10 +120,10 @@ grpc::Status StatsService::ListPodSandboxStats(
   ready.set_id(request->filter().id());
   *ready.mutable_label_selector() = request->filter().label_selector();
   ready.mutable_state()->set_state(runtime::v1::SANDBOX_READY);
-  const std::vector<ContainerStatsSnapshot> containers = AllContainers();
   for (const PodSnapshot* pod : FilterPods(ready, pods)) {
-    *response->add_stats() =
-        ToPodSandboxStats(*pod, containers, writable_layers_directory_);
+    const auto containers = all[pod - pods.data()]->containers();
+    *response->add_stats() = ToPodSandboxStats(*pod, StatsOf(containers),
+                                               writable_layers_directory_);
   }
   return grpc::Status::OK;
 }

@@ -48,10 +48,11 @@ class StatsService : public runtime::v1::RuntimeService::Service {
       grpc::ServerWriter<runtime::v1::StreamPodSandboxStatsResponse>* writer)
       final;
 
- private:
-  std::vector<ContainerStatsSnapshot> AllContainers() const;
+ protected:
+  // Of all pods, to resolve the ids of requests.
   std::vector<PodId> PodIds() const;
 
+ private:
   PodManager* const pods_;
   Clock* const clock_;
   const std::string writable_layers_directory_;
