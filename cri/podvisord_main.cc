@@ -31,6 +31,7 @@
 #include "image/local_image_store.h"
 #include "metrics/metrics_server.h"
 #include "network/cni_network.h"
+#include "network/stray_plugins.h"
 #include "sandbox/accelerator_probe.h"
 #include "sandbox/boot_gate.h"
 #include "sandbox/cgroup_mounts.h"
@@ -53,6 +54,8 @@ constexpr char kUsage[] =
     "  --help          this text\n";
 
 // How long pods of an earlier daemon may take to answer.
+// For killed plugins of an earlier daemon to be gone.
+constexpr absl::Duration kStrayTime = absl::Seconds(5);
 constexpr absl::Duration kRecoveryTime = absl::Seconds(30);
 // How long calls that are under way may take at the end.
 constexpr absl::Duration kShutdownTime = absl::Seconds(5);
@@ -168,6 +171,12 @@ absl::Status Serve(const Config& config) {
   CniNetwork network({config.server.run_dir + "/netns",
                       config.network.cni_conf_dir, config.network.cni_bin_dirs},
                      &clock);
+
+  if (const absl::Status ended = EndStrayPlugins(
+          config.server.run_dir + "/netns", clock.Now() + kStrayTime);
+      !ended.ok()) {
+    Log(LogLevel::kWarning, ended.message());
+  }
 
   PodServices services;
   services.vm = {&clock,   &launcher, watcher.get(), &scratch_disks,
