@@ -81,8 +81,10 @@ grpc::Status AgentService::ConfigureNetwork(
     grpc::ServerContext* context,
     const agent::v1::ConfigureNetworkRequest* request,
     agent::v1::ConfigureNetworkResponse*) {
-  return ToGrpc(
-      ConfigureGuestNetwork(*request, parts_.modules, CancelledBy(context)));
+  const absl::Status configured =
+      ConfigureGuestNetwork(*request, parts_.modules, CancelledBy(context));
+  if (configured.ok()) parts_.namespaces->SetAddresses(AddressTexts(*request));
+  return ToGrpc(configured);
 }
 
 grpc::Status AgentService::PowerOff(grpc::ServerContext*,

@@ -1,5 +1,6 @@
 #include "guestagent/agent/guest_network.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_addr.h>
@@ -74,15 +75,26 @@ absl::StatusOr<Interface> AwaitInterface(
   return interface;
 }
 
-// Nobody else can have the pod's addresses, and a listener would have to wait
-// for more than a second to use them.
-absl::Status SkipAddressDetection(const std::string& name) {
+// A guest without IPv6 has no such files.
+absl::Status SetIpv6(const std::string& name, const char* key) {
   const std::string path =
-      absl::StrCat("/proc/sys/net/ipv6/conf/", name, "/accept_dad");
+      absl::StrCat("/proc/sys/net/ipv6/conf/", name, "/", key);
   const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd.valid() && errno == ENOENT) return absl::OkStatus();
   if (!fd.valid()) return ErrnoStatus(errno, path);
   return WriteAll(fd.get(), "0");
+}
+
+// The host says what the interface has, and nobody else: whoever shares the
+// link could send itself the pod's traffic by an advertisement of routes. And
+// nobody else can have the pod's addresses, so a listener need not wait for the
+// second that detection takes.
+absl::Status TrustOnlyTheHost(const std::string& name) {
+  for (const char* key :
+       {"accept_ra", "autoconf", "accept_redirects", "accept_dad"}) {
+    RETURN_IF_ERROR(SetIpv6(name, key));
+  }
+  return absl::OkStatus();
 }
 
 // Containers find the interface under the name that they have elsewhere. Up
@@ -96,7 +108,7 @@ absl::Status BringUp(NetlinkSocket& netlink, const Interface& interface,
   if (interface.name != "eth0") rename.AddText(IFLA_IFNAME, "eth0");
   rename.AddValue(IFLA_MTU, mtu);
   RETURN_IF_ERROR(netlink.Request(rename, "set the interface's name and MTU"));
-  RETURN_IF_ERROR(SkipAddressDetection("eth0"));
+  RETURN_IF_ERROR(TrustOnlyTheHost("eth0"));
   NetlinkMessage up(RTM_NEWLINK, NLM_F_ACK);
   head.ifi_flags = IFF_UP;
   head.ifi_change = IFF_UP;
@@ -197,6 +209,19 @@ absl::Status CheckNetworkRequest(const ConfigureNetworkRequest& request) {
     }
   }
   return absl::OkStatus();
+}
+
+std::vector<std::string> AddressTexts(const ConfigureNetworkRequest& request) {
+  std::vector<std::string> texts;
+  for (const agent::v1::InterfaceAddress& address : request.addresses()) {
+    char text[INET6_ADDRSTRLEN];
+    if (IsAddress(address.address()) &&
+        inet_ntop(FamilyOf(address.address()), address.address().data(), text,
+                  sizeof(text)) != nullptr) {
+      texts.emplace_back(text);
+    }
+  }
+  return texts;
 }
 
 absl::Status ConfigureGuestNetwork(const ConfigureNetworkRequest& request,

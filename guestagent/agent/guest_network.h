@@ -2,6 +2,8 @@
 #define PODVISOR_GUESTAGENT_AGENT_GUEST_NETWORK_H_
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "guestagent/agent.pb.h"
@@ -12,6 +14,10 @@ namespace podvisor {
 // Whether the request can be carried out: lengths, prefixes, counts. Pure.
 // InvalidArgument.
 absl::Status CheckNetworkRequest(
+    const agent::v1::ConfigureNetworkRequest& request);
+
+// The request's addresses in text, those that are none left out. Pure.
+std::vector<std::string> AddressTexts(
     const agent::v1::ConfigureNetworkRequest& request);
 
 // Sets up the guest's interface with the request's MAC address, which may take

@@ -53,5 +53,13 @@ TEST(CheckNetworkRequestTest, RefusesWhatCannotBe) {
   }
 }
 
+TEST(AddressTextsTest, AddressesOfBothFamiliesAreReadable) {
+  agent::v1::ConfigureNetworkRequest request = Good();
+  request.add_addresses()->set_address(std::string("\x0a\0\0\x07", 4));
+  EXPECT_EQ(AddressTexts(request),
+            (std::vector<std::string>{"6161:6161:6161:6161:6161:6161:6161:6161",
+                                      "10.0.0.7"}));
+}
+
 }  // namespace
 }  // namespace podvisor
