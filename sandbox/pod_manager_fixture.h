@@ -71,6 +71,10 @@ class PodManagerFixture : public testing::Test {
     ASSERT_TRUE(MakeDirectories(settings_.root_dir).ok());
     ASSERT_TRUE(MakeDirectories(settings_.run_dir).ok());
     ASSERT_TRUE(WriteFileAtomically(directory_ + "/image", "squashfs").ok());
+    settings_.resolv_conf = directory_ + "/resolv.conf";
+    ASSERT_TRUE(
+        WriteFileAtomically(settings_.resolv_conf, "nameserver 1.1.1.1\n")
+            .ok());
     settings_.limits.boot_vcpus = 1;
     settings_.limits.max_vcpus = 8;
     settings_.limits.boot_memory_bytes = 256 * kMiB;

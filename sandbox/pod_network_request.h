@@ -22,7 +22,7 @@ agent::v1::ConfigureNetworkRequest ToAgentRequest(const GuestNetwork& network);
 // "02:00:00:00:00:01" for 6 bytes.
 std::string MacText(absl::string_view mac);
 
-// What the pod asks for, or else what its network knows.
+// What the pod asks for, or else what its network knows; empty: neither.
 DnsConfig DnsOf(const PodSpec& spec, const PodLink& link);
 
 }  // namespace podvisor

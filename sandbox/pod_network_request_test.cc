@@ -13,12 +13,14 @@ TEST(PodNetworkRequestTest, GatewaysAreReachableBeforeRoutesNameThem) {
   GuestNetwork network;
   const std::string gateway = Bytes({10, 1, 0, 1});
   network.routes.resize(3);
-  network.routes[0] = {.destination = Bytes({0, 0, 0, 0}), .gateway = gateway};
-  network.routes[1] = {.destination = Bytes({10, 1, 0, 0}),
-                       .prefix_length = 24,
-                       .gateway = gateway};
-  network.routes[2] = {
-      .destination = gateway, .prefix_length = 32, .scope = 253};
+  network.routes[0].destination = Bytes({0, 0, 0, 0});
+  network.routes[0].gateway = gateway;
+  network.routes[1].destination = Bytes({10, 1, 0, 0});
+  network.routes[1].prefix_length = 24;
+  network.routes[1].gateway = gateway;
+  network.routes[2].destination = gateway;
+  network.routes[2].prefix_length = 32;
+  network.routes[2].scope = 253;
 
   const agent::v1::ConfigureNetworkRequest request = ToAgentRequest(network);
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/errno_status.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/started_process.h"
 #include "base/status_macros.h"
@@ -38,6 +39,12 @@ void LogFailure(const PodId& id, absl::string_view what,
 absl::StatusOr<int64_t> FilesLimitOf(const PodSpec& spec) {
   ASSIGN_OR_RETURN(const FileTable host, ReadFileTable());
   return FilesLimitFor(spec.host.files_limit, host);
+}
+
+// As it is, as other runtimes do it. A host without one has pods without one.
+std::string HostResolvConf(const std::string& path) {
+  constexpr size_t kMaxBytes = 64 << 10;  // the agent's
+  return ReadFile(path, kMaxBytes).value_or("");
 }
 
 }  // namespace
@@ -156,7 +163,10 @@ absl::Status PodVm::ConfigureGuest(int scratch_fd, PendingLink& pending,
   for (const auto& [name, value] : spec_.sysctls) {
     (*request.mutable_sysctls())[name] = value;
   }
-  request.set_resolv_conf(ResolvConf(DnsOf(spec_, link)));
+  const DnsConfig dns = DnsOf(spec_, link);
+  request.set_resolv_conf(dns == DnsConfig()
+                              ? HostResolvConf(services_.settings->resolv_conf)
+                              : ResolvConf(dns));
   request.set_scratch_serial(kScratchSerial);
   RETURN_IF_ERROR(vm_->agent().ConfigureSandbox(request, deadline));
   // Not earlier: a boot is not slowed down.
