@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
@@ -20,6 +21,8 @@ struct NetworkFaults {
   absl::Status ready = absl::OkStatus();
   absl::Status add = absl::OkStatus();     // after the first record
   absl::Status remove = absl::OkStatus();  // the pod stays attached
+  // As `remove`, but the namespace can be removed without them.
+  absl::Status remove_by_plugins = absl::OkStatus();
 };
 
 // A network of no packets: its taps are /dev/null. Thread-safe.
@@ -38,14 +41,15 @@ class FakePodNetwork final : public PodNetwork {
         absl::StrCat("{\"pod\":\"", request.id.value(), "\"}");
     RETURN_IF_ERROR(recorder({record, {}}));
     std::string ip;
+    PodLink link;
     {
       absl::MutexLock lock(&mutex_);
       attached_.insert(request.id);
       RETURN_IF_ERROR(faults_.add);
       ip = absl::StrCat("10.9.0.", ++last_);
+      link.dns_servers = dns_servers_;
     }
     RETURN_IF_ERROR(recorder({record, {ip, "fd00::9"}}));
-    PodLink link;
     link.tap.Reset(open("/dev/null", O_RDWR | O_CLOEXEC));
     link.guest.mac = std::string("\x02\0\0\0\0\x09", 6);
     link.guest.mtu = 1500;
@@ -57,7 +61,9 @@ class FakePodNetwork final : public PodNetwork {
                       absl::Time) override {
     absl::MutexLock lock(&mutex_);
     RETURN_IF_ERROR(faults_.remove);
-    if (!record_json.empty()) attached_.erase(id);
+    if (record_json.empty()) return absl::OkStatus();
+    RETURN_IF_ERROR(faults_.remove_by_plugins);
+    attached_.erase(id);
     return absl::OkStatus();
   }
 
@@ -76,6 +82,15 @@ class FakePodNetwork final : public PodNetwork {
     absl::MutexLock lock(&mutex_);
     faults_ = faults;
   }
+  void SetDnsServers(const std::vector<std::string>& servers) {
+    absl::MutexLock lock(&mutex_);
+    dns_servers_ = servers;
+  }
+  // As an operator who gives leases back by hand.
+  void Forget() {
+    absl::MutexLock lock(&mutex_);
+    attached_.clear();
+  }
   std::set<PodId> attached() const {
     absl::MutexLock lock(&mutex_);
     return attached_;
@@ -83,6 +98,7 @@ class FakePodNetwork final : public PodNetwork {
 
  private:
   mutable absl::Mutex mutex_;
+  std::vector<std::string> dns_servers_ ABSL_GUARDED_BY(mutex_);
   NetworkFaults faults_ ABSL_GUARDED_BY(mutex_);
   std::set<PodId> attached_ ABSL_GUARDED_BY(mutex_);
   int last_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -123,18 +123,6 @@ VmRecorder Pod::Recorder() {
   };
 }
 
-NetworkRecorder Pod::RecorderOfNetwork() {
-  return [this](const NetworkRecord& network) {
-    absl::MutexLock lock(&mutex_);
-    PodRecord changed = record_;
-    changed.network_json = network.json;
-    changed.ips = network.ips;
-    RETURN_IF_ERROR(services_.store->PutPod(changed));
-    record_ = std::move(changed);
-    return absl::OkStatus();
-  };
-}
-
 absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   ASSIGN_OR_RETURN(const VmLimits limits,
                    LimitsOf(*services_.vm.settings, spec_.size));
@@ -258,29 +246,22 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   } else {
     RETURN_IF_ERROR(PodVm::Sweep(services_.vm, id_, spec_, deadline));
   }
-  RETURN_IF_ERROR(LeaveNetwork(deadline));
+  ASSIGN_OR_RETURN(const Leaving network, LeaveNetwork(deadline));
   StopWatching();
   services_.vm.metrics->RemoveVm(id_);
   EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
-  return Transition(SandboxEvent::kTornDown, [this](PodRecord& record) {
+  return Transition(SandboxEvent::kTornDown, [&](PodRecord& record) {
     record.finished_at = services_.vm.clock->Now();
     record.vm_json.clear();
-    record.network_json.clear();
+    if (network == Leaving::kLeft) record.network_json.clear();
     record.ips.clear();
   });
 }
 
-// After the VM: what it still sends must not meet another pod's addresses.
-absl::Status Pod::LeaveNetwork(absl::Time deadline) {
-  std::string network_json;
-  {
-    absl::MutexLock lock(&mutex_);
-    network_json = record_.network_json;
-  }
-  return services_.vm.network->Remove(id_, network_json, deadline);
+absl::Status Pod::Forget() {
+  LeaveNetworkAtLast();
+  return services_.store->DeletePod(id_);
 }
-
-absl::Status Pod::Forget() { return services_.store->DeletePod(id_); }
 
 absl::Status Pod::AddContainer(std::shared_ptr<Container> container) {
   const ContainerSnapshot wanted = container->Snapshot();

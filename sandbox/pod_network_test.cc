@@ -86,6 +86,49 @@ TEST_F(PodNetworkTest, APodThatCannotLeaveStaysUntilItCan) {
   EXPECT_TRUE(network_.attached().empty());
 }
 
+TEST_F(PodNetworkTest, ANetworkThatNeverLetsGoHoldsAPodForMinutesOnly) {
+  const std::shared_ptr<Pod> pod = Run("web");
+  network_.SetFaults({.remove_by_plugins = absl::InternalError("no plugin")});
+
+  EXPECT_FALSE(pod->Stop(Soon()).ok());
+  clock_.Advance(absl::Minutes(5));
+  EXPECT_TRUE(pod->Stop(Soon()).ok());
+  EXPECT_EQ(pod->state(), SandboxState::kStopped);
+  EXPECT_EQ(network_.attached().size(), 1u);
+
+  network_.SetFaults({});
+  EXPECT_TRUE(pods_->RemovePod(pod, Soon()).ok());
+  EXPECT_TRUE(network_.attached().empty()) << "tried once more";
+}
+
+TEST_F(PodNetworkTest, APodIsRemovedThoughItsNetworkNeverLetsGo) {
+  const std::shared_ptr<Pod> pod = Run("web");
+  network_.SetFaults({.remove_by_plugins = absl::InternalError("no plugin")});
+  EXPECT_FALSE(pods_->RemovePod(pod, Soon()).ok());
+  clock_.Advance(absl::Minutes(5));
+
+  EXPECT_TRUE(pods_->RemovePod(pod, Soon()).ok());
+  EXPECT_TRUE(pods_->ListPods().empty());
+  network_.Forget();
+}
+
+TEST_F(PodNetworkTest, APodResolvesByItselfByItsNetworkOrByItsHost) {
+  EXPECT_EQ(Guest(Run("host")).configured().resolv_conf(),
+            "nameserver 1.1.1.1\n");
+
+  PodSpec spec = Spec("own");
+  spec.dns.servers = {"10.0.0.10"};
+  const absl::StatusOr<PodId> own = pods_->RunPod(spec, Soon());
+  ASSERT_TRUE(own.ok()) << own.status();
+  EXPECT_EQ(
+      Guest(pods_->FindPod(own->value()).value()).configured().resolv_conf(),
+      "nameserver 10.0.0.10\n");
+
+  network_.SetDnsServers({"10.9.0.53"});
+  EXPECT_EQ(Guest(Run("network")).configured().resolv_conf(),
+            "nameserver 10.9.0.53\n");
+}
+
 TEST_F(PodNetworkTest, APodThatDiedWithItsDaemonLeavesItsNetworkAtTheStart) {
   Run("web");
   LaunchFaults faults;

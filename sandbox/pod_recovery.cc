@@ -24,7 +24,6 @@ constexpr int kUnknownExitCode = 255;
 // How long the start of the daemon waits for a guest. One that is well answers
 // in milliseconds; the others are not waited for, they are asked again.
 constexpr absl::Duration kFirstMeeting = absl::Seconds(5);
-constexpr absl::Duration kNetworkCheck = absl::Seconds(3);
 constexpr absl::Duration kLaterMeeting = absl::Seconds(2);
 constexpr absl::Duration kLeastBackoff = absl::Milliseconds(500);
 constexpr absl::Duration kMostBackoff = absl::Seconds(30);
@@ -91,21 +90,6 @@ absl::Status Pod::AdoptVm(absl::Time deadline) {
   WatchVm();
   CheckNetwork(deadline);
   return absl::OkStatus();
-}
-
-// The VM holds its end of the cable whatever a plugin says of the other one.
-void Pod::CheckNetwork(absl::Time deadline) {
-  std::string network_json;
-  {
-    absl::MutexLock lock(&mutex_);
-    network_json = record_.network_json;
-  }
-  const absl::Status checked = services_.vm.network->Check(
-      network_json,
-      std::min(deadline, services_.vm.clock->Now() + kNetworkCheck));
-  if (checked.ok()) return;
-  Log(LogLevel::kWarning, "the network of a pod is not as it was",
-      {{"sandbox_id", id_.value()}, {"error", checked.message()}});
 }
 
 void Pod::AdoptImage(const Container& container) {
