@@ -123,6 +123,23 @@ TEST_F(NetworkE2eTest, TheInterfaceIsAsThePluginMadeIt) {
   EXPECT_EQ(node_->Exec(pod.container, {"cat", "/etc/resolv.conf"}),
             "nameserver 10.0.0.10\nsearch svc.example\n");
   EXPECT_EQ(node_->Exec(pod.container, {"hostname"}), "seen\n");
+  const std::string hosts = node_->Exec(pod.container, {"cat", "/etc/hosts"});
+  EXPECT_THAT(hosts, HasSubstr("127.0.0.1\tlocalhost\n"));
+  EXPECT_THAT(hosts, HasSubstr(pod.ip + "\tseen\n"));
+  EXPECT_THAT(hosts, HasSubstr(pod.ip6 + "\tseen\n"));
+  // Nobody on the link tells the pod where to send.
+  EXPECT_EQ(node_->Exec(pod.container,
+                        {"cat", "/proc/sys/net/ipv6/conf/eth0/accept_ra",
+                         "/proc/sys/net/ipv6/conf/eth0/accept_redirects"}),
+            "0\n0\n");
+  node_->RemovePod(pod.pod);
+}
+
+TEST_F(NetworkE2eTest, APodThatAsksForNoDnsResolvesAsItsHostDoes) {
+  const Running pod = RunServer(node_->PodConfig("asks-nothing"));
+
+  EXPECT_EQ(node_->Exec(pod.container, {"cat", "/etc/resolv.conf"}),
+            ReadFile("/etc/resolv.conf").value_or(""));
   node_->RemovePod(pod.pod);
 }
 
@@ -182,22 +199,73 @@ TEST_F(NetworkE2eTest, WithoutAConfigurationNoPodStartsAndTheNodeSaysWhy) {
   EXPECT_TRUE(AwaitTrue(absl::Seconds(20), [] { return NetworkReady(); }));
 }
 
-TEST_F(NetworkE2eTest, AHostPortLeadsToThePodAlsoFromLoopback) {
-  const std::string conflist = node_->directory() + "/net.d/10-e2e.conflist";
-  Host(
-      absl::StrCat("sed -i 's/}]}$/},{\"type\":\"portmap\",\"snat\":true,"
-                   "\"capabilities\":{\"portMappings\":true}}]}/' ",
-                   conflist));
+// From here on the network also has portmap and bandwidth.
+class ChainedNetworkE2eTest : public NetworkE2eTest {
+ protected:
+  void SetUp() override {
+    const std::string conflist = node_->directory() + "/net.d/10-e2e.conflist";
+    if (ReadFile(conflist)->find("portmap") != std::string::npos) return;
+    Host(absl::StrCat(
+        "sed -i 's/}]}$/},{\"type\":\"portmap\",\"snat\":true,"
+        "\"capabilities\":{\"portMappings\":true}},{\"type\":\"bandwidth\","
+        "\"capabilities\":{\"bandwidth\":true}}]}/' ",
+        conflist));
+  }
+  static void AddPort(cri::Protocol protocol, int container_port, int host_port,
+                      cri::PodSandboxConfig& config) {
+    auto* port = config.add_port_mappings();
+    port->set_protocol(protocol);
+    port->set_container_port(container_port);
+    port->set_host_port(host_port);
+  }
+};
+
+TEST_F(ChainedNetworkE2eTest, AHostPortLeadsToThePodAlsoFromLoopback) {
   cri::PodSandboxConfig config = node_->PodConfig("ported");
-  auto* port = config.add_port_mappings();
-  port->set_container_port(8080);
-  port->set_host_port(18080);
+  AddPort(cri::TCP, 8080, 18080, config);
+  AddPort(cri::UDP, 8081, 18081, config);
+  AddPort(cri::SCTP, 8082, 18082, config);
   const Running pod = RunServer(config);
 
   ASSERT_EQ(Fetch(pod.ip + ":8080"), "ported\n");
   EXPECT_EQ(Fetch("127.0.0.1:18080"), "ported\n");
+  const std::string rules = Host("iptables -t nat -S");
+  EXPECT_THAT(rules, HasSubstr("-p udp -m udp --dport 18081 -j DNAT"));
+  EXPECT_THAT(rules, HasSubstr("-p sctp -m sctp --dport 18082 -j DNAT"));
   node_->RemovePod(pod.pod);
-  EXPECT_EQ(Host("iptables -t nat -S | grep -c 18080"), "0\n");
+  EXPECT_EQ(Host("iptables -t nat -S | grep -c 1808"), "0\n");
+}
+
+// A datagram has no answer that says it came: the guest counts it.
+TEST_F(ChainedNetworkE2eTest, ADatagramForAHostPortReachesTheGuest) {
+  cri::PodSandboxConfig config = node_->PodConfig("datagram");
+  AddPort(cri::UDP, 8081, 18081, config);
+  const Running pod = RunServer(config);
+  ASSERT_EQ(Fetch(pod.ip + ":8080"), "datagram\n");
+
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(20), [&] {
+    Host("bash -c 'echo hello >/dev/udp/127.0.0.1/18081'");
+    // The column NoPorts, udp(7): a datagram that nobody listens for.
+    return node_->Exec(pod.container,
+                       {"sh", "-c",
+                        "awk '/^Udp:/ && $3 ~ /[0-9]/ {print ($3 > 0)}' "
+                        "/proc/net/snmp"}) == "1\n";
+  }));
+  node_->RemovePod(pod.pod);
+}
+
+TEST_F(ChainedNetworkE2eTest, ThePluginShapesWhatAnnotationsLimit) {
+  cri::PodSandboxConfig config = node_->PodConfig("shaped");
+  (*config.mutable_annotations())["kubernetes.io/ingress-bandwidth"] = "8M";
+  (*config.mutable_annotations())["kubernetes.io/egress-bandwidth"] = "4M";
+  const Running pod = RunServer(config);
+
+  ASSERT_EQ(Fetch(pod.ip + ":8080"), "shaped\n");
+  const std::string shapes = Host("tc qdisc show | grep tbf");
+  EXPECT_THAT(shapes, HasSubstr("rate 8Mbit"));
+  EXPECT_THAT(shapes, HasSubstr("rate 4Mbit"));
+  node_->RemovePod(pod.pod);
+  EXPECT_EQ(Host("tc qdisc show | grep -c tbf; ip link show type ifb"), "0\n");
 }
 
 }  // namespace
