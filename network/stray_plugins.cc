@@ -54,8 +54,7 @@ absl::StatusOr<std::vector<pid_t>> FindPlugins(
 
 absl::Status End(pid_t pid, const std::string& netns_directory,
                  absl::Time deadline) {
-  const UniqueFd process(
-      static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  const UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!process.valid()) {
     return errno == ESRCH ? absl::OkStatus() : ErrnoStatus(errno, "pidfd_open");
   }
