@@ -1,8 +1,8 @@
 #include "cri/ctl_plan.h"
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "base/clean_text.h"
+#include "base/format_bytes.h"
 #include "base/status_macros.h"
 #include "cri/convert_container.h"
 #include "cri/convert_pod.h"
@@ -14,27 +14,21 @@
 namespace podvisor {
 namespace {
 
-std::string Bytes(int64_t bytes) {
-  constexpr int64_t kMiB = int64_t{1} << 20;
-  return bytes % kMiB == 0
-             ? absl::StrCat(bytes / kMiB, " MiB")
-             : absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / kMiB);
-}
-
 std::string Demand(const PodDemand& demand) {
-  return absl::StrCat(demand.milli_cpu, "m CPU, ", Bytes(demand.memory_bytes));
+  return absl::StrCat(demand.milli_cpu, "m CPU, ",
+                      FormatBytes(demand.memory_bytes));
 }
 
 std::string Target(const VmTarget& target) {
   std::string text = absl::StrCat(target.size.vcpus, " vCPUs, ",
-                                  Bytes(target.size.memory_bytes));
+                                  FormatBytes(target.size.memory_bytes));
   if (target.vcpus_clamped) {
     absl::StrAppend(&text, "; cut to the maximum from ", target.wanted_vcpus,
                     " vCPUs");
   }
   if (target.memory_clamped) {
     absl::StrAppend(&text, "; cut to the maximum from ",
-                    Bytes(target.wanted_memory_bytes));
+                    FormatBytes(target.wanted_memory_bytes));
   }
   return text;
 }
@@ -97,14 +91,15 @@ absl::StatusOr<PlannedPod> PlanNewPod(const PodSettings& settings,
   const VmLimits& limits = pod.sizing.sizing.limits;
   const VmState& now = pod.sizing.observed;
   pod.title = absl::StrCat("a new VM: boots with ", limits.boot_vcpus,
-                           " vCPUs, ", Bytes(limits.boot_memory_bytes));
+                           " vCPUs, ", FormatBytes(limits.boot_memory_bytes));
   if (settings.presize) {
-    absl::StrAppend(&pod.title, ", has ", now.vcpus_online, " vCPUs, ",
-                    Bytes(limits.boot_memory_bytes + now.hotplug_online_bytes),
-                    " before its first container (presize)");
+    absl::StrAppend(
+        &pod.title, ", has ", now.vcpus_online, " vCPUs, ",
+        FormatBytes(limits.boot_memory_bytes + now.hotplug_online_bytes),
+        " before its first container (presize)");
   }
   absl::StrAppend(&pod.title, "; its guest is taken to have ",
-                  Bytes(now.guest_available_bytes), " free");
+                  FormatBytes(now.guest_available_bytes), " free");
   return pod;
 }
 
@@ -126,8 +121,8 @@ absl::StatusOr<PlannedPod> PlanRunningPod(CriClient& client,
   pod.title = absl::StrCat(
       "pod ", id, ", seen at ", CleanText(InfoText(info, "observedAt"), 64),
       ": ", now.vcpus_online, " of ", now.vcpus_plugged, " vCPUs online, ",
-      Bytes(boot + now.hotplug_online_bytes), " of ",
-      Bytes(boot + now.hotplug_plugged_bytes), " online");
+      FormatBytes(boot + now.hotplug_online_bytes), " of ",
+      FormatBytes(boot + now.hotplug_plugged_bytes), " online");
   return pod;
 }
 

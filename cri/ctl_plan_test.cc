@@ -52,16 +52,17 @@ TEST(CtlPlanTest, ANewPodIsPlannedInWords) {
 
   EXPECT_THAT(
       out.str(),
-      AllOf(HasSubstr("a new VM: boots with 1 vCPUs, 1024 MiB"),
-            HasSubstr("container main\n"
-                      "  demand of the pod: 4000m CPU, 2048 MiB\n"
-                      "  target of the VM:  4 vCPUs, 2048 MiB\n"
-                      "  1. request 1073741824 bytes of hot-plugged memory\n"
-                      "  2. plug vCPUs to 4\n"
-                      "  3. bring vCPUs online to 4\n"
-                      "  4. wait until the guest has 1073741824 bytes of "
-                      "hot-plugged memory\n"),
-            Not(HasSubstr("later"))));
+      AllOf(
+          HasSubstr("a new VM: boots with 1 vCPUs, 1024 MiB"),
+          HasSubstr(
+              "container main\n"
+              "  demand of the pod: 4000m CPU, 2048 MiB\n"
+              "  target of the VM:  4 vCPUs, 2048 MiB\n"
+              "  1. request 1024 MiB of hot-plugged memory\n"
+              "  2. plug vCPUs to 4\n"
+              "  3. bring vCPUs online to 4\n"
+              "  4. wait until the guest has 1024 MiB of hot-plugged memory\n"),
+          Not(HasSubstr("later"))));
 }
 
 TEST(CtlPlanTest, AnnotationsOfTheManifestCountAndAreChecked) {

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/format_bytes.h"
 #include "base/status_macros.h"
 #include "hotplug/dimm_plan.h"
 
@@ -184,12 +185,12 @@ int PluggedFloor(const VmLimits& limits, const VmState& state,
 
 struct Describe {
   std::string operator()(const RequestMemory& step) const {
-    return absl::StrCat("request ", step.hotplug_bytes,
-                        " bytes of hot-plugged memory");
+    return absl::StrCat("request ", FormatBytes(step.hotplug_bytes),
+                        " of hot-plugged memory");
   }
   std::string operator()(const PlugDimm& step) const {
-    return absl::StrCat("plug a DIMM of ", step.dimm.bytes, " bytes into slot ",
-                        step.dimm.slot);
+    return absl::StrCat("plug a DIMM of ", FormatBytes(step.dimm.bytes),
+                        " into slot ", step.dimm.slot);
   }
   std::string operator()(const UnplugDimm& step) const {
     return absl::StrCat("unplug the DIMM in slot ", step.slot);
@@ -201,22 +202,24 @@ struct Describe {
     return absl::StrCat("bring vCPUs online to ", step.vcpus);
   }
   std::string operator()(const AwaitMemoryGrown& step) const {
-    return absl::StrCat("wait until the guest has ", step.hotplug_bytes,
-                        " bytes of hot-plugged memory");
+    return absl::StrCat("wait until the guest has ",
+                        FormatBytes(step.hotplug_bytes),
+                        " of hot-plugged memory");
   }
   std::string operator()(const OfflineVcpus& step) const {
     return absl::StrCat("take vCPUs offline to ", step.vcpus);
   }
   std::string operator()(const ReclaimMemory& step) const {
-    return absl::StrCat("let the guest drop cache until ", step.free_bytes,
-                        " bytes are free");
+    return absl::StrCat("let the guest drop cache until ",
+                        FormatBytes(step.free_bytes), " are free");
   }
   std::string operator()(const UnplugVcpus& step) const {
     return absl::StrCat("unplug vCPUs to ", step.vcpus);
   }
   std::string operator()(const AwaitMemoryShrunk& step) const {
     return absl::StrCat("wait until the guest has given back all but ",
-                        step.hotplug_bytes, " bytes of hot-plugged memory");
+                        FormatBytes(step.hotplug_bytes),
+                        " of hot-plugged memory");
   }
 };
 

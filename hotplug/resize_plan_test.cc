@@ -266,8 +266,8 @@ TEST(PlanResizeTest, DimmsThatTheGuestHasNotTakenYetAreAwaited) {
 
 TEST(PlanResizeTest, StepsDescribeThemselves) {
   EXPECT_EQ(DescribeStep(PlugVcpus{4}), "plug vCPUs to 4");
-  EXPECT_EQ(DescribeStep(RequestMemory{7}),
-            "request 7 bytes of hot-plugged memory");
+  EXPECT_EQ(DescribeStep(RequestMemory{2 * kGiB}),
+            "request 2048 MiB of hot-plugged memory");
 }
 
 TEST(PlanGrowTest, LeavesOutWhatAResizeWouldGiveBack) {
