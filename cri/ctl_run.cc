@@ -172,9 +172,31 @@ PodRequests MakePodRequests(const PodManifest& manifest,
   return requests;
 }
 
+namespace {
+
+// As with kubectl, a name is used once: what runs already is not run beside
+// itself, and not replaced unasked.
+absl::Status CheckNameIsFree(CriClient& client, const PodManifest& manifest) {
+  ASSIGN_OR_RETURN(const std::vector<runtime::v1::PodSandbox> pods,
+                   client.ListPods());
+  for (const runtime::v1::PodSandbox& pod : pods) {
+    if (pod.state() == runtime::v1::SANDBOX_READY &&
+        pod.metadata().name() == manifest.name &&
+        pod.metadata().namespace_() == manifest.name_space) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          "pod ", manifest.name_space, "/", manifest.name, " runs already, as ",
+          pod.id(), "; `crictl rmp -f` removes it"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status RunPodManifest(CriClient& client, const PodManifest& manifest,
                             const PodRequestOptions& options,
                             std::ostream& out) {
+  RETURN_IF_ERROR(CheckNameIsFree(client, manifest));
   const PodRequests requests = MakePodRequests(manifest, options);
   std::vector<std::string> images;
   for (const ManifestContainer& container : manifest.containers) {

@@ -101,6 +101,21 @@ TEST(CtlRunTest, ContainersRunFromThePulledImage) {
   EXPECT_TRUE(absl::StrContains(out.str(), "container c2 b")) << out.str();
 }
 
+TEST(CtlRunTest, APodThatRunsAlreadyIsNotRunBesideItself) {
+  PodManifest manifest = TwoContainers();
+  manifest.name_space = "shop";
+  FakeCriClient client;
+  std::ostringstream out;
+
+  const absl::Status second = RunPodManifest(client, manifest, Options(), out);
+  client.pods[0].set_state(runtime::v1::SANDBOX_NOTREADY);
+  const absl::Status ended = RunPodManifest(client, manifest, Options(), out);
+
+  EXPECT_TRUE(absl::IsAlreadyExists(second)) << second;
+  EXPECT_TRUE(absl::StrContains(second.message(), client.pods[0].id()));
+  EXPECT_TRUE(ended.ok()) << ended;
+}
+
 TEST(CtlRunTest, AFailureLeavesNoPod) {
   FakeCriClient client;
   client.failing_container = "b";
