@@ -121,9 +121,18 @@ bool Container::AwaitExit(absl::Time deadline) const {
       absl::Condition(this, &Container::ExitedLocked), deadline);
 }
 
-void Container::BringKillForward(absl::Time at) {
-  absl::MutexLock lock(&mutex_);
-  kill_at_ = std::min(kill_at_, at);
+Container::StopRequest::StopRequest(Container* container, absl::Time kill_at)
+    : container_(container) {
+  absl::MutexLock lock(&container_->mutex_);
+  ++container_->stop_requests_;
+  container_->kill_at_ = std::min(container_->kill_at_, kill_at);
+}
+
+Container::StopRequest::~StopRequest() {
+  absl::MutexLock lock(&container_->mutex_);
+  if (--container_->stop_requests_ == 0) {
+    container_->kill_at_ = absl::InfiniteFuture();
+  }
 }
 
 bool Container::AwaitExitOrKill(absl::Time deadline) const {

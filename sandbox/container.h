@@ -56,9 +56,19 @@ class Container {
 
   // Waits until the container is kExited; false at the deadline.
   bool AwaitExit(absl::Time deadline) const;
-  // Somebody wants it killed at `at` if it has not ended: of several, the one
-  // in the greatest hurry counts, also for those who wait already.
-  void BringKillForward(absl::Time at);
+  // As long as it lives, somebody wants the container killed at `kill_at` if it
+  // has not ended: of several, the one in the greatest hurry counts, also for
+  // those who wait already.
+  class StopRequest {
+   public:
+    StopRequest(Container* container, absl::Time kill_at);  // borrows
+    ~StopRequest();
+    StopRequest(const StopRequest&) = delete;
+    StopRequest& operator=(const StopRequest&) = delete;
+
+   private:
+    Container* const container_;
+  };
   // Waits until the container is kExited, or is to be killed; false then, and
   // at the deadline.
   bool AwaitExitOrKill(absl::Time deadline) const;
@@ -121,6 +131,7 @@ class Container {
   ContainerRecord record_ ABSL_GUARDED_BY(mutex_);
   std::optional<ContainerResources> update_ ABSL_GUARDED_BY(mutex_);
   bool update_has_room_ ABSL_GUARDED_BY(mutex_) = false;
+  int stop_requests_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time kill_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   ContainerUsage usage_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<LogPump> pump_ ABSL_GUARDED_BY(mutex_);

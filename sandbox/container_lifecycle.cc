@@ -318,7 +318,7 @@ absl::Status StartContainer(Pod& pod, Container& container,
 absl::Status StopContainer(Pod& pod, Container& container, absl::Duration grace,
                            absl::Time deadline) {
   // Before its turn, which may come after another stop with a longer grace.
-  container.BringKillForward(Now(pod) + grace);
+  const Container::StopRequest request(&container, Now(pod) + grace);
   if (!container.operation_lock().LockUntil(deadline)) {
     return container.operation_lock().Busy();
   }
@@ -328,7 +328,7 @@ absl::Status StopContainer(Pod& pod, Container& container, absl::Duration grace,
 
 absl::Status RemoveContainer(Pod& pod, Container& container,
                              absl::Time deadline) {
-  container.BringKillForward(Now(pod));
+  const Container::StopRequest request(&container, Now(pod));
   if (!container.operation_lock().LockUntil(deadline)) {
     return container.operation_lock().Busy();
   }

@@ -132,6 +132,27 @@ TEST_F(ContainerLifecycleTest, AStopWithoutGraceEndsThatOfOneWhoWaits) {
   EXPECT_EQ(found.container->Snapshot().exit_code, 137);
 }
 
+TEST_F(ContainerLifecycleTest, AStopThatFailedTakesNoGraceFromTheNext) {
+  const std::shared_ptr<Pod> pod = Run("again");
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+  ASSERT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
+  Guest(pod).SetFaults({.agent_hangs = true});
+  ASSERT_FALSE(
+      StopContainer(*pod, *found.container, absl::ZeroDuration(), Soon()).ok());
+  Guest(pod).SetFaults({.ignores_sigterm = true});
+  const size_t failed_calls = Guest(pod).calls().size();
+
+  std::thread next([&] {
+    (void)StopContainer(*pod, *found.container, absl::Hours(1),
+                        clock_.Now() + absl::Hours(2));
+  });
+  while (Guest(pod).calls().size() == failed_calls) std::this_thread::yield();
+  Guest(pod).Exit(found.container->id(), 0);
+  next.join();
+
+  EXPECT_EQ(found.container->Snapshot().exit_code, 0);
+}
+
 TEST_F(ContainerLifecycleTest, AnImageCannotKeepItsContainerFromBeingStopped) {
   images_->SetStopSignal("NONSENSE");
   const std::shared_ptr<Pod> pod = Run("nonsense");
