@@ -109,14 +109,14 @@ std::string ScratchDisks::TemplatePath() const {
   return absl::StrCat(root_dir_, "/scratch-", size_bytes_, ".template");
 }
 
-absl::Status ScratchDisks::EnsureTemplate(absl::Time deadline) {
+absl::Status ScratchDisks::EnsureTemplate(const PodId& id,
+                                          absl::Time deadline) {
   const std::string path = TemplatePath();
   struct stat info;
   if (lstat(path.c_str(), &info) == 0 && info.st_size == size_bytes_) {
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(MakeDirectories(root_dir_, 0700));
-  const std::string temporary = path + ".tmp";
+  const std::string temporary = absl::StrCat(PodPath(id), "/template.tmp");
   unlink(temporary.c_str());
   Unfinished unfinished(temporary);
   ASSIGN_OR_RETURN(const UniqueFd fd,
@@ -134,12 +134,9 @@ absl::Status ScratchDisks::EnsureTemplate(absl::Time deadline) {
 absl::StatusOr<UniqueFd> ScratchDisks::Create(const PodId& id,
                                               absl::Time deadline) {
   if (!IsHexId(id.value())) return absl::InvalidArgumentError("not a pod's id");
-  {
-    absl::MutexLock lock(&mutex_);
-    RETURN_IF_ERROR(EnsureTemplate(deadline));
-  }
-  ASSIGN_OR_RETURN(const UniqueFd from, OpenFile(TemplatePath(), O_RDONLY));
   RETURN_IF_ERROR(MakeDirectories(PodPath(id), 0700));
+  RETURN_IF_ERROR(EnsureTemplate(id, deadline));
+  ASSIGN_OR_RETURN(const UniqueFd from, OpenFile(TemplatePath(), O_RDONLY));
   const std::string path = absl::StrCat(PodPath(id), "/scratch.img");
   unlink(path.c_str());
   Unfinished unfinished(path);

@@ -6,10 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/ids.h"
 #include "base/unique_fd.h"
@@ -41,12 +39,12 @@ class ScratchDisks {
  private:
   std::string PodPath(const PodId& id) const;
   std::string TemplatePath() const;
-  absl::Status EnsureTemplate(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Made among the pod's files and renamed, so that no pod waits for another's
+  // mkfs and none sees half a template; of several makers the last one stays.
+  absl::Status EnsureTemplate(const PodId& id, absl::Time deadline);
 
   const std::string root_dir_;
   const int64_t size_bytes_;
-  absl::Mutex mutex_;  // of the template
 };
 
 }  // namespace podvisor
