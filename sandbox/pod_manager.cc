@@ -113,15 +113,15 @@ void PodManager::SweepUnknown() {
       {{"error", swept.message()}});
 }
 
-absl::StatusOr<std::shared_ptr<Pod>> PodManager::Reserve(const PodSpec& spec,
-                                                         absl::Time deadline) {
+absl::StatusOr<std::shared_ptr<Pod>> PodManager::Reserve(
+    const PodRecord& record, absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   // A pod whose boot failed for another call gives its name free: this call
   // then tries by itself, and has its own answer.
-  for (auto taken = names_.find(spec.metadata); taken != names_.end();
-       taken = names_.find(spec.metadata)) {
+  for (auto taken = names_.find(record.spec.metadata); taken != names_.end();
+       taken = names_.find(record.spec.metadata)) {
     const std::shared_ptr<Pod> pod = pods_.at(taken->second);
-    if (pod->spec() != spec) {
+    if (pod->spec() != record.spec) {
       return absl::AlreadyExistsError(absl::StrCat(
           "a pod of this name, namespace, uid and attempt is there already, "
           "with another configuration: ",
@@ -142,14 +142,9 @@ absl::StatusOr<std::shared_ptr<Pod>> PodManager::Reserve(const PodSpec& spec,
       return absl::DeadlineExceededError("the pod is still being created");
     }
   }
-  PodRecord record;
-  record.id = PodId(RandomHexId());
-  record.spec = spec;
-  record.created_at = services_.vm.clock->Now();
-  RETURN_IF_ERROR(services_.store->PutPod(record));
   const auto pod = std::make_shared<Pod>(services_, record);
   pods_[pod->id()] = pod;
-  names_[spec.metadata] = pod->id();
+  names_[record.spec.metadata] = pod->id();
   booting_.insert(pod->id());
   return pod;
 }
@@ -180,22 +175,39 @@ void PodManager::Release(const Pod& pod) {
   });
 }
 
-absl::StatusOr<PodId> PodManager::RunPod(const PodSpec& spec,
-                                         absl::Time deadline) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod, Reserve(spec, deadline));
+absl::Status PodManager::BootReserved(Pod& pod, const PodRecord& record,
+                                      absl::Time deadline) {
+  // Before anything of the pod is on this host.
+  const absl::Status recorded = services_.store->PutPod(record);
+  if (!recorded.ok()) {
+    Release(pod);
+    return recorded;
+  }
   uid_t uid = 0;
   {
     absl::MutexLock lock(&mutex_);
-    if (booting_.count(pod->id()) == 0)
-      return pod->id();  // joined another call
-    uid = ReserveUid(pod->id());
+    uid = ReserveUid(pod.id());
   }
-  const absl::Status booted = pod->Boot(uid, deadline);
+  const absl::Status booted = pod.Boot(uid, deadline);
   // One that could not be cleared away keeps its record and its uid.
-  if (!booted.ok() && pod->state() == SandboxState::kStopped) Forget(*pod);
-  absl::MutexLock lock(&mutex_);
-  booting_.erase(pod->id());
-  if (!booted.ok()) return booted;
+  if (!booted.ok() && pod.state() == SandboxState::kStopped) Forget(pod);
+  return booted;
+}
+
+absl::StatusOr<PodId> PodManager::RunPod(const PodSpec& spec,
+                                         absl::Time deadline) {
+  PodRecord record;
+  record.id = PodId(RandomHexId());
+  record.spec = spec;
+  record.created_at = services_.vm.clock->Now();
+  ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod, Reserve(record, deadline));
+  if (pod->id() != record.id) return pod->id();  // joined another call
+  const absl::Status booted = BootReserved(*pod, record, deadline);
+  {
+    absl::MutexLock lock(&mutex_);
+    booting_.erase(pod->id());
+  }
+  RETURN_IF_ERROR(booted);
   return pod->id();
 }
 
@@ -256,12 +268,14 @@ absl::StatusOr<ContainerId> PodManager::CreateContainer(
     absl::Time deadline) {
   ASSIGN_OR_RETURN(const std::shared_ptr<Container> container,
                    podvisor::CreateContainer(*pod, spec, deadline));
-  absl::MutexLock lock(&mutex_);
-  if (!pods_.contains(pod->id())) {
-    return absl::NotFoundError(
-        "the pod was removed while the container was created");
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!pods_.contains(pod->id())) {
+      return absl::NotFoundError(
+          "the pod was removed while the container was created");
+    }
+    containers_[container->id()] = pod;
   }
-  containers_[container->id()] = pod;
   return container->id();
 }
 
@@ -269,8 +283,10 @@ absl::Status PodManager::RemoveContainer(const FoundContainer& found,
                                          absl::Time deadline) {
   RETURN_IF_ERROR(
       podvisor::RemoveContainer(*found.pod, *found.container, deadline));
-  absl::MutexLock lock(&mutex_);
-  containers_.erase(found.container->id());
+  {
+    absl::MutexLock lock(&mutex_);
+    containers_.erase(found.container->id());
+  }
   return absl::OkStatus();
 }
 

@@ -71,8 +71,13 @@ class PodManager {
                                absl::Time deadline);
 
  private:
-  absl::StatusOr<std::shared_ptr<Pod>> Reserve(const PodSpec& spec,
-                                               absl::Time deadline);
+  // The pod of the record, which is new and has its name now, or the one that
+  // an equal request has booted.
+  absl::StatusOr<std::shared_ptr<Pod>> Reserve(const PodRecord& record,
+                                               absl::Time deadline)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status BootReserved(Pod& pod, const PodRecord& record,
+                            absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
   // Of a pod of which nothing is left: its record and its place here.
   void Forget(Pod& pod);
   void Release(const Pod& pod);
