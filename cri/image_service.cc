@@ -12,6 +12,7 @@
 #include "cri/field_check.h"
 #include "cri/grpc_status.h"
 #include "cri/registry_auth.h"
+#include "cri/stream_list.h"
 
 namespace podvisor {
 namespace {
@@ -64,6 +65,20 @@ grpc::Status ImageService::ListImages(
   }
   return absl::IsNotFound(image.status()) ? grpc::Status::OK
                                           : ToGrpcStatus(image.status());
+}
+
+grpc::Status ImageService::StreamImages(
+    grpc::ServerContext* context,
+    const runtime::v1::StreamImagesRequest* request,
+    grpc::ServerWriter<runtime::v1::StreamImagesResponse>* writer) {
+  runtime::v1::ListImagesRequest list;
+  *list.mutable_filter() = request->filter();
+  runtime::v1::ListImagesResponse all;
+  const grpc::Status listed = ListImages(context, &list, &all);
+  if (!listed.ok()) return listed;
+  return StreamList(
+      all.mutable_images(), [](auto& batch) { return batch.mutable_images(); },
+      writer);
 }
 
 grpc::Status ImageService::ImageStatus(

@@ -8,7 +8,6 @@
 namespace podvisor {
 
 // CRI's ImageService on top of an ImageStore: convert, call, convert back.
-// StreamImages is Unimplemented, upon which clients use ListImages.
 //
 // Thread-safe. `store` and `clock` outlive it.
 class ImageService final : public runtime::v1::ImageService::Service {
@@ -19,6 +18,12 @@ class ImageService final : public runtime::v1::ImageService::Service {
   grpc::Status ListImages(grpc::ServerContext* context,
                           const runtime::v1::ListImagesRequest* request,
                           runtime::v1::ListImagesResponse* response) override;
+
+  // The same list, in pieces.
+  grpc::Status StreamImages(
+      grpc::ServerContext* context,
+      const runtime::v1::StreamImagesRequest* request,
+      grpc::ServerWriter<runtime::v1::StreamImagesResponse>* writer) override;
 
   // An image that is not there is no error: the response has none.
   grpc::Status ImageStatus(grpc::ServerContext* context,

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "base/clock.h"
@@ -299,13 +300,25 @@ TEST_F(ImageServiceTest, FileSystemIsReportedForImagesAndContainers) {
   EXPECT_EQ(response.container_filesystems_size(), 1);
 }
 
-TEST_F(ImageServiceTest, StreamImagesSaysSoWhenMissing) {
+TEST_F(ImageServiceTest, AStreamHasEveryImageOnce) {
+  for (int i = 0; i < 20; ++i) {
+    Image image;
+    image.id = absl::StrCat("sha256:", i);
+    store_.Add(image);
+  }
   grpc::ClientContext context;
-  auto stream = stub_->StreamImages(&context, {});
-  runtime::v1::StreamImagesResponse response;
+  const auto stream = stub_->StreamImages(&context, {});
 
-  EXPECT_FALSE(stream->Read(&response));
-  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  std::vector<std::string> ids;
+  runtime::v1::StreamImagesResponse response;
+  while (stream->Read(&response)) {
+    for (const auto& image : response.images()) ids.push_back(image.id());
+  }
+
+  EXPECT_TRUE(stream->Finish().ok());
+  ASSERT_EQ(ids.size(), 20u);
+  EXPECT_EQ(ids.front(), "sha256:0");
+  EXPECT_EQ(ids.back(), "sha256:19");
 }
 
 }  // namespace
