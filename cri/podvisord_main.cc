@@ -36,6 +36,7 @@
 #include "sandbox/boot_gate.h"
 #include "sandbox/cgroup_mounts.h"
 #include "sandbox/host_cgroups.h"
+#include "sandbox/pod_event_feed.h"
 #include "sandbox/pod_manager.h"
 #include "sandbox/process_watcher.h"
 #include "sandbox/qemu_launcher.h"
@@ -178,12 +179,14 @@ absl::Status Serve(const Config& config) {
     Log(LogLevel::kWarning, ended.message());
   }
 
+  PodEventFeed events;
   PodServices services;
   services.vm = {&clock,   &launcher, watcher.get(), &scratch_disks,
                  &metrics, &settings, &cgroups,      &network};
   services.store = store.get();
   services.images = images.get();
   services.timers = &timers;
+  services.events = &events;
   PodManager pods(services);
   RETURN_IF_ERROR(pods.Recover(clock.Now() + kRecoveryTime));
 
@@ -221,8 +224,8 @@ absl::Status Serve(const Config& config) {
         "containers that want seccomp RuntimeDefault will be refused",
         {{"reason", facts.seccomp_default.status().message()}});
   }
-  RuntimeService runtime(&pods, health.get(), network_health.get(), &clock,
-                         facts);
+  RuntimeService runtime(
+      {&pods, health.get(), network_health.get(), &events, &clock}, facts);
   ImageService image_service(*images, clock);
   ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server,
                    Listen(config.server.socket, &runtime, &image_service,
@@ -238,6 +241,7 @@ absl::Status Serve(const Config& config) {
   sigwait(&end_signals, &received);
   Log(LogLevel::kInfo, "podvisord ends; its pods go on",
       {{"signal", received == SIGINT ? "SIGINT" : "SIGTERM"}});
+  events.Close();
   server->Shutdown(absl::ToChronoTime(clock.Now() + kShutdownTime));
   server->Wait();
   unlink(config.server.socket.c_str());

@@ -11,6 +11,7 @@
 #include "cri/convert_pod.h"
 #include "cri/convert_resources.h"
 #include "cri/convert_status.h"
+#include "cri/event_stream.h"
 #include "cri/filters.h"
 #include "cri/grpc_status.h"
 #include "cri/seccomp_profile.h"
@@ -57,14 +58,13 @@ absl::Status GoneIsFine(const absl::Status& status) {
 
 }  // namespace
 
-RuntimeService::RuntimeService(PodManager* pods, const NodeHealth* health,
-                               const NodeHealth* network_health, Clock* clock,
-                               RuntimeFacts facts)
-    : StatsService(pods, clock, facts.root_directory),
-      pods_(pods),
-      health_(health),
-      network_health_(network_health),
-      clock_(clock),
+RuntimeService::RuntimeService(const RuntimeParts& parts, RuntimeFacts facts)
+    : StatsService(parts.pods, parts.clock, facts.root_directory),
+      pods_(parts.pods),
+      health_(parts.health),
+      network_health_(parts.network_health),
+      events_(parts.events),
+      clock_(parts.clock),
       facts_(std::move(facts)) {}
 
 absl::Time RuntimeService::Deadline(const grpc::ServerContext& context) const {
@@ -425,6 +425,14 @@ grpc::Status RuntimeService::StreamContainers(
   return StreamList(
       all.mutable_containers(),
       [](auto& batch) { return batch.mutable_containers(); }, writer);
+}
+
+grpc::Status RuntimeService::GetContainerEvents(
+    grpc::ServerContext* context, const runtime::v1::GetEventsRequest*,
+    grpc::ServerWriter<runtime::v1::ContainerEventResponse>* writer) {
+  return ToGrpcStatus(StreamEvents(
+      *events_, *clock_, [&] { return context->IsCancelled(); },
+      [&](const auto& event) { return writer->Write(event); }));
 }
 
 }  // namespace podvisor

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "cri/node_health.h"
 #include "cri/stats_service.h"
+#include "sandbox/pod_event_feed.h"
 #include "sandbox/pod_manager.h"
 #include "third_party/cri_api/api.grpc.pb.h"
 
@@ -25,16 +26,23 @@ struct RuntimeFacts {
   absl::StatusOr<std::string> seccomp_default;
 };
 
+// All borrowed; all outlive the service.
+struct RuntimeParts {
+  PodManager* pods = nullptr;
+  const NodeHealth* health = nullptr;
+  const NodeHealth* network_health = nullptr;
+  PodEventFeed* events = nullptr;
+  Clock* clock = nullptr;
+};
+
 // CRI's RuntimeService: each call converts, calls the pods, converts back.
 // Calls that are not overridden here answer UNIMPLEMENTED.
 //
 // Lists, status and stats are answered from the daemon's own memory.
-// Thread-safe. Borrows all but the facts.
+// Thread-safe.
 class RuntimeService final : public StatsService {
  public:
-  RuntimeService(PodManager* pods, const NodeHealth* health,
-                 const NodeHealth* network_health, Clock* clock,
-                 RuntimeFacts facts);
+  RuntimeService(const RuntimeParts& parts, RuntimeFacts facts);
 
   grpc::Status Version(grpc::ServerContext* context,
                        const runtime::v1::VersionRequest* request,
@@ -131,6 +139,10 @@ class RuntimeService final : public StatsService {
       const runtime::v1::StreamContainersRequest* request,
       grpc::ServerWriter<runtime::v1::StreamContainersResponse>* writer)
       override;
+  grpc::Status GetContainerEvents(
+      grpc::ServerContext* context,
+      const runtime::v1::GetEventsRequest* request,
+      grpc::ServerWriter<runtime::v1::ContainerEventResponse>* writer) override;
 
  private:
   // By when the work of a call must be done: its client's deadline, less a part
@@ -143,6 +155,7 @@ class RuntimeService final : public StatsService {
   PodManager* const pods_;
   const NodeHealth* const health_;
   const NodeHealth* const network_health_;
+  PodEventFeed* const events_;
   Clock* const clock_;
   const RuntimeFacts facts_;
 };

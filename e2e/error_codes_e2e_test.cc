@@ -158,7 +158,6 @@ TEST_F(ErrorCodesE2eTest, WhatIsNotBuiltIsUnimplemented) {
   EXPECT_EQ(unbuilt(&Runtime::ListPodSandboxMetrics,
                     cri::ListPodSandboxMetricsRequest()),
             kUnbuilt);
-  EXPECT_EQ(EndOf(&Runtime::GetContainerEvents), kUnbuilt);
   EXPECT_EQ(EndOf(&Runtime::StreamPodSandboxMetrics), kUnbuilt);
 }
 

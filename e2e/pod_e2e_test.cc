@@ -1,6 +1,11 @@
 // Pods through the socket: life cycle, idempotency, lists, what a client that
 // has just connected asks for.
 
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
 #include "e2e/test_node.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -116,6 +121,48 @@ TEST_F(PodE2eTest, TheSameRequestGivesTheSamePod) {
       node_->runtime().RunPodSandbox(&call, request, &response).error_code(),
       grpc::StatusCode::ALREADY_EXISTS);
   node_->RemovePod(pod);
+}
+
+TEST_F(PodE2eTest, EveryStepIsAnEventWithThePodAsItIsThen) {
+  node_->PullImage();
+  Call stream_call(absl::Minutes(3));
+  const auto stream = node_->runtime().GetContainerEvents(&stream_call, {});
+  std::vector<cri::ContainerEventResponse> events;
+  std::thread reader([&] {
+    cri::ContainerEventResponse event;
+    while (events.size() < 8 && stream->Read(&event)) events.push_back(event);
+  });
+
+  const cri::PodSandboxConfig config = node_->PodConfig("told");
+  const std::string pod = node_->RunPod(config);
+  const std::string container = node_->CreateContainer(
+      pod, node_->ContainerConfig("main", "exec sleep 600"), config);
+  node_->StartContainer(container);
+  node_->StopContainer(container);
+  node_->RemovePod(pod);
+  reader.join();
+  stream_call.TryCancel();
+  (void)stream->Finish();
+
+  std::vector<std::pair<std::string, int>> told;
+  for (const auto& event : events) {
+    told.emplace_back(event.container_id(), event.container_event_type());
+    EXPECT_EQ(event.pod_sandbox_status().metadata().name(), "told");
+    EXPECT_GT(event.created_at(), 0);
+  }
+  using testing::Pair;
+  ASSERT_THAT(
+      told, testing::ElementsAre(Pair(pod, cri::CONTAINER_CREATED_EVENT),
+                                 Pair(pod, cri::CONTAINER_STARTED_EVENT),
+                                 Pair(container, cri::CONTAINER_CREATED_EVENT),
+                                 Pair(container, cri::CONTAINER_STARTED_EVENT),
+                                 Pair(container, cri::CONTAINER_STOPPED_EVENT),
+                                 Pair(pod, cri::CONTAINER_STOPPED_EVENT),
+                                 Pair(container, cri::CONTAINER_DELETED_EVENT),
+                                 Pair(pod, cri::CONTAINER_DELETED_EVENT)));
+  ASSERT_EQ(events[3].containers_statuses_size(), 1);
+  EXPECT_EQ(events[3].containers_statuses(0).state(), cri::CONTAINER_RUNNING);
+  EXPECT_EQ(events[7].pod_sandbox_status().state(), cri::SANDBOX_NOTREADY);
 }
 
 TEST_F(PodE2eTest, UniquePrefixesOfIdsAreEnough) {

@@ -309,6 +309,7 @@ absl::Status StartContainer(Pod& pod, Container& container,
       container.Transition(ContainerEvent::kStarted, set_started);
   // A process that ended at once has been recorded as exited by now.
   if (absl::IsFailedPrecondition(running)) return container.Change(set_started);
+  pod.TellEvents();
   // It runs, stored or not; a daemon that has to looks into the guest.
   LogFailure(container, "the start of a container could not be stored",
              running);

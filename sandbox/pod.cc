@@ -250,12 +250,14 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   StopWatching();
   services_.vm.metrics->RemoveVm(id_);
   EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
-  return Transition(SandboxEvent::kTornDown, [&](PodRecord& record) {
+  RETURN_IF_ERROR(Transition(SandboxEvent::kTornDown, [&](PodRecord& record) {
     record.finished_at = services_.vm.clock->Now();
     record.vm_json.clear();
     if (network == Leaving::kLeft) record.network_json.clear();
     record.ips.clear();
-  });
+  }));
+  TellEvents();
+  return absl::OkStatus();
 }
 
 absl::Status Pod::Forget() {
@@ -282,6 +284,27 @@ absl::Status Pod::AddContainer(std::shared_ptr<Container> container) {
 void Pod::DropContainer(const ContainerId& id) {
   absl::MutexLock lock(&mutex_);
   containers_.erase(id);
+}
+
+std::vector<ContainerSnapshot> Pod::ContainerSnapshots() const {
+  std::vector<ContainerSnapshot> all;
+  for (const auto& container : containers()) {
+    ContainerSnapshot snapshot = container->Snapshot();
+    if (snapshot.phase == ContainerPhase::kCreating) continue;
+    all.push_back(std::move(snapshot));
+  }
+  return all;
+}
+
+void Pod::TellEvents(bool removed) {
+  absl::MutexLock lock(&told_mutex_);
+  services_.events->Publish(told_.Advance(Snapshot(), ContainerSnapshots(),
+                                          removed, services_.vm.clock->Now()));
+}
+
+void Pod::BeginEvents() {
+  absl::MutexLock lock(&told_mutex_);
+  told_.Adopt(Snapshot(), ContainerSnapshots());
 }
 
 absl::Status Pod::RememberContainers() {
@@ -470,6 +493,7 @@ void Pod::EndContainers(int exit_code, absl::string_view reason,
           record.message = std::string(message);
         });
   }
+  TellEvents();
 }
 
 std::string Pod::LogPathOf(const ContainerSpec& container) const {

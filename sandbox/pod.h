@@ -22,6 +22,8 @@
 #include "sandbox/exit_watcher.h"
 #include "sandbox/operation_lock.h"
 #include "sandbox/pod_account.h"
+#include "sandbox/pod_event.h"
+#include "sandbox/pod_event_feed.h"
 #include "sandbox/pod_record.h"
 #include "sandbox/pod_sizing.h"
 #include "sandbox/pod_snapshot.h"
@@ -38,6 +40,7 @@ struct PodServices {
   StateStore* store = nullptr;
   ImageStore* images = nullptr;
   TimerQueue* timers = nullptr;
+  PodEventFeed* events = nullptr;
 };
 
 // One pod: its state, its VM while it has one, its containers.
@@ -100,6 +103,14 @@ class Pod : public std::enable_shared_from_this<Pod> {
       ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<Container>> containers() const
       ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Tells the feed what has happened to the pod and its containers since the
+  // last time; to be called after anything that a client could see. `removed`:
+  // the pod is gone.
+  void TellEvents(bool removed = false)
+      ABSL_LOCKS_EXCLUDED(told_mutex_, mutex_);
+  // After Recover(): what it found is no news.
+  void BeginEvents() ABSL_LOCKS_EXCLUDED(told_mutex_, mutex_);
 
   // --- The VM, for ContainerLifecycle.
 
@@ -307,6 +318,9 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void TakeSample() ABSL_LOCKS_EXCLUDED(mutex_);
   // Shows the sizes as they are now, and the last sample, to the metrics.
   void PublishMetrics() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Of those that were created.
+  std::vector<ContainerSnapshot> ContainerSnapshots() const
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   const PodServices services_;
   const PodId id_;
@@ -321,7 +335,12 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Time leaving_since_ ABSL_GUARDED_BY(operation_lock_) =
       absl::InfiniteFuture();
 
-  mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_lock_);
+  // Held while the pod is looked at and its events are published, which thereby
+  // come in order. Before the data locks.
+  absl::Mutex told_mutex_ ABSL_ACQUIRED_AFTER(operation_lock_);
+  PodEventLog told_ ABSL_GUARDED_BY(told_mutex_);
+
+  mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_lock_, told_mutex_);
   PodRecord record_ ABSL_GUARDED_BY(mutex_);
   std::map<ContainerId, std::shared_ptr<Container>> containers_
       ABSL_GUARDED_BY(mutex_);

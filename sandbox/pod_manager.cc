@@ -83,7 +83,11 @@ absl::Status PodManager::Recover(absl::Time deadline) {
   for (std::thread& thread : threads) thread.join();
 
   for (size_t i = 0; i < recovering.size(); ++i) {
-    if (!kept[i]) Forget(*recovering[i]);
+    if (kept[i]) {
+      recovering[i]->BeginEvents();
+    } else {
+      Forget(*recovering[i]);
+    }
   }
   {
     absl::MutexLock lock(&mutex_);
@@ -208,6 +212,7 @@ absl::StatusOr<PodId> PodManager::RunPod(const PodSpec& spec,
     booting_.erase(pod->id());
   }
   RETURN_IF_ERROR(booted);
+  pod->TellEvents();
   return pod->id();
 }
 
@@ -260,6 +265,7 @@ absl::Status PodManager::RemovePod(const std::shared_ptr<Pod>& pod,
   RETURN_IF_ERROR(pod->Stop(deadline));
   RETURN_IF_ERROR(pod->Forget());
   Release(*pod);
+  pod->TellEvents(/*removed=*/true);
   return absl::OkStatus();
 }
 
@@ -276,6 +282,7 @@ absl::StatusOr<ContainerId> PodManager::CreateContainer(
     }
     containers_[container->id()] = pod;
   }
+  pod->TellEvents();
   return container->id();
 }
 
@@ -287,6 +294,7 @@ absl::Status PodManager::RemoveContainer(const FoundContainer& found,
     absl::MutexLock lock(&mutex_);
     containers_.erase(found.container->id());
   }
+  found.pod->TellEvents();
   return absl::OkStatus();
 }
 

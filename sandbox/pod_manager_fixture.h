@@ -111,6 +111,7 @@ class PodManagerFixture : public testing::Test {
     services.store = store_.get();
     services.images = images_.get();
     services.timers = &timers_;
+    services.events = &events_;
     return services;
   }
   // The host's; without any, pods do as well.
@@ -173,6 +174,7 @@ class PodManagerFixture : public testing::Test {
   FakeVmLauncher launcher_{&clock_};
   FakePodNetwork network_;
   TimerQueue timers_{clock_, 0};
+  PodEventFeed events_;
   std::unique_ptr<ProcessWatcher> watcher_;
   std::unique_ptr<HostCgroups> cgroups_;
   std::unique_ptr<OneImageStore> images_;

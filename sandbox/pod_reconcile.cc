@@ -267,6 +267,7 @@ absl::Status Pod::RecordEnd(
   const absl::Status ended = container.Transition(event, change);
   // Without a delay that run may have come before the end was recorded.
   SettleAfter(delay);
+  TellEvents();
   return ended;
 }
 
