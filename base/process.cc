@@ -100,6 +100,18 @@ struct Attributes {
   ~Attributes() { posix_spawnattr_destroy(&attributes); }
 };
 
+// A service manager may keep this process from being chosen when the host runs
+// out of memory; what it starts must not have that by inheritance.
+void ForgoOomProtection(pid_t child) {
+  const absl::StatusOr<std::string> ours =
+      ReadFile("/proc/self/oom_score_adj", 64);
+  if (!ours.ok() || !absl::StartsWith(*ours, "-")) return;
+  UniqueFd score(open(absl::StrCat("/proc/", child, "/oom_score_adj").c_str(),
+                      O_WRONLY | O_CLOEXEC));
+  // One that has ended already needs none.
+  if (score.valid()) (void)WriteAll(score.get(), "0");
+}
+
 int ExitCode(int wait_status) {
   if (WIFSIGNALED(wait_status)) return 128 + WTERMSIG(wait_status);
   return WEXITSTATUS(wait_status);
@@ -202,15 +214,22 @@ absl::StatusOr<ProcessIdentity> Spawn(const SpawnOptions& options) {
   for (int i = 0; i < 3; ++i) {
     wanted.emplace_back(standard[i] >= 0 ? standard[i] : null.get(), i);
   }
-  int highest = 2;
+  int highest = 2, highest_target = 2;
   for (const auto& [from, to] : wanted) {
     highest = std::max({highest, from, to});
+    highest_target = std::max(highest_target, to);
   }
   std::vector<UniqueFd> parked;
   for (const auto& [from, to] : wanted) {
     parked.emplace_back(fcntl(from, F_DUPFD_CLOEXEC, highest + 1));
     if (!parked.back().valid()) return ErrnoStatus(errno, "F_DUPFD_CLOEXEC");
     posix_spawn_file_actions_adddup2(&files.actions, parked.back().get(), to);
+  }
+  // Libraries make descriptors too, and not all of them close-on-exec: a VM
+  // must not hold a socket of the daemon's.
+  if (options.close_others) {
+    posix_spawn_file_actions_addclosefrom_np(&files.actions,
+                                             highest_target + 1);
   }
 
   Attributes spawn;
@@ -228,6 +247,7 @@ absl::StatusOr<ProcessIdentity> Spawn(const SpawnOptions& options) {
       &pid, FindProgram(options).c_str(), &files.actions, &spawn.attributes,
       Pointers(options.argv).data(), Pointers(options.env).data());
   if (error != 0) return ErrnoStatus(error, options.argv[0]);
+  ForgoOomProtection(pid);
   // It is our child and not yet reaped, so even a process that has already
   // ended can be identified.
   return IdentifyProcess(pid);
@@ -259,9 +279,9 @@ absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
 absl::Status KillGroup(const ProcessIdentity& process, absl::Time deadline) {
   const absl::StatusOr<ProcessIdentity> now = IdentifyProcess(process.pid);
   if (absl::IsResourceExhausted(now.status())) return now.status();
-  // The pid cannot be reused while its process group has members, so the
-  // group is the one we started exactly when the leader is, or was, ours.
-  if (now.ok() && *now != process) return absl::OkStatus();
+  // As long as its leader is there, a zombie included, a group's number is not
+  // given anew. Without the leader nobody can tell whose group it is.
+  if (!now.ok() || *now != process) return absl::OkStatus();
   if (kill(-process.pid, SIGKILL) != 0 && errno != ESRCH) {
     return ErrnoStatus(errno, absl::StrCat("kill process group ", process.pid));
   }

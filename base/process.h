@@ -38,8 +38,11 @@ struct SpawnOptions {
   // The whole environment; nothing is inherited.
   std::vector<std::string> env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
   // Descriptors of this process and the numbers they get in the child, all
-  // of them above 2. Every other descriptor must be close-on-exec.
+  // of them above 2.
   std::vector<std::pair<int, int>> fds;
+  // No other descriptor gets there. False for a program that is executed by its
+  // descriptor, /proc/self/fd/N; then all others must be close-on-exec.
+  bool close_others = true;
   // -1: /dev/null.
   int stdin_fd = -1;
   int stdout_fd = -1;
@@ -50,7 +53,8 @@ struct SpawnOptions {
 };
 
 // Starts a program (posix_spawn: safe with threads and gRPC). The caller reaps
-// it with WaitProcess. NotFound when the program does not exist.
+// it with WaitProcess. It does not inherit a protection from the OOM killer.
+// NotFound when the program does not exist.
 absl::StatusOr<ProcessIdentity> Spawn(const SpawnOptions& options);
 
 // Waits until the process is gone, and reaps it when it is our child. Returns
@@ -60,8 +64,8 @@ absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
                                 absl::Time deadline);
 
 // SIGKILL for the process group that `process` leads, then waits until the
-// leader is gone. Never signals another process that got the same pid. Errors:
-// those of WaitProcess().
+// leader is gone; nothing when it is gone already. Never signals another
+// process that got the same pid. Errors: those of WaitProcess().
 absl::Status KillGroup(const ProcessIdentity& process, absl::Time deadline);
 
 struct CommandResult {

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -138,6 +139,36 @@ TEST(SpawnTest, DescriptorsArriveUnderTheirNumbersEvenWhenTheyCross) {
   char buffer[16] = {};
   EXPECT_EQ(read(read_end.get(), buffer, sizeof(buffer)), 8);
   EXPECT_STREQ(buffer, "crossed\n");
+}
+
+TEST(SpawnTest, NoOtherDescriptorGetsIntoTheChild) {
+  const UniqueFd careless(open("/dev/null", O_RDONLY));
+  ASSERT_TRUE(careless.valid());
+  const std::string name = absl::StrCat("/proc/self/fd/", careless.get());
+
+  EXPECT_EQ(RunCommand(Shell("test -e " + name))->exit_code, 1);
+}
+
+TEST(KillGroupTest, AGroupWithoutItsLeaderMayBeSomebodyElses) {
+  UniqueFd ends[2];
+  SpawnOptions spawn;
+  // The leader ends at once; one of its group lives on.
+  spawn.argv = {"sh", "-c", "sleep 600 & echo $!"};
+  int fds[2];
+  ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+  ends[0].Reset(fds[0]);
+  ends[1].Reset(fds[1]);
+  spawn.stdout_fd = fds[1];
+  const ProcessIdentity leader = Spawn(spawn).value();
+  ASSERT_TRUE(WaitProcess(leader, Soon()).ok());
+  char text[32] = {};
+  ASSERT_GT(read(fds[0], text, sizeof(text) - 1), 0);
+  const ProcessIdentity member = IdentifyProcess(atoi(text)).value();
+
+  EXPECT_TRUE(KillGroup(leader, Soon()).ok());
+
+  EXPECT_TRUE(IsAlive(member));
+  kill(member.pid, SIGKILL);
 }
 
 TEST(ProcessIdentityTest, ADifferentStartTimeIsAnotherProcess) {

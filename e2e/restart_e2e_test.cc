@@ -62,6 +62,11 @@ bool Same(const google::protobuf::Message& a,
 }
 
 TEST_F(RestartE2eTest, PodsContainersAndEveryLineSurviveKilledDaemons) {
+  // At one address from now on, as in production: no VM may keep it.
+  node_.EditConfig(absl::StrCat("s/^metrics_address.*/metrics_address = \"",
+                                node_.metrics_address(), "\"/"));
+  node_.EndDaemon(SIGTERM);
+  node_.StartDaemon();
   const cri::PodSandboxConfig config = node_.PodConfig("survivor");
   const std::string pod = node_.RunPod(config);
   cri::ContainerConfig counter =

@@ -75,6 +75,7 @@ absl::Status RunCrun(const std::string& program, const std::string& state_dir,
       program, "--root", state_dir,          "--cgroup-manager=cgroupfs",
       "--log", log_file, "--log-format=json"};
   options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
+  options.close_others = false;  // see SealedProgram::path()
   options.stdin_fd = streams.stdin_fd;
   options.stdout_fd = streams.stdout_fd;
   options.stderr_fd = streams.stderr_fd;
