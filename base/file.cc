@@ -31,33 +31,95 @@ class TemporaryFile {
   std::string path_;
 };
 
-absl::Status RemoveBelow(int parent, const std::string& name, dev_t device) {
-  if (unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) {
+// A tree that may be hostile: deeper than a stack or a path can be, and full of
+// any names. What lies below the second level is moved up to the first, so that
+// there never is more than one directory open below the top.
+class TreeRemover {
+ public:
+  TreeRemover(int top, dev_t device) : top_(top), device_(device) {}
+
+  // Leaves the top empty.
+  absl::Status Run() {
+    ASSIGN_OR_RETURN(const Entries entries, Open(top_, "."));
+    for (bool empty = false; !empty;) {
+      empty = true;
+      rewinddir(entries.get());
+      while (const dirent* entry = readdir(entries.get())) {
+        if (IsDots(entry->d_name)) continue;
+        empty = false;
+        RETURN_IF_ERROR(RemoveEntry(entry->d_name));
+      }
+    }
     return absl::OkStatus();
   }
-  if (errno != EISDIR && errno != EPERM) return ErrnoStatus(errno, name);
-  UniqueFd directory(openat(parent, name.c_str(),
-                            O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!directory.valid()) return ErrnoStatus(errno, name);
-  struct stat info;
-  if (fstat(directory.get(), &info) != 0) return ErrnoStatus(errno, name);
-  if (info.st_dev != device) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(name, " is a mount point: not removed"));
+
+ private:
+  using Entries = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+  static bool IsDots(absl::string_view name) {
+    return name == "." || name == "..";
   }
-  std::unique_ptr<DIR, int (*)(DIR*)> entries(fdopendir(dup(directory.get())),
-                                              closedir);
-  if (entries == nullptr) return ErrnoStatus(errno, name);
-  while (const dirent* entry = readdir(entries.get())) {
-    const std::string child = entry->d_name;
-    if (child == "." || child == "..") continue;
-    RETURN_IF_ERROR(RemoveBelow(directory.get(), child, device));
+
+  // A directory of this file system.
+  absl::StatusOr<Entries> Open(int parent, const std::string& name) const {
+    UniqueFd fd(openat(parent, name.c_str(),
+                       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat info;
+    if (!fd.valid() || fstat(fd.get(), &info) != 0) {
+      return ErrnoStatus(errno, name);
+    }
+    if (info.st_dev != device_) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(name, " is a mount point: not removed"));
+    }
+    Entries entries(fdopendir(fd.get()), closedir);
+    if (entries == nullptr) return ErrnoStatus(errno, name);
+    (void)fd.Release();
+    return entries;
   }
-  if (unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
+
+  // False for a directory.
+  static absl::StatusOr<bool> Unlink(int parent, const std::string& name) {
+    if (unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return true;
+    if (errno == EISDIR || errno == EPERM) return false;
     return ErrnoStatus(errno, name);
   }
-  return absl::OkStatus();
-}
+
+  absl::Status RemoveEntry(const std::string& name) {
+    ASSIGN_OR_RETURN(const bool unlinked, Unlink(top_, name));
+    if (unlinked) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const Entries entries, Open(top_, name));
+    const int directory = dirfd(entries.get());
+    while (const dirent* entry = readdir(entries.get())) {
+      const std::string child = entry->d_name;
+      if (IsDots(child)) continue;
+      ASSIGN_OR_RETURN(const bool gone, Unlink(directory, child));
+      if (!gone) RETURN_IF_ERROR(MoveUp(directory, child));
+    }
+    if (unlinkat(top_, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
+      return ErrnoStatus(errno, name);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status MoveUp(int from, const std::string& name) {
+    // A mount point is busy, which is a worse thing to say.
+    RETURN_IF_ERROR(Open(from, name).status());
+    for (;;) {
+      const std::string free = absl::StrCat(".removed-", next_name_++);
+      if (renameat(from, name.c_str(), top_, free.c_str()) == 0) {
+        return absl::OkStatus();
+      }
+      const bool taken =
+          errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR;
+      if (!taken) return ErrnoStatus(errno, name);
+    }
+  }
+
+  const int top_;
+  const dev_t device_;
+  uint64_t next_name_ = 0;
+};
 
 std::string DirectoryOf(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -138,7 +200,19 @@ absl::Status RemoveTree(const std::string& path) {
     if (errno == ENOENT) return absl::OkStatus();
     return ErrnoStatus(errno, path);
   }
-  return RemoveBelow(AT_FDCWD, path, info.st_dev);
+  if (!S_ISDIR(info.st_mode)) {
+    return unlink(path.c_str()) == 0 || errno == ENOENT
+               ? absl::OkStatus()
+               : ErrnoStatus(errno, path);
+  }
+  UniqueFd top(
+      open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!top.valid()) return ErrnoStatus(errno, path);
+  RETURN_IF_ERROR(TreeRemover(top.get(), info.st_dev).Run());
+  if (rmdir(path.c_str()) != 0 && errno != ENOENT) {
+    return ErrnoStatus(errno, path);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace podvisor

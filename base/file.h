@@ -26,8 +26,9 @@ absl::Status WriteAll(int fd, absl::string_view data);
 // Makes a directory and its missing parents. An existing one is OK.
 absl::Status MakeDirectories(const std::string& path, mode_t mode = 0700);
 
-// Removes a tree without following symbolic links or crossing into another
-// file system. A missing one is OK.
+// Removes a tree, however deep, without following symbolic links or crossing
+// into another file system. A missing one is OK. After an error some of its
+// directories may have other names, right below `path`.
 absl::Status RemoveTree(const std::string& path);
 
 }  // namespace podvisor

@@ -1,8 +1,10 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/unique_fd.h"
 #include "gtest/gtest.h"
 
 namespace podvisor {
@@ -44,6 +46,27 @@ TEST(FileTest, RemoveTreeLeavesWhatSymbolicLinksPointTo) {
   EXPECT_NE(access(tree.c_str(), F_OK), 0);
   EXPECT_EQ(ReadFile(outside).value(), "kept");
   EXPECT_TRUE(RemoveTree(tree).ok());  // already gone
+}
+
+TEST(FileTest, RemoveTreeGetsToTheBottomOfAnyDepth) {
+  const std::string tree = Scratch("deep");
+  ASSERT_TRUE(MakeDirectories(tree).ok());
+  UniqueFd here(open(tree.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  for (int level = 0; level < 20'000; ++level) {
+    ASSERT_EQ(mkdirat(here.get(), "d", 0700), 0);
+    // In the way of what is moved up.
+    if (level == 0) {
+      ASSERT_EQ(mkdirat(here.get(), ".removed-0", 0700), 0);
+    }
+    here.Reset(openat(here.get(), "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ASSERT_TRUE(here.valid());
+  }
+  ASSERT_EQ(symlinkat("/", here.get(), "link"), 0);
+
+  const absl::Status removed = RemoveTree(tree);
+
+  EXPECT_TRUE(removed.ok()) << removed;
+  EXPECT_NE(access(tree.c_str(), F_OK), 0);
 }
 
 TEST(FileTest, MakeDirectoriesRefusesAFileInTheWay) {
