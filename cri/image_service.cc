@@ -135,10 +135,12 @@ grpc::Status ImageService::ImageFsInfo(
     runtime::v1::ImageFsInfoResponse* response) {
   const absl::StatusOr<ImageFsUsage> usage = store_.FsUsage();
   if (!usage.ok()) return ToGrpcStatus(usage.status());
+  const absl::StatusOr<ScratchDisks::Usage> written = scratch_disks_.GetUsage();
+  if (!written.ok()) return ToGrpcStatus(written.status());
   const int64_t now = absl::ToUnixNanos(clock_.Now());
   AddFilesystem(*usage, now, *response->add_image_filesystems());
-  // Writable layers live on the same file system.
-  AddFilesystem(*usage, now, *response->add_container_filesystems());
+  AddFilesystem({root_dir_, written->bytes, written->inodes}, now,
+                *response->add_container_filesystems());
   return grpc::Status::OK;
 }
 

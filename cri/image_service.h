@@ -1,19 +1,28 @@
 #ifndef PODVISOR_CRI_IMAGE_SERVICE_H_
 #define PODVISOR_CRI_IMAGE_SERVICE_H_
 
+#include <string>
+#include <utility>
+
 #include "base/clock.h"
 #include "image/image_store.h"
 #include "third_party/cri_api/api.grpc.pb.h"
+#include "volume/scratch_disk.h"
 
 namespace podvisor {
 
 // CRI's ImageService on top of an ImageStore: convert, call, convert back.
 //
-// Thread-safe. `store` and `clock` outlive it.
+// Thread-safe. Borrows all.
 class ImageService final : public runtime::v1::ImageService::Service {
  public:
-  ImageService(ImageStore& store, Clock& clock)
-      : store_(store), clock_(clock) {}
+  // `scratch_disks`, for the usage of writable layers, lie in `root_dir`.
+  ImageService(ImageStore& store, const ScratchDisks& scratch_disks,
+               std::string root_dir, Clock& clock)
+      : store_(store),
+        scratch_disks_(scratch_disks),
+        root_dir_(std::move(root_dir)),
+        clock_(clock) {}
 
   grpc::Status ListImages(grpc::ServerContext* context,
                           const runtime::v1::ListImagesRequest* request,
@@ -45,6 +54,8 @@ class ImageService final : public runtime::v1::ImageService::Service {
 
  private:
   ImageStore& store_;
+  const ScratchDisks& scratch_disks_;
+  const std::string root_dir_;
   Clock& clock_;
 };
 

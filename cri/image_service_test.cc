@@ -152,7 +152,8 @@ class ImageServiceTest : public testing::Test {
   std::string directory_;
   FakeImageStore store_;
   SystemClock clock_;
-  ImageService service_{store_, clock_};
+  const ScratchDisks scratch_{"/no-such-directory", 1 << 20};
+  ImageService service_{store_, scratch_, "/var/lib/podvisor", clock_};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<runtime::v1::ImageService::Stub> stub_;
 };
@@ -297,7 +298,11 @@ TEST_F(ImageServiceTest, FileSystemIsReportedForImagesAndContainers) {
   EXPECT_EQ(response.image_filesystems(0).fs_id().mountpoint(), "/images");
   EXPECT_EQ(response.image_filesystems(0).used_bytes().value(), 4096u);
   EXPECT_GT(response.image_filesystems(0).timestamp(), 0);
-  EXPECT_EQ(response.container_filesystems_size(), 1);
+  // No pod has written anything.
+  ASSERT_EQ(response.container_filesystems_size(), 1);
+  EXPECT_EQ(response.container_filesystems(0).fs_id().mountpoint(),
+            "/var/lib/podvisor");
+  EXPECT_EQ(response.container_filesystems(0).used_bytes().value(), 0u);
 }
 
 TEST_F(ImageServiceTest, AStreamHasEveryImageOnce) {

@@ -105,6 +105,10 @@ std::string ScratchDisks::PodPath(const PodId& id) const {
   return absl::StrCat(root_dir_, "/pods/", id.value());
 }
 
+std::string ScratchDisks::DiskPath(const PodId& id) const {
+  return absl::StrCat(PodPath(id), "/scratch.img");
+}
+
 std::string ScratchDisks::TemplatePath() const {
   return absl::StrCat(root_dir_, "/scratch-", size_bytes_, ".template");
 }
@@ -137,7 +141,7 @@ absl::StatusOr<UniqueFd> ScratchDisks::Create(const PodId& id,
   RETURN_IF_ERROR(MakeDirectories(PodPath(id), 0700));
   RETURN_IF_ERROR(EnsureTemplate(id, deadline));
   ASSIGN_OR_RETURN(const UniqueFd from, OpenFile(TemplatePath(), O_RDONLY));
-  const std::string path = absl::StrCat(PodPath(id), "/scratch.img");
+  const std::string path = DiskPath(id);
   unlink(path.c_str());
   Unfinished unfinished(path);
   ASSIGN_OR_RETURN(UniqueFd to, OpenFile(path, O_RDWR | O_CREAT | O_EXCL));
@@ -151,19 +155,40 @@ absl::Status ScratchDisks::Remove(const PodId& id) {
   return RemoveTree(PodPath(id));
 }
 
-absl::StatusOr<std::vector<PodId>> ScratchDisks::Sweep(
-    const std::set<PodId>& live) {
+absl::StatusOr<std::vector<PodId>> ScratchDisks::List() const {
   const std::string pods = absl::StrCat(root_dir_, "/pods");
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(pods.c_str()),
                                                     closedir);
+  std::vector<PodId> all;
   if (entries == nullptr) {
-    if (errno == ENOENT) return std::vector<PodId>();
+    if (errno == ENOENT) return all;
     return ErrnoStatus(errno, pods);
   }
-  std::vector<PodId> removed;
   while (const dirent* entry = readdir(entries.get())) {
-    const PodId id(entry->d_name);
-    if (!IsHexId(id.value()) || live.count(id) > 0) continue;
+    if (IsHexId(entry->d_name)) all.emplace_back(entry->d_name);
+  }
+  return all;
+}
+
+absl::StatusOr<ScratchDisks::Usage> ScratchDisks::GetUsage() const {
+  ASSIGN_OR_RETURN(const std::vector<PodId> pods, List());
+  Usage usage;
+  for (const PodId& id : pods) {
+    struct stat info;
+    // One that has just been removed takes nothing.
+    if (lstat(DiskPath(id).c_str(), &info) != 0) continue;
+    usage.bytes += int64_t{info.st_blocks} * 512;  // stat(2)
+    ++usage.inodes;
+  }
+  return usage;
+}
+
+absl::StatusOr<std::vector<PodId>> ScratchDisks::Sweep(
+    const std::set<PodId>& live) {
+  ASSIGN_OR_RETURN(const std::vector<PodId> pods, List());
+  std::vector<PodId> removed;
+  for (const PodId& id : pods) {
+    if (live.count(id) > 0) continue;
     RETURN_IF_ERROR(Remove(id));
     removed.push_back(id);
   }

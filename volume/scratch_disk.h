@@ -33,11 +33,20 @@ class ScratchDisks {
   // OK when there is none.
   absl::Status Remove(const PodId& id);
 
+  // What all disks take of the host.
+  struct Usage {
+    int64_t bytes = 0;
+    int64_t inodes = 0;
+  };
+  absl::StatusOr<Usage> GetUsage() const;
+
   // Removes what belongs to no live pod; returns the ids removed.
   absl::StatusOr<std::vector<PodId>> Sweep(const std::set<PodId>& live);
 
  private:
+  absl::StatusOr<std::vector<PodId>> List() const;
   std::string PodPath(const PodId& id) const;
+  std::string DiskPath(const PodId& id) const;
   std::string TemplatePath() const;
   // Made among the pod's files and renamed, so that no pod waits for another's
   // mkfs and none sees half a template; of several makers the last one stays.

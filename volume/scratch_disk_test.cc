@@ -109,6 +109,22 @@ TEST_F(ScratchDiskTest, SweepLeavesTheLiving) {
   EXPECT_EQ(access(Path(b_).c_str(), F_OK), 0);
 }
 
+TEST_F(ScratchDiskTest, UsageIsWhatTheDisksTakeAndNotTheirSize) {
+  EXPECT_EQ(disks_.GetUsage()->inodes, 0);
+  const UniqueFd disk = disks_.Create(a_, Soon()).value();
+  const int64_t empty = disks_.GetUsage()->bytes;
+  const std::string written(1 << 20, 'x');
+  ASSERT_EQ(pwrite(disk.get(), written.data(), written.size(), 8 << 20),
+            static_cast<ssize_t>(written.size()));
+  ASSERT_EQ(fsync(disk.get()), 0);
+
+  const ScratchDisks::Usage usage = disks_.GetUsage().value();
+
+  EXPECT_EQ(usage.inodes, 1);
+  EXPECT_GE(usage.bytes, empty + (1 << 20));
+  EXPECT_LT(usage.bytes, 16 << 20);
+}
+
 TEST_F(ScratchDiskTest, NoIdIsEverAPath) {
   for (const char* id : {"", "..", "a/b", "../../x"}) {
     EXPECT_TRUE(
