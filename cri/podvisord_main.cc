@@ -54,16 +54,18 @@ constexpr char kUsage[] =
     "  --version       print the version\n"
     "  --help          this text\n";
 
-// How long pods of an earlier daemon may take to answer.
 // For killed plugins of an earlier daemon to be gone.
 constexpr absl::Duration kStrayTime = absl::Seconds(5);
+// How long pods of an earlier daemon may take to answer.
 constexpr absl::Duration kRecoveryTime = absl::Seconds(30);
 // How long calls that are under way may take at the end.
 constexpr absl::Duration kShutdownTime = absl::Seconds(5);
 // Larger than any request or reply of kubelet, whose own limit this is.
 constexpr int kMaxMessageBytes = 16 << 20;
-// Threads for settling, sampling and clean-up of all pods.
+// Threads for settling and sampling of all pods, and, apart from them, for
+// clearing away those whose VM has ended: a network may be slow to let one go.
 constexpr int kTimerThreads = 4;
+constexpr int kCleanUpThreads = 2;
 
 LogLevel LevelFrom(const std::string& name) {
   if (name == "debug") return LogLevel::kDebug;
@@ -166,6 +168,7 @@ absl::Status Serve(const Config& config) {
   ScratchDisks scratch_disks(config.server.root_dir, settings.scratch_bytes);
   QemuLauncher launcher(&clock, &gate, watcher.get());
   TimerQueue timers(clock, kTimerThreads);
+  TimerQueue clean_ups(clock, kCleanUpThreads);
   ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
   HostCgroups cgroups(ParseCgroupMounts(mounts), &clock);
 
@@ -186,6 +189,7 @@ absl::Status Serve(const Config& config) {
   services.store = store.get();
   services.images = images.get();
   services.timers = &timers;
+  services.clean_ups = &clean_ups;
   services.events = &events;
   PodManager pods(services);
   RETURN_IF_ERROR(pods.Recover(clock.Now() + kRecoveryTime));
@@ -226,7 +230,8 @@ absl::Status Serve(const Config& config) {
   }
   RuntimeService runtime(
       {&pods, health.get(), network_health.get(), &events, &clock}, facts);
-  ImageService image_service(*images, clock);
+  ImageService image_service(*images, scratch_disks, config.server.root_dir,
+                             clock);
   ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server,
                    Listen(config.server.socket, &runtime, &image_service,
                           std::make_unique<RequestCounter>(&metrics, &clock)));

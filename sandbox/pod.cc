@@ -26,6 +26,8 @@ constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
 constexpr absl::Duration kKillTime = absl::Seconds(1);
 // What a failed boot leaves is removed in time of its own.
 constexpr absl::Duration kCleanUpTime = absl::Seconds(10);
+// How soon a pod whose VM has ended is looked at again, where it is busy.
+constexpr absl::Duration kClearAwayRetry = absl::Seconds(1);
 // How long it may take to erase a container that never came to be.
 constexpr absl::Duration kEraseTime = absl::Seconds(10);
 // Soon, so that a new pod has its values, and not while it still settles.
@@ -247,6 +249,7 @@ absl::Status Pod::TearDown(absl::Time deadline) {
     RETURN_IF_ERROR(PodVm::Sweep(services_.vm, id_, spec_, deadline));
   }
   ASSIGN_OR_RETURN(const Leaving network, LeaveNetwork(deadline));
+  AbandonOutput();
   StopWatching();
   services_.vm.metrics->RemoveVm(id_);
   EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
@@ -419,6 +422,22 @@ void Pod::WatchVm() {
   });
 }
 
+void Pod::AbandonOutput() {
+  if (vm_ == nullptr) return;
+  vm_->vm().agent().Disconnect();
+  for (const auto& container : containers()) {
+    const std::shared_ptr<LogPump> pump = container->pump();
+    if (pump == nullptr) continue;
+    const absl::Status written =
+        pump->Abandon(services_.vm.clock->Now() + kDrainTime);
+    if (!written.ok()) {
+      Log(LogLevel::kWarning, "the end of a container's output is late",
+          {{"container_id", container->id().value()},
+           {"error", written.message()}});
+    }
+  }
+}
+
 void Pod::StopWatching() {
   if (vm_ == nullptr) return;
   vm_->vm().agent().Disconnect();
@@ -456,27 +475,35 @@ void Pod::OnExit(const agent::v1::ContainerExit& exit) {
 
 void Pod::OnVmExit(const VmExit& exit) {
   const std::string reason = CleanText(exit.reason, 1024);
-  const SandboxState before = state();
-  if (before == SandboxState::kStopped) return;
-  if (before == SandboxState::kReady) {
-    Log(LogLevel::kError, "the VM has ended by itself",
-        {{"sandbox_id", id_.value()}, {"reason", reason}});
-    services_.vm.metrics->CountVmExit("unexpected");
-    (void)Transition(SandboxEvent::kVmExited, [&](PodRecord& record) {
-      record.reason = "VmExited";
-      record.message = reason;
-    });
-    EndContainers(128 + SIGKILL, "Error",
-                  absl::StrCat("the pod's VM has ended: ", reason));
-  }
-  services_.timers->Schedule(absl::ZeroDuration(), [weak = weak_from_this()] {
+  // Whoever boots or stops the pod deals with the end of its VM.
+  if (state() != SandboxState::kReady) return;
+  Log(LogLevel::kError, "the VM has ended by itself",
+      {{"sandbox_id", id_.value()}, {"reason", reason}});
+  services_.vm.metrics->CountVmExit("unexpected");
+  (void)Transition(SandboxEvent::kVmExited, [&](PodRecord& record) {
+    record.reason = "VmExited";
+    record.message = reason;
+  });
+  EndContainers(128 + SIGKILL, "Error",
+                absl::StrCat("the pod's VM has ended: ", reason));
+  ClearAwayAfter(absl::ZeroDuration());
+}
+
+void Pod::ClearAwayAfter(absl::Duration delay) {
+  services_.clean_ups->Schedule(delay, [weak = weak_from_this()] {
     const std::shared_ptr<Pod> pod = weak.lock();
-    if (pod == nullptr) return;
-    const absl::Status stopped =
-        pod->Stop(pod->services_.vm.clock->Now() + absl::Seconds(30));
-    if (!stopped.ok()) {
+    if (pod == nullptr || pod->state() == SandboxState::kStopped) return;
+    // Never waits: whoever has it may wait for other things than this VM.
+    if (!pod->operation_lock_.LockUntil(absl::InfinitePast())) {
+      pod->ClearAwayAfter(kClearAwayRetry);
+      return;
+    }
+    const OperationHolder operation(&pod->operation_lock_);
+    const absl::Status cleared =
+        pod->TearDown(pod->services_.vm.clock->Now() + kCleanUpTime);
+    if (!cleared.ok()) {
       Log(LogLevel::kWarning, "clean-up after a VM that ended",
-          {{"sandbox_id", pod->id().value()}, {"error", stopped.message()}});
+          {{"sandbox_id", pod->id().value()}, {"error", cleared.message()}});
     }
   });
 }

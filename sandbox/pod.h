@@ -39,7 +39,8 @@ struct PodServices {
   PodVmServices vm;
   StateStore* store = nullptr;
   ImageStore* images = nullptr;
-  TimerQueue* timers = nullptr;
+  TimerQueue* timers = nullptr;     // for what takes a moment
+  TimerQueue* clean_ups = nullptr;  // for what may take half a minute
   PodEventFeed* events = nullptr;
 };
 
@@ -273,6 +274,10 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void StopWatching() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void OnExit(const agent::v1::ContainerExit& exit);
   void OnVmExit(const VmExit& exit);
+  // Of a pod whose VM has ended.
+  void ClearAwayAfter(absl::Duration delay);
+  // Writes what the log holds back of lines that nobody will end any more.
+  void AbandonOutput() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void KillContainers(absl::Time deadline);
   // Makes whoever waits for the guest give up.
   void AbortOperation(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -111,6 +111,7 @@ class PodManagerFixture : public testing::Test {
     services.store = store_.get();
     services.images = images_.get();
     services.timers = &timers_;
+    services.clean_ups = &timers_;
     services.events = &events_;
     return services;
   }

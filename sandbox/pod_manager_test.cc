@@ -280,6 +280,36 @@ TEST_F(PodManagerTest, AVmThatDiesEndsItsContainersAndCanBeRemoved) {
   EXPECT_EQ(pod->state(), SandboxState::kStopped);
 }
 
+TEST_F(PodManagerTest, TheEndOfABusyPodsVmWaitsForItWithoutATimer) {
+  const std::shared_ptr<Pod> pod = Run("busy");
+  if (!pod->operation_lock().LockUntil(Soon())) FAIL();
+  launcher_.machine(pod->id())->Die("killed by the test");
+
+  std::thread([&] { timers_.RunDue(); }).join();
+  EXPECT_EQ(pod->state(), SandboxState::kStopping);
+  pod->operation_lock().Unlock();
+
+  clock_.Advance(absl::Seconds(1));
+  timers_.RunDue();
+  EXPECT_EQ(pod->state(), SandboxState::kStopped);
+}
+
+TEST_F(PodManagerTest, ALineThatTheEndOfItsVmCutsOffIsInTheLog) {
+  const std::shared_ptr<Pod> pod = Run("cut");
+  ContainerSpec spec = ContainerOf(1000, 64);
+  spec.log_path = "main.log";
+  const FoundContainer found = Create(pod, spec);
+  ASSERT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
+  const std::shared_ptr<ContainerLog> log = found.container->pump()->log();
+  Guest(pod).WriteOutput(found.container->id(), agent::v1::OutputChunk::STDOUT,
+                         "no newline");
+  while (log->received().stdout_bytes == 0) std::this_thread::yield();
+
+  ASSERT_TRUE(pod->Stop(Soon()).ok());
+
+  EXPECT_EQ(log->stored(), log->received());
+}
+
 TEST_F(PodManagerTest, AFailedBootIsForgottenAndDoesNotBlockARetry) {
   LaunchFaults panic;
   panic.launch = absl::UnavailableError("panic");

@@ -86,6 +86,17 @@ TEST_F(PodNetworkTest, APodThatCannotLeaveStaysUntilItCan) {
   EXPECT_TRUE(network_.attached().empty());
 }
 
+TEST_F(PodNetworkTest, AStopThatFailsIsRepeatedByItsClientAndNoTimer) {
+  const std::shared_ptr<Pod> pod = Run("web");
+  network_.SetFaults({.remove = absl::InternalError("iptables is locked")});
+  EXPECT_FALSE(pod->Stop(Soon()).ok());
+
+  network_.SetFaults({});
+  timers_.RunDue();
+
+  EXPECT_EQ(pod->state(), SandboxState::kStopping);
+}
+
 TEST_F(PodNetworkTest, ANetworkThatNeverLetsGoHoldsAPodForMinutesOnly) {
   const std::shared_ptr<Pod> pod = Run("web");
   network_.SetFaults({.remove_by_plugins = absl::InternalError("no plugin")});

@@ -52,18 +52,21 @@ void Pod::EndLost(SandboxState found, const absl::Status& reason,
                   absl::Time deadline) {
   Log(LogLevel::kWarning, "a pod did not survive until this start",
       {{"sandbox_id", id_.value()}, {"reason", reason.message()}});
-  const SandboxEvent event = found == SandboxState::kCreating
-                                 ? SandboxEvent::kSetupFailed
-                                 : SandboxEvent::kVmExited;
-  (void)Transition(event, [&](PodRecord& record) {
-    record.reason = "VmLost";
-    record.message =
-        CleanText(absl::StrCat("the VM was not there when the daemon started: ",
-                               reason.message()),
-                  1024);
-  });
-  EndContainers(kUnknownExitCode, "Unknown",
-                "the pod's VM was gone when the daemon started");
+  // One that was being stopped ends as it would have.
+  if (found != SandboxState::kStopping) {
+    const SandboxEvent event = found == SandboxState::kCreating
+                                   ? SandboxEvent::kSetupFailed
+                                   : SandboxEvent::kVmExited;
+    (void)Transition(event, [&](PodRecord& record) {
+      record.reason = "VmLost";
+      record.message = CleanText(
+          absl::StrCat("the VM was not there when the daemon started: ",
+                       reason.message()),
+          1024);
+    });
+    EndContainers(kUnknownExitCode, "Unknown",
+                  "the pod's VM was gone when the daemon started");
+  }
   const absl::Status torn_down = TearDown(deadline);
   if (!torn_down.ok()) {
     Log(LogLevel::kError, "what a lost pod left behind is still there",
@@ -93,15 +96,16 @@ absl::Status Pod::AdoptVm(absl::Time deadline) {
 }
 
 void Pod::AdoptImage(const Container& container) {
-  if (absl::StatusOr<ImageRootFs> root_fs =
-          services_.images->RootFs(container.image_hex());
-      root_fs.ok()) {
-    vm_->AdoptImageUser(*std::move(root_fs), container.id());
-  } else {
+  absl::StatusOr<ImageRootFs> root_fs =
+      services_.images->RootFs(container.image_hex());
+  if (!root_fs.ok()) {
     Log(LogLevel::kWarning, "the image of a container is gone",
         {{"container_id", container.id().value()},
          {"error", root_fs.status().message()}});
+    // Its disk is not: it is detached after its last user, as any other.
+    root_fs.emplace().image_hex = container.image_hex();
   }
+  vm_->AdoptImageUser(*std::move(root_fs), container.id());
 }
 
 void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {

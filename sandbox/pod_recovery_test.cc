@@ -103,6 +103,23 @@ TEST_F(PodRecoveryTest, ALostVmIsStoppedWithAReasonAndItsContainersEnded) {
   EXPECT_THAT(after.pod->Snapshot().last_error, HasSubstr("VM"));
 }
 
+TEST_F(PodRecoveryTest, APodThatWasBeingStoppedEndsAsItWouldHave) {
+  const PodId id = Run("stopping")->id();
+  const ContainerId container = CreateRunning(id, ContainerOf(1000, 64));
+  pods_.reset();
+  PodRecord record = store_->LoadAll()->pods.at(0);
+  record.state = SandboxState::kStopping;
+  ASSERT_TRUE(store_->PutPod(record).ok());
+
+  Restart();
+
+  const FoundContainer after = pods_->FindContainer(container.value()).value();
+  EXPECT_EQ(after.pod->state(), SandboxState::kStopped);
+  EXPECT_EQ(after.container->Snapshot().exit_code, 137);
+  EXPECT_EQ(after.container->Snapshot().reason, "Error");
+  EXPECT_EQ(after.pod->Snapshot().last_error, "");
+}
+
 TEST_F(PodRecoveryTest, AnUnfinishedCreateIsUndoneWithItsImageDisk) {
   const PodId id = Run("unfinished")->id();
   const ContainerId container =

@@ -89,27 +89,25 @@ absl::Status Pod::Sample(absl::Time deadline) {
 }
 
 void Pod::PublishMetrics() {
-  VmSnapshot snapshot;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (record_.state != SandboxState::kReady) return;
-    snapshot = sample_;
-    snapshot.id = id_;
-    snapshot.name_space = spec_.metadata.name_space;
-    snapshot.pod = spec_.metadata.name;
-    snapshot.uid = spec_.metadata.uid;
-    snapshot.accelerator =
-        vm_->record().accelerator == Accelerator::kKvm ? "kvm" : "tcg";
-    snapshot.kernel_release = hello_.kernel_release();
-    snapshot.agent_version = hello_.agent_version();
-    AddSizes(SizesLocked(), &snapshot);
-    // As old as the sizes beside it: more than the VM has would look wrong.
-    if (const VmState seen = vm_->sizer().observed();
-        seen.guest_available_bytes > 0) {
-      snapshot.guest_memory_available_bytes = seen.guest_available_bytes;
-    }
-    AddAccount(account_, &snapshot);
+  // Up to the end: a pod that ends meanwhile is not to come back.
+  absl::MutexLock lock(&mutex_);
+  if (record_.state != SandboxState::kReady) return;
+  VmSnapshot snapshot = sample_;
+  snapshot.id = id_;
+  snapshot.name_space = spec_.metadata.name_space;
+  snapshot.pod = spec_.metadata.name;
+  snapshot.uid = spec_.metadata.uid;
+  snapshot.accelerator =
+      vm_->record().accelerator == Accelerator::kKvm ? "kvm" : "tcg";
+  snapshot.kernel_release = hello_.kernel_release();
+  snapshot.agent_version = hello_.agent_version();
+  AddSizes(SizesLocked(), &snapshot);
+  // As old as the sizes beside it: more than the VM has would look wrong.
+  if (const VmState seen = vm_->sizer().observed();
+      seen.guest_available_bytes > 0) {
+    snapshot.guest_memory_available_bytes = seen.guest_available_bytes;
   }
+  AddAccount(account_, &snapshot);
   services_.vm.metrics->SetVm(snapshot);
 }
 
