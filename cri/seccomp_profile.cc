@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/status_macros.h"
 #include "cri/seccomp_rules.h"
+#include "guestagent/default_capabilities.h"
 #include "nlohmann/json.hpp"
 
 namespace podvisor {
@@ -44,15 +45,6 @@ absl::StatusOr<std::string> ReadProfile(const std::string& path) {
   return text;
 }
 
-// What containers have without asking; the agent's PlanCapabilities() starts
-// from the same.
-constexpr absl::string_view kUsualCapabilities[] = {
-    "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
-    "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
-    "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
-    "CAP_KILL",    "CAP_AUDIT_WRITE",
-};
-
 template <typename Names>
 bool Has(const Names& names, absl::string_view name) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
@@ -67,7 +59,7 @@ bool Grants(const SecuritySpec& security, absl::string_view capability) {
     return true;
   }
   return !Has(security.drop_capabilities, "ALL") &&
-         Has(kUsualCapabilities, capability);
+         Has(kDefaultCapabilities, capability);
 }
 
 }  // namespace

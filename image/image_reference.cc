@@ -99,10 +99,6 @@ std::string ImageReference::Name() const {
                         : absl::StrCat(repository, "@", digest);
 }
 
-std::string ImageReference::Registry() const {
-  return repository.substr(0, repository.find('/'));
-}
-
 absl::StatusOr<ImageReference> ParseImageReference(absl::string_view text) {
   if (text.empty()) return absl::InvalidArgumentError("empty image reference");
   if (text.size() > kMaxTextBytes) return Refuse(text, "too long");

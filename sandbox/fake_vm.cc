@@ -143,10 +143,6 @@ absl::Status FakeVm::AttachNic(const NicAttachment& nic, absl::Time deadline) {
   return devices_.AttachNic(nic, deadline);
 }
 
-absl::Status FakeVm::DetachNic(absl::Time deadline) {
-  return devices_.DetachNic(deadline);
-}
-
 absl::Status FakeVm::PinVcpus(const CpuList& host_cpus, int online,
                               absl::Time deadline) {
   ASSIGN_OR_RETURN(const std::vector<pid_t> threads,

@@ -80,7 +80,6 @@ class FakeVm final : public Vm {
   absl::Status DetachShare(absl::Time deadline) override;
   absl::Status AttachNic(const NicAttachment& nic,
                          absl::Time deadline) override;
-  absl::Status DetachNic(absl::Time deadline) override;
   absl::Status PinVcpus(const CpuList& host_cpus, int online,
                         absl::Time deadline) override;
   void WatchExit(std::function<void(const VmExit&)> on_exit) override;

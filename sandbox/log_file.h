@@ -35,8 +35,8 @@ struct LogFile {
 //   InvalidArgument     `path` is absolute, has "..", "." or empty parts, a
 //                       NUL, or is longer than 4 KiB; `directory` is relative.
 //   FailedPrecondition  a symbolic link below `directory`, or the file is not
-//                       a regular one of ours with one name (CVE-2025-0750 and
-//                       planted links: reliability.md B1, B2).
+//                       a regular one of ours with one name (CVE-2025-0750,
+//                       and links that a guest planted).
 //   NotFound            a directory is missing.
 //   and those of ErrnoStatus().
 absl::StatusOr<LogFile> OpenLogFile(const std::string& directory,

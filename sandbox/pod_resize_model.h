@@ -12,7 +12,7 @@
 namespace podvisor {
 
 // A pod as its client knows it from the answers alone, and the size that its VM
-// must have: resize.md section 1 once more, in the plainest words.
+// must have: the rules of pod_sizing.h once more, in the plainest words.
 struct PodResizeModel {
   struct Container {
     int64_t milli_cpu = 0;

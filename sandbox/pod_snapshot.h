@@ -24,7 +24,7 @@ namespace podvisor {
 //
 // Sizes are bytes. A time that has not come yet is absl::InfinitePast().
 
-// The VM's size in each sense of resize.md section 6. What was asked for
+// The VM's size in each sense of docs/glossary.md. What was asked for
 // (target) is never copied into what was observed (plugged, online).
 struct VmSizes {
   // When QEMU and the guest last told their figures.

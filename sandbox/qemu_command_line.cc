@@ -10,8 +10,7 @@
 namespace podvisor {
 namespace {
 
-// Each of these saves boot time or keeps a small guest from panicking; the
-// measurements are in docs/performance.md.
+// Each of these saves boot time or keeps a small guest from panicking.
 constexpr char kKernelParameters[] =
     "quiet loglevel=1 panic=-1 "
     // Without it 1 TCG boot in 45 dies of "IO-APIC + timer doesn't work".

@@ -59,10 +59,6 @@ absl::Status QemuVm::AttachNic(const NicAttachment& nic, absl::Time deadline) {
   return devices_.AttachNic(nic, deadline);
 }
 
-absl::Status QemuVm::DetachNic(absl::Time deadline) {
-  return devices_.DetachNic(deadline);
-}
-
 absl::Status QemuVm::PinVcpus(const CpuList& host_cpus, int online,
                               absl::Time deadline) {
   return Annotate(PinVcpuThreads(*parts_.qmp, parts_.record.qemu, host_cpus,

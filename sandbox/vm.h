@@ -87,7 +87,6 @@ class Vm {
   // Plugs the pod's network interface. At most one; AlreadyExists.
   virtual absl::Status AttachNic(const NicAttachment& nic,
                                  absl::Time deadline) = 0;
-  virtual absl::Status DetachNic(absl::Time deadline) = 0;
 
   // Keeps the vCPUs' threads to these CPUs of the host, see vcpu_affinity.h;
   // empty: to none. `online` is how many vCPUs the guest uses. Threads that are

@@ -312,11 +312,4 @@ absl::Status VmDevices::AttachNic(const NicAttachment& nic,
   return absl::OkStatus();
 }
 
-absl::Status VmDevices::DetachNic(absl::Time deadline) {
-  absl::MutexLock lock(&mutex_);
-  RETURN_IF_ERROR(Annotate(RemoveDevice(*qmp_, *clock_, kNicId, deadline),
-                           "VM: detach the NIC"));
-  return OkIfAbsent(Run(*qmp_, "netdev_del", {{"id", kNicBackend}}, deadline));
-}
-
 }  // namespace podvisor

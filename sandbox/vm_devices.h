@@ -41,7 +41,6 @@ class VmDevices {
   absl::Status DetachShare(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status AttachNic(const NicAttachment& nic, absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status DetachNic(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   absl::StatusOr<std::vector<std::string>> DeviceIds(absl::Time deadline);

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
+#include "guestagent/default_capabilities.h"
 
 namespace podvisor {
 namespace {
@@ -58,13 +59,6 @@ constexpr absl::string_view kNames[] = {
     "CAP_PERFMON",
     "CAP_BPF",
     "CAP_CHECKPOINT_RESTORE",
-};
-
-constexpr absl::string_view kDefaults[] = {
-    "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
-    "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
-    "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
-    "CAP_KILL",    "CAP_AUDIT_WRITE",
 };
 
 using Set = std::bitset<std::size(kNames)>;
@@ -123,7 +117,8 @@ absl::StatusOr<CapabilitySets> PlanCapabilities(
   if (privileged || HasAll(capabilities.add())) {
     bounding.set();
   } else if (!HasAll(capabilities.drop())) {
-    for (absl::string_view name : kDefaults) bounding.set(*Find(name));
+    for (absl::string_view name : kDefaultCapabilities)
+      bounding.set(*Find(name));
   }
   bounding |= add;
   if (!privileged) bounding &= ~drop;

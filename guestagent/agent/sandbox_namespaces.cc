@@ -143,10 +143,6 @@ absl::Status MountShm(const std::string& directory, int64_t bytes) {
 
 }  // namespace
 
-bool IsNamespacedSysctl(absl::string_view name) {
-  return SysctlPath(name).ok();
-}
-
 absl::StatusOr<std::string> SysctlPath(absl::string_view name) {
   const std::vector<std::string> words = SysctlWords(name);
   std::string path = "/proc/sys";
@@ -207,9 +203,6 @@ absl::Status SandboxNamespaces::Apply(const SandboxSettings& settings) {
   RETURN_IF_ERROR(status);
   RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(run_dir_, "/resolv.conf"),
                                       settings.resolv_conf, 0644));
-  RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(run_dir_, "/hostname"),
-                                      absl::StrCat(settings.hostname, "\n"),
-                                      0644));
   return MountShm(absl::StrCat(run_dir_, "/shm"), settings.shm_bytes);
 }
 
@@ -228,14 +221,12 @@ absl::StatusOr<SandboxView> SandboxNamespaces::View() const {
   }
   const std::string ns = absl::StrCat("/proc/", pause_pid_, "/ns/");
   return SandboxView{
-      .pause_pid = pause_pid_,
       .ipc_namespace = absl::StrCat(ns, "ipc"),
       .uts_namespace = absl::StrCat(ns, "uts"),
       .pid_namespace = absl::StrCat(ns, "pid"),
       .hostname = configured_->hostname,
       .addresses = addresses_,
       .resolv_conf_file = absl::StrCat(run_dir_, "/resolv.conf"),
-      .hostname_file = absl::StrCat(run_dir_, "/hostname"),
       .shm_dir = absl::StrCat(run_dir_, "/shm"),
   };
 }

@@ -18,14 +18,12 @@ namespace podvisor {
 
 // What containers share, once the sandbox is configured.
 struct SandboxView {
-  pid_t pause_pid = 0;        // PID 1 of the pod's PID namespace
   std::string ipc_namespace;  // paths for an OCI config
   std::string uts_namespace;
   std::string pid_namespace;
   std::string hostname;
   std::vector<std::string> addresses;  // of the pod, as text
   std::string resolv_conf_file;  // bound to /etc/resolv.conf; may be empty
-  std::string hostname_file;     // bound to /etc/hostname
   std::string shm_dir;           // a tmpfs, bound to /dev/shm
 };
 
@@ -38,12 +36,9 @@ struct SandboxSettings {
   bool operator==(const SandboxSettings&) const = default;
 };
 
-// True for a sysctl that belongs to the pod's IPC or network namespace, in
-// the form "net.ipv4.ip_forward" or "net/ipv4/ip_forward". Pure.
-bool IsNamespacedSysctl(absl::string_view name);
-
-// Where under /proc/sys the sysctl is. InvalidArgument for a name that is not
-// namespaced or could leave /proc/sys. Pure.
+// Where under /proc/sys the sysctl is, in the form "net.ipv4.ip_forward" or
+// "net/ipv4/ip_forward". InvalidArgument for a name that belongs to neither the
+// pod's IPC nor its network namespace, or could leave /proc/sys. Pure.
 absl::StatusOr<std::string> SysctlPath(absl::string_view name);
 
 // The pod's IPC, UTS and PID namespaces, held by a pause process, with the
