@@ -102,6 +102,43 @@ TEST_F(ContainerE2eTest, TheStopSignalComesBeforeTheKill) {
   EXPECT_TRUE(Remove(deaf).ok());  // again
 }
 
+TEST_F(ContainerE2eTest,
+       ContainersSeeEachOthersProcessesWhereThePodSharesThem) {
+  const auto start = [](const std::string& seconds, cri::NamespaceMode mode) {
+    cri::ContainerConfig config = node_->ContainerConfig(
+        absl::StrCat("sleeps-", seconds), absl::StrCat("exec sleep ", seconds));
+    config.mutable_linux()
+        ->mutable_security_context()
+        ->mutable_namespace_options()
+        ->set_pid(mode);
+    const std::string id = Create(config);
+    node_->StartContainer(id);
+    return id;
+  };
+  const std::string one = start("41001", cri::POD);
+  const std::string two = start("41002", cri::POD);
+  const std::string alone = start("41003", cri::CONTAINER);
+  // What sleeps there, and for how long; sleeping is all that they do.
+  const auto sleepers = [](const std::string& id) {
+    return node_->Exec(
+        id, {"sh", "-c", "ps -o args | sed -n 's/^sleep //p' | sort"});
+  };
+
+  EXPECT_EQ(sleepers(one), "41001\n41002\n");
+  EXPECT_EQ(sleepers(two), "41001\n41002\n");
+  EXPECT_EQ(sleepers(alone), "41003\n");
+  // Its own process is the first; of a shared namespace the pod's is.
+  EXPECT_EQ(node_->Exec(alone, {"cat", "/proc/1/comm"}), "sleep\n");
+  EXPECT_NE(node_->Exec(one, {"cat", "/proc/1/comm"}), "sleep\n");
+  // One can signal the other, as sidecars do that make it read its files anew.
+  node_->Exec(one, {"sh", "-c",
+                    "kill $(ps -o pid,args | "
+                    "awk '$2 == \"sleep\" && $3 == 41002 {print $1}')"});
+  EXPECT_EQ(node_->AwaitState(two, cri::CONTAINER_EXITED).exit_code(), 143);
+  EXPECT_EQ(sleepers(one), "41001\n");
+  for (const std::string& id : {one, two, alone}) EXPECT_TRUE(Remove(id).ok());
+}
+
 TEST_F(ContainerE2eTest, ExecSyncGivesOutputsAndCodeAndKillsAtItsTimeout) {
   const std::string id = Start("exec", kForever);
   cri::ExecSyncRequest request;

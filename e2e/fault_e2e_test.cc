@@ -56,6 +56,17 @@ size_t Threads(pid_t pid) {
   return gone ? 0 : std::distance(begin(tasks), end(tasks));
 }
 
+size_t MemoryMappings(pid_t pid) {
+  const std::string maps =
+      ReadFile(absl::StrCat("/proc/", pid, "/maps"), 4 << 20).value_or("");
+  size_t count = 0;
+  for (size_t at = maps.find("/memfd:"); at != std::string::npos;
+       at = maps.find("/memfd:", at + 1)) {
+    ++count;
+  }
+  return count;
+}
+
 grpc::Status TryCreateIn(TestNode& node, const std::string& pod,
                          const cri::ContainerConfig& container,
                          const cri::PodSandboxConfig& config) {
@@ -303,31 +314,48 @@ TEST_F(FaultE2eTest, APodThatHangsInItsGuestDelaysNoOtherPodThatGrows) {
   node_->RemovePod(grows);
 }
 
-TEST(BrokenNodeE2eTest, AQemuThatIsKilledWhileItGrowsNamesTheStage) {
+// A grow for a container, and how it is seen from outside that QEMU is in the
+// middle of it: what is counted becomes more.
+struct GrowToKill {
+  std::string stage;
+  cri::LinuxContainerResources resources;
+  size_t (*count)(pid_t qemu);
+};
+
+class KilledGrowE2eTest : public testing::TestWithParam<GrowToKill> {};
+
+TEST_P(KilledGrowE2eTest, NamesTheStageAndEndsThePodWhole) {
+  const GrowToKill& grow = GetParam();
   TestNode node({kTcg});
   node.PullImage();
   const cri::PodSandboxConfig config = node.PodConfig("growing");
   const std::string pod = node.RunPod(config);
   cri::ContainerConfig large = node.ContainerConfig("main", kForever);
-  *large.mutable_linux()->mutable_resources() = Resources(4000, 64);
+  *large.mutable_linux()->mutable_resources() = grow.resources;
   const auto qemu = static_cast<pid_t>(node.PodInfo(pod, "/pid"));
-  const size_t threads = Threads(qemu);
+  const size_t before = grow.count(qemu);
+  std::atomic<bool> answered = false;
   grpc::Status status;
-  std::thread caller([&] { status = TryCreateIn(node, pod, large, config); });
+  std::thread caller([&] {
+    status = TryCreateIn(node, pod, large, config);
+    answered = true;
+  });
 
-  // A vCPU is a thread; after the first of three it is in the middle.
   const absl::Time end = absl::Now() + absl::Seconds(20);
-  while (Threads(qemu) <= threads && absl::Now() < end) {
+  while (grow.count(qemu) <= before && absl::Now() < end) {
     std::this_thread::yield();
   }
+  EXPECT_FALSE(answered);
   node.KillProcess(qemu);
   caller.join();
 
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(status.error_message(),
-              testing::AllOf(HasSubstr("cannot grow for this container: "),
-                             testing::AnyOf(HasSubstr("VM: "),
-                                            HasSubstr("guest online: "))));
+              testing::AllOf(
+                  HasSubstr("cannot grow for this container: "),
+                  testing::AnyOf(
+                      HasSubstr(absl::StrCat("VM: ", grow.stage)),
+                      HasSubstr(absl::StrCat("guest online: ", grow.stage)))));
   EXPECT_TRUE(AwaitTrue(absl::Seconds(5), [&] {
     cri::PodSandboxStatusRequest request;
     request.set_pod_sandbox_id(pod);
@@ -338,6 +366,7 @@ TEST(BrokenNodeE2eTest, AQemuThatIsKilledWhileItGrowsNamesTheStage) {
     return response.status().state() == cri::SANDBOX_NOTREADY;
   }));
   EXPECT_EQ(node.PodInfo(pod, "/vcpus/plugged"), 0);
+  EXPECT_EQ(node.PodInfo(pod, "/memoryBytes/plugged"), 0);
   EXPECT_THAT(node.PodInfoText(pod, "/lastError"), HasSubstr("QEMU"));
   cri::ListContainersResponse all;
   Call list;
@@ -346,6 +375,17 @@ TEST(BrokenNodeE2eTest, AQemuThatIsKilledWhileItGrowsNamesTheStage) {
   node.RemovePod(pod);
   EXPECT_EQ(node.Leftovers(), "");
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Stages, KilledGrowE2eTest,
+    testing::Values(
+        // A vCPU is a thread; after the first of three it is in the middle.
+        GrowToKill{"vCPUs", Resources(4000, 64), Threads},
+        // The new memory is mapped before its device is plugged.
+        GrowToKill{"memory", Resources(1000, 4096), MemoryMappings}),
+    [](const testing::TestParamInfo<GrowToKill>& info) {
+      return info.param.stage;
+    });
 
 TEST(BrokenNodeE2eTest,
      AGuestThatNeverSaysHelloIsAnErrorInTimeAndLeavesNothing) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "e2e/test_node.h"
 #include "gmock/gmock.h"
@@ -230,6 +231,39 @@ std::vector<std::string> WithDimms(const std::vector<std::string>& more) {
   edits.push_back("/^shrink_delay/a memory_hotplug = \"pc-dimm\"");
   edits.insert(edits.end(), more.begin(), more.end());
   return edits;
+}
+
+// The kernel then keeps the page descriptors of a block, 2 MiB for 128, in the
+// block itself: it is all there, and a part of it is not for others.
+TEST(DimmE2eTest, ADimmThatHoldsItsOwnPageDescriptorsIsWholeAllTheSame) {
+  TestNode node(
+      WithDimms({"s|^\\[image\\]|kernel_params = "
+                 "\"memory_hotplug.memmap_on_memory=1\"\\n[image]|"}));
+  node.PullImage();
+  const cri::PodSandboxConfig config = node.PodConfig("self-described");
+  const std::string pod = node.RunPod(config);
+  const std::string id = RunIn(node, pod, config, "main", 1000, 1024);
+  const auto mem_total_kib = [&] {
+    int64_t kib = 0;
+    EXPECT_TRUE(absl::SimpleAtoi(
+        node.Exec(id, {"awk", "/^MemTotal/{print $2}", "/proc/meminfo"}),
+        &kib));
+    return kib;
+  };
+  const int64_t before = mem_total_kib();
+  cri::UpdateContainerResourcesRequest request;
+  request.set_container_id(id);
+  *request.mutable_linux() = Resources(1000, 1024 + 128);
+  cri::UpdateContainerResourcesResponse response;
+  Call call;
+
+  const grpc::Status updated =
+      node.runtime().UpdateContainerResources(&call, request, &response);
+
+  ASSERT_TRUE(updated.ok()) << updated.error_message();
+  EXPECT_EQ(node.PodInfo(pod, "/memoryBytes/online"), (1024 + 128) * kMiB);
+  EXPECT_EQ(node.PodInfo(pod, "/memorySlots/used"), 1);
+  EXPECT_EQ(mem_total_kib() - before, 126 << 10);
 }
 
 TEST(DimmE2eTest, DimmsStayWithThePodAndSlotsThatRunOutAreNamed) {

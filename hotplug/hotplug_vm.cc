@@ -29,7 +29,8 @@ bool HotplugVm::IsPossible() {
 }
 
 absl::StatusOr<std::unique_ptr<HotplugVm>> HotplugVm::Start(
-    const std::vector<RawVmDisk>& disks, int64_t boot_bytes) {
+    const std::vector<RawVmDisk>& disks, int64_t boot_bytes,
+    const std::string& kernel_parameters) {
   // Short: QEMU binds to the paths itself.
   std::string directory = "/tmp/pvresize.XXXXXX";
   if (mkdtemp(directory.data()) == nullptr) {
@@ -42,7 +43,8 @@ absl::StatusOr<std::unique_ptr<HotplugVm>> HotplugVm::Start(
   options.directory = directory;
   options.qemu = kHotplugVmQemu;
   options.memory_mib = static_cast<int>(boot_bytes >> 20);
-  options.kernel_parameters = "memhp_default_state=online_movable";
+  options.kernel_parameters =
+      absl::StrCat("memhp_default_state=online_movable ", kernel_parameters);
   options.disks = disks;
   // QEMU adds these to what RawVm says under the same names.
   options.extra_arguments = {

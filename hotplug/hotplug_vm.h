@@ -34,10 +34,11 @@ class HotplugVm {
 
   // Whether QEMU and the image are there.
   static bool IsPossible();
-  // Boots, with these disks, and connects.
+  // Boots, with these disks, and connects. The kernel's parameters are added to
+  // those of every pod.
   static absl::StatusOr<std::unique_ptr<HotplugVm>> Start(
-      const std::vector<RawVmDisk>& disks = {},
-      int64_t boot_bytes = kBootBytes);
+      const std::vector<RawVmDisk>& disks = {}, int64_t boot_bytes = kBootBytes,
+      const std::string& kernel_parameters = "");
   ~HotplugVm();
 
   HotplugVm(const HotplugVm&) = delete;

@@ -31,10 +31,11 @@ class VmResizerVmTest : public testing::Test {
       GTEST_SKIP() << "NOT TESTED: no " << kHotplugVmQemu
                    << " or no guest image";
     }
-    auto vm = HotplugVm::Start();
+    auto vm = HotplugVm::Start({}, kBoot, KernelParameters());
     ASSERT_TRUE(vm.ok()) << vm.status();
     vm_ = *std::move(vm);
   }
+  virtual std::string KernelParameters() const { return ""; }
 
   // Resizes and checks it against the guest itself.
   ResizeOutcome ResizeOrFail(VcpuUnplug unplug, const VmSize& target) {
@@ -149,6 +150,39 @@ TEST_F(VmResizerVmTest, RemovesVcpuDevices) {
   EXPECT_EQ(ResizeOrFail(kDevice, {1, kBoot}).observed.vcpus_plugged, 1);
   // Resizing the memory device is not a plug.
   ResizeOrFail(kDevice, {1, kBoot + kGiB});
+  EXPECT_TRUE(vm_->alive());
+}
+
+// A guest that keeps the descriptors of new pages in the new memory, so that it
+// needs none of what it has: less of it is for others then.
+class SelfDescribedMemoryVmTest : public VmResizerVmTest {
+ protected:
+  std::string KernelParameters() const override {
+    return "memory_hotplug.memmap_on_memory=1";
+  }
+};
+
+TEST_F(SelfDescribedMemoryVmTest, VirtioMemGrowsAndShrinksToTheByte) {
+  constexpr VcpuUnplug kPark = VcpuUnplug::kPark;
+  ResizeOrFail(kPark, {2, kBoot + kGiB});
+  ResizeOrFail(kPark, {1, kBoot + 3 * 128 * kMiB});
+  ResizeOrFail(kPark, {1, kBoot});
+  ResizeOrFail(kPark, {1, kBoot + 2 * kGiB});
+  EXPECT_TRUE(vm_->alive());
+}
+
+TEST_F(SelfDescribedMemoryVmTest, DimmsComeAndGoWhole) {
+  const VmLimits limits = vm_->DimmLimits(true);
+  const auto to = [&](int vcpus, int64_t bytes) {
+    ResizeOrFail(limits, {vcpus, bytes}, bytes);
+  };
+  to(1, kBoot + 128 * kMiB);
+  to(2, kBoot + 3 * 128 * kMiB);
+  ASSERT_TRUE(vm_->ConnectQmp().ok());
+  to(2, kBoot + kGiB);
+  to(1, kBoot + 128 * kMiB);
+  to(1, kBoot);
+  to(1, kBoot + 5 * 128 * kMiB);
   EXPECT_TRUE(vm_->alive());
 }
 

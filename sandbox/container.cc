@@ -55,12 +55,16 @@ ContainerSnapshot Container::Snapshot() const {
   snapshot.user = record_.user;
   snapshot.log_path = log_path_;
   snapshot.stop_signal = record_.spec.stop_signal;
-  // While a call is under way: what was before. When nobody can tell which of
-  // the two it is: only what both have.
-  snapshot.applied = record_.tried.has_value() && !update_.has_value()
-                         ? CommonResources(record_.resources, *record_.tried)
-                         : record_.resources;
+  snapshot.applied = AppliedLocked();
   return snapshot;
+}
+
+ContainerResources Container::AppliedLocked() const {
+  if (!record_.tried.has_value()) return record_.resources;
+  if (update_.has_value()) return before_update_;
+  if (seen_.has_value()) return *seen_;
+  // Nobody can tell which of the two it is.
+  return CommonResources(record_.resources, *record_.tried);
 }
 
 ContainerStatsSnapshot Container::StatsSnapshot() const {
@@ -183,6 +187,7 @@ ContainerResources Container::resources() const {
 
 void Container::SetUpdate(std::optional<ContainerResources> after) {
   absl::MutexLock lock(&mutex_);
+  if (!update_.has_value()) before_update_ = AppliedLocked();
   update_ = std::move(after);
   update_has_room_ = false;
 }
@@ -197,13 +202,21 @@ std::optional<ContainerResources> Container::tried() const {
   return record_.tried;
 }
 
+void Container::SetSeen(const ContainerResources& seen) {
+  absl::MutexLock lock(&mutex_);
+  seen_ = seen;
+}
+
 absl::Status Container::SetTried(const ContainerResources& after) {
-  return Change([&](ContainerRecord& record) {
+  RETURN_IF_ERROR(Change([&](ContainerRecord& record) {
     record.tried =
         record.tried.has_value()
             ? RoomForEither(*record.tried, MergeResources(*record.tried, after))
             : after;
-  });
+  }));
+  absl::MutexLock lock(&mutex_);
+  seen_.reset();
+  return absl::OkStatus();
 }
 
 absl::Status Container::SetApplied(const ContainerResources& resources) {

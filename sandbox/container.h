@@ -93,6 +93,9 @@ class Container {
   // the guest is asked for an update, after one that could not be taken back,
   // and after a daemon that was killed in the middle of one.
   std::optional<ContainerResources> tried() const;
+  // What the guest says that its cgroup has instead, for the status; until the
+  // next update or until it is known.
+  void SetSeen(const ContainerResources& seen);
   // To be called before the guest is asked. Errors: the store's; the guest must
   // not be asked then.
   absl::Status SetTried(const ContainerResources& after);
@@ -116,6 +119,7 @@ class Container {
   void SetPump(std::shared_ptr<LogPump> pump);
 
  private:
+  ContainerResources AppliedLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   ContainerResources RoomLocked(bool with_update) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   bool ExitedLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
@@ -130,6 +134,9 @@ class Container {
   mutable absl::Mutex mutex_;
   ContainerRecord record_ ABSL_GUARDED_BY(mutex_);
   std::optional<ContainerResources> update_ ABSL_GUARDED_BY(mutex_);
+  // What there was before that: it is shown meanwhile.
+  ContainerResources before_update_ ABSL_GUARDED_BY(mutex_);
+  std::optional<ContainerResources> seen_ ABSL_GUARDED_BY(mutex_);
   bool update_has_room_ ABSL_GUARDED_BY(mutex_) = false;
   int stop_requests_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time kill_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();

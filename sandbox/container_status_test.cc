@@ -89,6 +89,64 @@ TEST_F(ContainerStatusTest, WhatNobodyCanTellIsNotShownUntilItIsKnown) {
   EXPECT_EQ(InGuest(found).memory_limit_bytes(), 512 * kMiB);
 }
 
+TEST_F(ContainerStatusTest, WhatCannotBeTakenBackIsShownAsTheGuestHasIt) {
+  const FoundContainer found = CreateAsked("half");
+  Guest(found.pod).SetFaults({.update_fails = true, .updates_half_done = 1});
+  ContainerResources update;
+  update.cpu_shares = 1024;
+  update.memory_limit_bytes = 1024 * kMiB;
+  update.unified["memory.high"] = "2000000";
+  EXPECT_FALSE(
+      UpdateContainer(*found.pod, *found.container, update, Soon()).ok());
+  EXPECT_EQ(Applied(found).memory_limit_bytes, 0) << "not asked yet";
+
+  // Nobody updates it again: the guest is asked, for it cannot be restored.
+  timers_.RunDue();
+
+  ContainerResources half = Asked();
+  half.cpu_shares = 1024;
+  half.memory_limit_bytes = 1024 * kMiB;
+  half.unified["memory.high"] = "2000000";
+  EXPECT_EQ(Applied(found), half);
+  // A guest that does not answer any more may have been changed in silence.
+  Guest(found.pod).SetFaults({.agent_hangs = true});
+  clock_.Advance(absl::Seconds(30));
+  timers_.RunDue();
+  EXPECT_EQ(Applied(found).memory_limit_bytes, 0);
+  Guest(found.pod).SetFaults({.update_fails = true});
+  clock_.Advance(absl::Seconds(60));
+  timers_.RunDue();
+  EXPECT_EQ(Applied(found), half);
+  Guest(found.pod).SetFaults({});
+  clock_.Advance(absl::Seconds(60));
+  timers_.RunDue();
+  EXPECT_EQ(Applied(found), Asked());
+}
+
+TEST_F(ContainerStatusTest,
+       AFailedUpdateAfterItShowsWhatWasSeenUntilItIsKnown) {
+  const FoundContainer found = CreateAsked("twice");
+  Guest(found.pod).SetFaults({.update_fails = true, .updates_half_done = 1});
+  ContainerResources first;
+  first.memory_limit_bytes = 1024 * kMiB;
+  EXPECT_FALSE(
+      UpdateContainer(*found.pod, *found.container, first, Soon()).ok());
+  timers_.RunDue();
+  ASSERT_EQ(Applied(found).memory_limit_bytes, 1024 * kMiB);
+  Guest(found.pod).SetFaults({.update_fails = true, .updates_half_done = 1});
+  ContainerResources second;
+  second.cpu_quota = 300'000;
+
+  EXPECT_FALSE(
+      UpdateContainer(*found.pod, *found.container, second, Soon()).ok());
+
+  EXPECT_EQ(Applied(found).cpu_quota, 0) << "what was seen is over";
+  timers_.RunDue();
+  // The second one said all anew, and so the first is taken back.
+  EXPECT_EQ(Applied(found).cpu_quota, 300'000);
+  EXPECT_EQ(Applied(found).memory_limit_bytes, 512 * kMiB);
+}
+
 TEST_F(ContainerStatusTest, AnUpdateAfterOneThatNobodyCanTellOfSaysAllAnew) {
   const FoundContainer found = CreateAsked("anew");
   Guest(found.pod).SetFaults({.update_fails = true, .updates_half_done = 1});

@@ -38,9 +38,21 @@ bool IsDirectory(const std::string& path) {
   return lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+// Whether there are processes in the cgroup itself, which only a v2 tree's root
+// (the one without a type) may have beside children with controllers.
+bool HasProcessesOfItsOwn(const std::string& path) {
+  const absl::StatusOr<std::string> pids =
+      ReadCgroupFile(absl::StrCat(path, "/cgroup.procs"));
+  return pids.ok() && !pids->empty() &&
+         ReadCgroupFile(absl::StrCat(path, "/cgroup.type")).ok();
+}
+
 // A v2 cgroup gives its children only the controllers that it is told to. What
 // is refused is missed by whoever needs it: a child has no such file then.
 void GiveControllersToChildren(const std::string& path) {
+  // The kernel would refuse io, but not cpu: it makes of the children threads'
+  // cgroups instead, which QEMU cannot enter (cgroup-v2.rst, "Threads").
+  if (HasProcessesOfItsOwn(path)) return;
   const absl::StatusOr<std::string> there =
       ReadCgroupFile(absl::StrCat(path, "/cgroup.controllers"));
   const std::string file = absl::StrCat(path, "/cgroup.subtree_control");

@@ -175,6 +175,26 @@ TEST_F(HostCgroupsTest, WithVersion2ControllersAreHandedDownToThePod) {
   EXPECT_EQ(Text("unified/kubepods/cgroup.subtree_control"), "+cpu");
 }
 
+TEST_F(HostCgroupsTest, WithVersion2AParentWithProcessesHandsNothingDown) {
+  for (const char* path : {"unified", "unified/busy", "unified/idle"}) {
+    Put(path, "cgroup.controllers", "cpu io\n");
+    Put(path, "cgroup.subtree_control", "\n");
+  }
+  Put("unified", "cgroup.procs", "1\n");  // the root may have them
+  Put("unified/busy", "cgroup.type", "domain\n");
+  Put("unified/busy", "cgroup.procs", "7\n");
+  Put("unified/idle", "cgroup.type", "domain\n");
+  Put("unified/idle", "cgroup.procs", "");
+  HostCgroups cgroups({Unified()}, &clock_);
+
+  ASSERT_TRUE(cgroups.Create("/busy", id_).ok());
+  ASSERT_TRUE(cgroups.Create("/idle", id_).ok());
+
+  EXPECT_THAT(Text("unified/cgroup.subtree_control"), HasSubstr("+"));
+  EXPECT_EQ(Text("unified/busy/cgroup.subtree_control"), "\n");
+  EXPECT_THAT(Text("unified/idle/cgroup.subtree_control"), HasSubstr("+"));
+}
+
 TEST_F(HostCgroupsTest, WhatIsNoParentAndNoIdIsRefused) {
   HostCgroups cgroups({Unified()}, &clock_);
 

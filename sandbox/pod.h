@@ -266,6 +266,11 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // are to have.
   absl::Status RestoreCgroups(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // The same for one that may have what was `tried`. Where that fails, its
+  // status is to show what the guest says that it has.
+  absl::Status RestoreCgroup(Container& container,
+                             const ContainerResources& tried, GuestAgent& agent,
+                             absl::Time deadline);
   absl::Status EraseAbandoned(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // The end of the VM, and that of its containers.

@@ -9,6 +9,7 @@
 #include "base/clean_text.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "sandbox/cgroup_reading.h"
 #include "sandbox/container_request.h"
 #include "sandbox/cpuset.h"
 #include "sandbox/pod.h"
@@ -400,19 +401,29 @@ absl::Status Pod::RestoreCgroups(absl::Time deadline) {
       continue;
     }
     const OperationHolder operation(&lock);
-    const absl::Status restored = agent->Update(
-        container->id(),
-        ExplicitResourcesOf(container->resources(),
-                            services_.vm.settings->cpuset, *tried),
-        deadline);
-    // One that the guest does not know has no cgroup; its end will be told.
-    if (restored.ok() || absl::IsNotFound(restored)) {
-      container->SetCgroupIsKnown();
-    } else {
-      first.Update(Annotate(restored, "container cgroup"));
-    }
+    first.Update(RestoreCgroup(*container, *tried, *agent, deadline));
   }
   return first;
+}
+
+absl::Status Pod::RestoreCgroup(Container& container,
+                                const ContainerResources& tried,
+                                GuestAgent& agent, absl::Time deadline) {
+  const ContainerResources had = container.resources();
+  const CpusetMode cpuset = services_.vm.settings->cpuset;
+  const absl::Status restored = agent.Update(
+      container.id(), ExplicitResourcesOf(had, cpuset, tried), deadline);
+  // One that the guest does not know has no cgroup; its end will be told.
+  if (restored.ok() || absl::IsNotFound(restored)) {
+    container.SetCgroupIsKnown();
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<agent::v1::ReadCgroupResponse> has = agent.ReadCgroup(
+      container.id(), FilesToRead(had, tried, cpuset), deadline);
+  // What was seen earlier may have been changed by the attempt.
+  container.SetSeen(has.ok() ? ResourcesAsRead(had, tried, *has, cpuset)
+                             : CommonResources(had, tried));
+  return Annotate(restored, "container cgroup");
 }
 
 }  // namespace podvisor

@@ -202,6 +202,12 @@ grpc::Status AgentService::UpdateContainer(
   return ToGrpc(parts_.containers->Update(*request, response));
 }
 
+grpc::Status AgentService::ReadCgroup(
+    grpc::ServerContext*, const agent::v1::ReadCgroupRequest* request,
+    agent::v1::ReadCgroupResponse* response) {
+  return ToGrpc(parts_.containers->ReadCgroup(*request, response));
+}
+
 grpc::Status AgentService::DeleteContainer(
     grpc::ServerContext*, const agent::v1::DeleteContainerRequest* request,
     agent::v1::DeleteContainerResponse* response) {

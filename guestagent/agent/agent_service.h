@@ -103,6 +103,9 @@ class AgentService final : public agent::v1::Agent::Service {
       grpc::ServerContext* context,
       const agent::v1::UpdateContainerRequest* request,
       agent::v1::UpdateContainerResponse* response) override;
+  grpc::Status ReadCgroup(grpc::ServerContext* context,
+                          const agent::v1::ReadCgroupRequest* request,
+                          agent::v1::ReadCgroupResponse* response) override;
   grpc::Status DeleteContainer(
       grpc::ServerContext* context,
       const agent::v1::DeleteContainerRequest* request,

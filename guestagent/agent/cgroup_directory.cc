@@ -25,6 +25,8 @@ namespace podvisor {
 namespace {
 
 constexpr size_t kMaxFileBytes = 64 << 10;
+// What is longer is no value that anybody sets.
+constexpr size_t kMaxLineBytes = 4096;
 constexpr int kMaxDepth = 16;
 constexpr int kReclaimAttempts = 5;
 
@@ -171,6 +173,45 @@ absl::Status CgroupDirectory::Update(
   }
   changes.Commit();
   return absl::OkStatus();
+}
+
+std::optional<std::string> CgroupDirectory::ReadLine(
+    absl::string_view file) const {
+  std::string text = Read(file);
+  if (text.empty() || text.size() > kMaxLineBytes ||
+      text.find('\n') != text.size() - 1) {
+    return std::nullopt;
+  }
+  text.pop_back();
+  return text;
+}
+
+absl::StatusOr<agent::v1::ReadCgroupResponse> CgroupDirectory::ReadResources(
+    const google::protobuf::RepeatedPtrField<std::string>& files) const {
+  RETURN_IF_ERROR(CheckCgroupFiles(files));
+  if (access(path_.c_str(), F_OK) != 0) {
+    return absl::NotFoundError("the container's cgroup is gone");
+  }
+  agent::v1::ReadCgroupResponse response;
+  agent::v1::LinuxResources& resources = *response.mutable_resources();
+  ParseCpuMax(Read("cpu.max"), &resources);
+  response.set_cpu_weight(
+      static_cast<int64_t>(ParseNumber(Read("cpu.weight")).value_or(0)));
+  const std::optional<std::string> memory = ReadLine("memory.max");
+  int64_t bytes = 0;
+  if (memory == "max") {
+    resources.set_memory_limit_bytes(-1);
+  } else if (memory.has_value() && absl::SimpleAtoi(*memory, &bytes)) {
+    resources.set_memory_limit_bytes(bytes);
+  }
+  resources.set_cpuset_cpus(ReadLine("cpuset.cpus").value_or(""));
+  for (const std::string& file : files) {
+    std::optional<std::string> line = ReadLine(file);
+    if (line.has_value()) {
+      (*resources.mutable_unified())[file] = *std::move(line);
+    }
+  }
+  return response;
 }
 
 bool CgroupDirectory::HadOomKill() const {

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +37,10 @@ class CgroupDirectory {
   // all is as it was.
   absl::Status Update(const agent::v1::LinuxResources& resources) const;
 
+  // What it has now, with these files (see CheckCgroupFiles()) besides.
+  absl::StatusOr<agent::v1::ReadCgroupResponse> ReadResources(
+      const google::protobuf::RepeatedPtrField<std::string>& files) const;
+
   // True when the kernel killed a process here for want of memory.
   bool HadOomKill() const;
 
@@ -52,6 +57,8 @@ class CgroupDirectory {
  private:
   class Changes;
 
+  // The text of a file that has one line; nullopt for every other.
+  std::optional<std::string> ReadLine(absl::string_view file) const;
   absl::Status Write(absl::string_view file, absl::string_view value) const;
   absl::Status SetMemoryLimit(int64_t limit_bytes) const;
   absl::Status Reclaim(uint64_t limit_bytes) const;

@@ -90,6 +90,68 @@ TEST_F(CgroupDirectoryTest, MissingControllerIsNotAMissingContainer) {
             absl::StatusCode::kNotFound);
 }
 
+agent::v1::ReadCgroupRequest Files(const std::vector<std::string>& files) {
+  agent::v1::ReadCgroupRequest request;
+  for (const std::string& file : files) request.add_files(file);
+  return request;
+}
+
+TEST_F(CgroupDirectoryTest, WhatItHasIsReadBack) {
+  Put("cpu.max", "20000 50000\n");
+  Put("cpu.weight", "39\n");
+  Put("memory.max", "4096\n");
+  Put("cpuset.cpus", "0-1\n");
+  Put("memory.high", "max\n");
+  Put("io.max", "8:0 rbps=1\n8:16 rbps=2\n");
+
+  const auto read = CgroupDirectory(path_).ReadResources(
+      Files({"memory.high", "io.max", "memory.low"}).files());
+
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->resources().cpu_quota_micros(), 20000);
+  EXPECT_EQ(read->resources().cpu_period_micros(), 50000);
+  EXPECT_EQ(read->cpu_weight(), 39);
+  EXPECT_EQ(read->resources().memory_limit_bytes(), 4096);
+  EXPECT_EQ(read->resources().cpuset_cpus(), "0-1");
+  // One has several lines, the other is not there.
+  EXPECT_EQ(read->resources().unified().size(), 1u);
+  EXPECT_EQ(read->resources().unified().at("memory.high"), "max");
+
+  Put("cpu.max", "max 100000\n");
+  Put("memory.max", "max\n");
+  Put("cpuset.cpus", "\n");
+  const auto unlimited =
+      CgroupDirectory(path_).ReadResources(Files({}).files());
+  ASSERT_TRUE(unlimited.ok()) << unlimited.status();
+  EXPECT_EQ(unlimited->resources().cpu_quota_micros(), -1);
+  EXPECT_EQ(unlimited->resources().memory_limit_bytes(), -1);
+  EXPECT_EQ(unlimited->resources().cpuset_cpus(), "");
+}
+
+TEST_F(CgroupDirectoryTest, WhatAGuestDoesNotHaveIsLeftOutWhenItIsRead) {
+  const auto read = CgroupDirectory(path_).ReadResources(Files({}).files());
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->resources().cpu_quota_micros(), 0);
+  EXPECT_EQ(read->cpu_weight(), 0);
+  EXPECT_EQ(read->resources().memory_limit_bytes(), 0);
+  EXPECT_EQ(CgroupDirectory(path_ + "/none")
+                .ReadResources(Files({}).files())
+                .status()
+                .code(),
+            absl::StatusCode::kNotFound);
+}
+
+TEST_F(CgroupDirectoryTest, OnlyFilesThatAContainerMayHaveAreRead) {
+  for (const char* file : {"cgroup.procs", "../memory.max", "memory.", ""}) {
+    EXPECT_EQ(CgroupDirectory(path_)
+                  .ReadResources(Files({file}).files())
+                  .status()
+                  .code(),
+              absl::StatusCode::kInvalidArgument)
+        << file;
+  }
+}
+
 TEST_F(CgroupDirectoryTest, OomKillsAreSeen) {
   const CgroupDirectory cgroup(path_);
   EXPECT_FALSE(cgroup.HadOomKill());

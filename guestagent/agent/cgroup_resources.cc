@@ -3,17 +3,18 @@
 #include <algorithm>
 #include <iterator>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/clean_text.h"
 #include "base/cpu_list.h"
 #include "base/status_macros.h"
+#include "guestagent/cpu_weight.h"
 
 namespace podvisor {
 namespace {
 
-constexpr int64_t kMinShares = 2;
-constexpr int64_t kMaxShares = 262144;
 // The limits of the kernel's CFS bandwidth control.
 constexpr int64_t kMinPeriodMicros = 1000;
 constexpr int64_t kMaxPeriodMicros = 1'000'000;
@@ -40,11 +41,14 @@ bool IsUnifiedKey(absl::string_view key) {
   });
 }
 
+absl::Status CheckFile(absl::string_view file) {
+  if (IsUnifiedKey(file)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "not a cgroup file of a container: \"", CleanText(file, 128), "\""));
+}
+
 absl::Status CheckUnified(absl::string_view key, absl::string_view value) {
-  if (!IsUnifiedKey(key)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "not a cgroup file of a container: \"", CleanText(key, 128), "\""));
-  }
+  RETURN_IF_ERROR(CheckFile(key));
   if (value.size() > kMaxUnifiedValueBytes ||
       value.find('\0') != absl::string_view::npos) {
     return absl::InvalidArgumentError(
@@ -54,11 +58,6 @@ absl::Status CheckUnified(absl::string_view key, absl::string_view value) {
 }
 
 }  // namespace
-
-int64_t CpuWeightFromShares(int64_t shares) {
-  shares = std::clamp(shares, kMinShares, kMaxShares);
-  return 1 + ((shares - 2) * 9999) / 262142;
-}
 
 absl::Status CheckResources(const agent::v1::LinuxResources& resources) {
   const int64_t quota = resources.cpu_quota_micros();
@@ -88,6 +87,29 @@ absl::Status CheckResources(const agent::v1::LinuxResources& resources) {
     RETURN_IF_ERROR(CheckUnified(key, value));
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckCgroupFiles(
+    const google::protobuf::RepeatedPtrField<std::string>& files) {
+  if (static_cast<size_t>(files.size()) > kMaxUnifiedKeys) {
+    return absl::InvalidArgumentError("too many cgroup files");
+  }
+  for (const std::string& file : files) RETURN_IF_ERROR(CheckFile(file));
+  return absl::OkStatus();
+}
+
+void ParseCpuMax(absl::string_view text, agent::v1::LinuxResources* resources) {
+  const std::vector<absl::string_view> words =
+      absl::StrSplit(absl::StripAsciiWhitespace(text), ' ');
+  int64_t quota = -1;
+  int64_t period = 0;
+  if (words.size() != 2 ||
+      (words[0] != "max" && !absl::SimpleAtoi(words[0], &quota)) ||
+      !absl::SimpleAtoi(words[1], &period)) {
+    return;
+  }
+  resources->set_cpu_quota_micros(quota);
+  resources->set_cpu_period_micros(period);
 }
 
 absl::StatusOr<std::vector<CgroupWrite>> PlanCgroupUpdate(

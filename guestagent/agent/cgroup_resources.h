@@ -20,14 +20,19 @@ struct CgroupWrite {
   bool operator==(const CgroupWrite&) const = default;
 };
 
-// cgroup v1 cpu.shares (2..262144) as cgroup v2 cpu.weight (1..10000): the
-// formula of runc and crun.
-int64_t CpuWeightFromShares(int64_t shares);
-
 // Refuses what cannot be written safely: sizes out of range, a CPU list that
 // is none, and `unified` keys that are not plain files of a controller that a
 // container may have (no "cgroup.procs", no path). Pure. InvalidArgument.
 absl::Status CheckResources(const agent::v1::LinuxResources& resources);
+
+// The files, besides those with a field of their own, that ReadCgroup may be
+// asked for: as many as CheckResources() lets through. Pure. InvalidArgument.
+absl::Status CheckCgroupFiles(
+    const google::protobuf::RepeatedPtrField<std::string>& files);
+
+// "max 100000" and "20000 100000" of cpu.max; what cannot be parsed leaves the
+// fields empty. Pure.
+void ParseCpuMax(absl::string_view text, agent::v1::LinuxResources* resources);
 
 // The writes that bring a cgroup to `resources`; fields that are zero stay as
 // they are. memory.max is not among them: see `CgroupDirectory`.

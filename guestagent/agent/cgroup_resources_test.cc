@@ -12,14 +12,20 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-TEST(CgroupResourcesTest, SharesBecomeWeightsAsInRunc) {
+TEST(CgroupResourcesTest, CpuMaxIsAQuotaAndItsPeriodOrNothing) {
   const struct {
-    int64_t shares;
-    int64_t weight;
-  } kCases[] = {{0, 1},     {2, 1},     {102, 4},        {512, 20},
-                {1024, 39}, {2048, 79}, {262144, 10000}, {1 << 30, 10000}};
+    const char* text;
+    int64_t quota, period;
+  } kCases[] = {{"max 100000\n", -1, 100000},
+                {"20000 50000\n", 20000, 50000},
+                {"", 0, 0},
+                {"20000\n", 0, 0},
+                {"x 100000\n", 0, 0}};
   for (const auto& test : kCases) {
-    EXPECT_EQ(CpuWeightFromShares(test.shares), test.weight) << test.shares;
+    agent::v1::LinuxResources resources;
+    ParseCpuMax(test.text, &resources);
+    EXPECT_EQ(resources.cpu_quota_micros(), test.quota) << test.text;
+    EXPECT_EQ(resources.cpu_period_micros(), test.period) << test.text;
   }
 }
 

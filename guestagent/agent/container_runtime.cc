@@ -196,6 +196,17 @@ absl::Status ContainerRuntime::Update(
   return entry->cgroup().Update(resources);
 }
 
+absl::Status ContainerRuntime::ReadCgroup(
+    const agent::v1::ReadCgroupRequest& request,
+    agent::v1::ReadCgroupResponse* response) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<ContainerEntry> entry,
+                   state_->Find(request.container_id()));
+  RETURN_IF_ERROR(
+      RequireState(*entry, {ContainerState::CREATED, ContainerState::RUNNING}));
+  ASSIGN_OR_RETURN(*response, entry->cgroup().ReadResources(request.files()));
+  return absl::OkStatus();
+}
+
 absl::Status ContainerRuntime::Delete(
     const agent::v1::DeleteContainerRequest& request,
     agent::v1::DeleteContainerResponse*) {

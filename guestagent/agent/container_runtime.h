@@ -61,6 +61,8 @@ class ContainerRuntime {
                       agent::v1::SignalContainerResponse* response);
   absl::Status Update(const agent::v1::UpdateContainerRequest& request,
                       agent::v1::UpdateContainerResponse* response);
+  absl::Status ReadCgroup(const agent::v1::ReadCgroupRequest& request,
+                          agent::v1::ReadCgroupResponse* response);
   absl::Status Delete(const agent::v1::DeleteContainerRequest& request,
                       agent::v1::DeleteContainerResponse* response);
   absl::Status List(const agent::v1::ListContainersRequest& request,

@@ -125,9 +125,28 @@ TEST_F(ContainerVmTest, LimitsAreSetAndChanged) {
   EXPECT_TRUE(Call(&Agent::Stub::UpdateContainer, update, &response).ok());
   std::cerr << "update " << absl::Now() - begin << "\n";
   EXPECT_EQ(Exec(id, show).out, "20000 100000\n20\n67108864\n100\n");
+  agent::v1::ReadCgroupRequest read;
+  read.set_container_id(id);
+  read.add_files("memory.high");
+  const auto has = [&] {
+    agent::v1::ReadCgroupResponse cgroup;
+    const grpc::Status status = Call(&Agent::Stub::ReadCgroup, read, &cgroup);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return cgroup;
+  };
+  EXPECT_EQ(has().resources().cpu_quota_micros(), 20000);
+  EXPECT_EQ(has().resources().cpu_period_micros(), 100000);
+  EXPECT_EQ(has().cpu_weight(), 20);
+  EXPECT_EQ(has().resources().memory_limit_bytes(), 67108864);
+  EXPECT_EQ(has().resources().unified().at("memory.high"), "max");
   update.mutable_resources()->set_memory_limit_bytes(4096);
   EXPECT_EQ(Call(&Agent::Stub::UpdateContainer, update, &response).error_code(),
             grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(has().resources().memory_limit_bytes(), 67108864);
+  read.set_container_id(std::string(64, 'f'));
+  agent::v1::ReadCgroupResponse nothing;
+  EXPECT_EQ(Call(&Agent::Stub::ReadCgroup, read, &nothing).error_code(),
+            grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(Exec(id, {"true"}).exit_code, 0);
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -25,6 +26,9 @@
 namespace podvisor {
 namespace {
 
+// A page of descriptors describes so many: 64 bytes each (struct page).
+constexpr int64_t kDescribedPages = 4096 / 64;
+
 std::optional<int64_t> MeminfoBytes(absl::string_view line,
                                     absl::string_view name) {
   int64_t kibibytes = 0;
@@ -35,6 +39,29 @@ std::optional<int64_t> MeminfoBytes(absl::string_view line,
     return std::nullopt;
   }
   return kibibytes * 1024;
+}
+
+absl::StatusOr<MemorySize> ReadMeminfo(const std::string& proc) {
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadFile(absl::StrCat(proc, "/meminfo"), 64 << 10));
+  return ParseMeminfo(text);
+}
+
+// A parameter of the kernel.
+bool IsSet(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadFile(path, 64);
+  return text.ok() && absl::StripAsciiWhitespace(*text) != "N";
+}
+
+bool HasVirtioMem(const std::string& sys) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> devices(
+      opendir(absl::StrCat(sys, "/bus/virtio/drivers/virtio_mem").c_str()),
+      closedir);
+  while (const dirent* entry =
+             devices == nullptr ? nullptr : readdir(devices.get())) {
+    if (absl::StartsWith(entry->d_name, "virtio")) return true;
+  }
+  return false;
 }
 
 absl::StatusOr<std::vector<std::string>> MemoryBlocks(const std::string& path) {
@@ -74,12 +101,41 @@ absl::StatusOr<MemorySize> ParseMeminfo(absl::string_view text) {
 }
 
 MemoryView::MemoryView(std::string proc, std::string sys)
-    : proc_(std::move(proc)), sys_(std::move(sys)) {}
+    : proc_(std::move(proc)),
+      sys_(std::move(sys)),
+      self_described_(
+          IsSet(sys_ + "/module/memory_hotplug/parameters/memmap_on_memory")),
+      online_at_start_(self_described_ ? OnlineBytes() : 0),
+      total_at_start_(ReadMeminfo(proc_).value_or(MemorySize()).total_bytes) {}
 
 absl::StatusOr<MemorySize> MemoryView::Observe() const {
-  ASSIGN_OR_RETURN(const std::string text,
-                   ReadFile(absl::StrCat(proc_, "/meminfo"), 64 << 10));
-  return ParseMeminfo(text);
+  ASSIGN_OR_RETURN(MemorySize size, ReadMeminfo(proc_));
+  size.total_bytes += DescriptorBytes(size.total_bytes);
+  return size;
+}
+
+// Which blocks hold their own descriptors the kernel does not say (Linux 6.1:
+// only those that are plugged one at a time, and none of virtio-mem, which
+// plugs parts of blocks). It is what is online of them and is not for others.
+int64_t MemoryView::DescriptorBytes(int64_t mem_total_bytes) const {
+  if (!self_described_ || HasVirtioMem(sys_)) return 0;
+  const int64_t plugged = OnlineBytes() - online_at_start_;
+  const int64_t usable = mem_total_bytes - total_at_start_;
+  return std::clamp<int64_t>(plugged - usable, 0,
+                             std::max<int64_t>(0, plugged / kDescribedPages));
+}
+
+int64_t MemoryView::OnlineBytes() const {
+  const absl::StatusOr<std::vector<std::string>> blocks =
+      MemoryBlocks(absl::StrCat(sys_, "/devices/system/memory"));
+  if (!blocks.ok()) return 0;
+  int64_t online = 0;
+  for (const std::string& block : *blocks) {
+    const absl::StatusOr<std::string> state =
+        ReadFile(absl::StrCat(block, "/state"), 64);
+    online += state.ok() && absl::StripAsciiWhitespace(*state) == "online";
+  }
+  return online * BlockBytes();
 }
 
 int64_t MemoryView::BlockBytes() const {

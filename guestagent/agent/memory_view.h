@@ -13,6 +13,8 @@
 namespace podvisor {
 
 struct MemorySize {
+  // MemTotal, and what of the plugged memory holds its own page descriptors:
+  // with memory_hotplug.memmap_on_memory they are there, and not for others.
   int64_t total_bytes = 0;
   int64_t available_bytes = 0;
   int64_t free_bytes = 0;
@@ -20,13 +22,15 @@ struct MemorySize {
   bool operator==(const MemorySize&) const = default;
 };
 
-// From the text of /proc/meminfo. DataLoss when a line is missing. Pure.
+// From the text of /proc/meminfo, as it says. DataLoss when a line is missing.
+// Pure.
 absl::StatusOr<MemorySize> ParseMeminfo(absl::string_view text);
 
 // The guest's memory as its kernel counts it. Thread-safe.
 class MemoryView {
  public:
-  // `proc` and `sys` are the mount points, others in tests.
+  // `proc` and `sys` are the mount points, others in tests. What is online now
+  // is no plugged memory.
   MemoryView(std::string proc, std::string sys);
 
   absl::StatusOr<MemorySize> Observe() const;
@@ -39,7 +43,7 @@ class MemoryView {
   // Returns how many. The first block that refuses ends it with its error.
   absl::StatusOr<int> OnlineNewBlocks() const;
 
-  // Waits until MemTotal is at least (at most) `total_bytes`; brings blocks
+  // Waits until the total is at least (at most) `total_bytes`; brings blocks
   // online meanwhile (never when shrinking: the kernel takes blocks offline
   // then). Returns the size that was waited for: while blocks go, the kernel
   // may count one again the next moment. DeadlineExceeded, Cancelled.
@@ -51,8 +55,15 @@ class MemoryView {
       const std::function<bool()>& cancelled) const;
 
  private:
+  // Of blocks plugged since; 0 where the kernel keeps none in them.
+  int64_t DescriptorBytes(int64_t mem_total_bytes) const;
+  int64_t OnlineBytes() const;
+
   const std::string proc_;
   const std::string sys_;
+  const bool self_described_;
+  const int64_t online_at_start_;
+  const int64_t total_at_start_;
 };
 
 }  // namespace podvisor

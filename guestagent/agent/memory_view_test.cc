@@ -63,6 +63,60 @@ TEST_F(MemoryViewTest, BlockSizeIsHexadecimal) {
   EXPECT_EQ(View().BlockBytes(), 128 << 20);
 }
 
+std::string MeminfoOf(int64_t total_bytes) {
+  return absl::StrCat("MemTotal: ", total_bytes >> 10,
+                      " kB\nMemFree: 1 kB\nMemAvailable: 1 kB\n");
+}
+
+TEST_F(MemoryViewTest, DescriptorsThatPluggedMemoryHoldsOfItselfCount) {
+  constexpr int64_t kMiB = 1 << 20;
+  ASSERT_TRUE(
+      MakeDirectories(root_ + "/sys/module/memory_hotplug/parameters").ok());
+  const std::string kSetting =
+      "/sys/module/memory_hotplug/parameters/memmap_on_memory";
+  Write(kSetting, "Y\n");
+  Write("/sys/devices/system/memory/block_size_bytes", "8000000\n");
+  AddBlock(0, "online\n");
+  AddBlock(1, "online\n");
+  Write("/proc/meminfo", MeminfoOf(240 * kMiB));
+  const MemoryView view = View();
+  const auto total = [&] { return view.Observe()->total_bytes / kMiB; };
+  EXPECT_EQ(total(), 240);
+
+  // A block of which 2 MiB are descriptors; then a second one, not yet online,
+  // and online; then one that is described elsewhere.
+  AddBlock(2, "online\n");
+  Write("/proc/meminfo", MeminfoOf((240 + 126) * kMiB));
+  EXPECT_EQ(total(), 240 + 128);
+  AddBlock(3, "offline\n");
+  EXPECT_EQ(total(), 240 + 128);
+  AddBlock(3, "online\n");
+  Write("/proc/meminfo", MeminfoOf((240 + 2 * 126) * kMiB));
+  EXPECT_EQ(total(), 240 + 2 * 128);
+  AddBlock(4, "online\n");
+  Write("/proc/meminfo", MeminfoOf((240 + 2 * 126 + 128) * kMiB));
+  EXPECT_EQ(total(), 240 + 3 * 128);
+
+  // No more is made up than descriptors can be.
+  Write("/proc/meminfo", MeminfoOf(240 * kMiB));
+  EXPECT_EQ(total(), 240 + 3 * 2);
+  // virtio-mem plugs parts of blocks, and describes them elsewhere.
+  ASSERT_TRUE(
+      MakeDirectories(root_ + "/sys/bus/virtio/drivers/virtio_mem/virtio1")
+          .ok());
+  Write("/proc/meminfo", MeminfoOf((240 + 3 * 126) * kMiB));
+  EXPECT_EQ(total(), 240 + 3 * 126);
+}
+
+TEST_F(MemoryViewTest, WithoutThatSettingTheTotalIsMemTotal) {
+  Write("/sys/devices/system/memory/block_size_bytes", "8000000\n");
+  Write("/proc/meminfo", MeminfoOf(240 << 20));
+  const MemoryView view = View();
+  AddBlock(2, "online\n");
+  Write("/proc/meminfo", MeminfoOf(366 << 20));
+  EXPECT_EQ(view.Observe()->total_bytes, 366 << 20);
+}
+
 TEST_F(MemoryViewTest, OnlyOfflineBlocksAreBroughtOnline) {
   AddBlock(0, "online\n");
   AddBlock(1, "offline\n");

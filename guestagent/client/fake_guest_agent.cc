@@ -4,7 +4,9 @@
 #include <csignal>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "guestagent/cpu_weight.h"
 
 namespace podvisor {
 namespace {
@@ -22,6 +24,38 @@ void MergeResources(const agent::v1::LinuxResources& changes,
   for (const auto& [file, value] : changes.unified()) {
     (*resources->mutable_unified())[file] = value;
   }
+}
+
+// The cgroup of a container that was given `resources`, as a kernel has it.
+agent::v1::ReadCgroupResponse CgroupOf(
+    const agent::v1::LinuxResources& resources,
+    const std::vector<std::string>& files) {
+  const auto or_else = [](int64_t value, int64_t otherwise) {
+    return value == 0 ? otherwise : value;
+  };
+  agent::v1::ReadCgroupResponse response;
+  agent::v1::LinuxResources& has = *response.mutable_resources();
+  has.set_cpu_quota_micros(or_else(resources.cpu_quota_micros(), -1));
+  has.set_cpu_period_micros(or_else(resources.cpu_period_micros(), 100'000));
+  has.set_memory_limit_bytes(or_else(resources.memory_limit_bytes(), -1));
+  if (has.memory_limit_bytes() > 0) {
+    has.set_memory_limit_bytes(has.memory_limit_bytes() & ~int64_t{4095});
+  }
+  has.set_cpuset_cpus(resources.cpuset_cpus());
+  response.set_cpu_weight(resources.cpu_shares() == 0
+                              ? 100
+                              : CpuWeightFromShares(resources.cpu_shares()));
+  for (const std::string& file : files) {
+    const auto given = resources.unified().find(file);
+    const bool without_limit =
+        !absl::StartsWith(file, "hugetlb.") &&
+        (absl::EndsWith(file, ".max") || absl::EndsWith(file, ".high"));
+    (*has.mutable_unified())[file] = given != resources.unified().end()
+                                         ? given->second
+                                     : without_limit ? "max"
+                                                     : "0";
+  }
+  return response;
 }
 
 }  // namespace
@@ -453,6 +487,16 @@ absl::Status FakeGuestAgent::Update(const ContainerId& id,
   if (!half_done) return absl::OkStatus();
   --faults_.updates_half_done;
   return absl::InternalError("cgroup refused the rest");
+}
+
+absl::StatusOr<agent::v1::ReadCgroupResponse> FakeGuestAgent::ReadCgroup(
+    const ContainerId& id, const std::vector<std::string>& files,
+    absl::Time /*deadline*/) {
+  absl::MutexLock lock(&mutex_);
+  Record(absl::StrCat("ReadCgroup ", id.value()));
+  const absl::StatusOr<Container*> container = Find(id);
+  if (!container.ok()) return container.status();
+  return CgroupOf((*container)->spec.resources(), files);
 }
 
 absl::Status FakeGuestAgent::Delete(const ContainerId& id,

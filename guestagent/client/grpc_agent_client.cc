@@ -203,6 +203,18 @@ absl::Status GrpcAgentClient::Update(const ContainerId& id,
   return Unary(&Agent::Stub::UpdateContainer, request, deadline).status();
 }
 
+absl::StatusOr<agent::v1::ReadCgroupResponse> GrpcAgentClient::ReadCgroup(
+    const ContainerId& id, const std::vector<std::string>& files,
+    absl::Time deadline) {
+  agent::v1::ReadCgroupRequest request;
+  request.set_container_id(id.value());
+  for (const std::string& file : files) request.add_files(file);
+  ASSIGN_OR_RETURN(const agent::v1::ReadCgroupResponse reply,
+                   Unary(&Agent::Stub::ReadCgroup, request, deadline));
+  RETURN_IF_ERROR(CheckCgroup(files, reply));
+  return reply;
+}
+
 absl::Status GrpcAgentClient::Delete(const ContainerId& id,
                                      absl::Time deadline) {
   agent::v1::DeleteContainerRequest request;

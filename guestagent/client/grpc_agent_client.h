@@ -77,6 +77,9 @@ class GrpcAgentClient final : public GuestAgent {
   absl::Status Update(const ContainerId& id,
                       const agent::v1::LinuxResources& resources,
                       absl::Time deadline) override;
+  absl::StatusOr<agent::v1::ReadCgroupResponse> ReadCgroup(
+      const ContainerId& id, const std::vector<std::string>& files,
+      absl::Time deadline) override;
   absl::Status Delete(const ContainerId& id, absl::Time deadline) override;
   absl::StatusOr<std::vector<agent::v1::ContainerState>> List(
       absl::Time deadline) override;

@@ -56,6 +56,12 @@ class GuestContainers {
   virtual absl::Status Update(const ContainerId& id,
                               const agent::v1::LinuxResources& resources,
                               absl::Time deadline) = 0;
+  // What its cgroup has now; `files` are those of cgroup v2 that have no field
+  // of their own. Unimplemented for the agent of a pod that an earlier daemon
+  // started.
+  virtual absl::StatusOr<agent::v1::ReadCgroupResponse> ReadCgroup(
+      const ContainerId& id, const std::vector<std::string>& files,
+      absl::Time deadline) = 0;
   virtual absl::Status Delete(const ContainerId& id, absl::Time deadline) = 0;
   virtual absl::StatusOr<std::vector<agent::v1::ContainerState>> List(
       absl::Time deadline) = 0;

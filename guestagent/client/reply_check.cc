@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
+#include "base/cpu_list.h"
 #include "base/ids.h"
 #include "base/status_macros.h"
 
@@ -31,6 +32,9 @@ constexpr int kMaxGroups = 65536;                   // NGROUPS_MAX
 // A pod of a thousand containers is not real; the CRI's users make tens.
 constexpr int kMaxContainers = 1024;
 constexpr uint32_t kHundredPercent = 10'000;
+constexpr int64_t kMaxCpuPeriodMicros = 1'000'000;  // the kernel's
+constexpr int64_t kMaxCpuWeight = 10'000;
+constexpr size_t kMaxLineBytes = 4096;
 constexpr size_t kMaxChunkBytes = 64 << 10;
 
 absl::Status BadReply(absl::string_view what) {
@@ -194,6 +198,28 @@ absl::StatusOr<std::vector<ContainerState>> CheckContainers(
     states.push_back(std::move(state));
   }
   return states;
+}
+
+absl::Status CheckCgroup(const std::vector<std::string>& files,
+                         const agent::v1::ReadCgroupResponse& reply) {
+  const agent::v1::LinuxResources& has = reply.resources();
+  if (has.cpu_quota_micros() < -1 || has.cpu_period_micros() < 0 ||
+      has.cpu_period_micros() > kMaxCpuPeriodMicros || reply.cpu_weight() < 0 ||
+      reply.cpu_weight() > kMaxCpuWeight || has.memory_limit_bytes() < -1) {
+    return BadReply("impossible figures of a cgroup");
+  }
+  if (has.cpuset_cpus().size() > kMaxLineBytes ||
+      !ParseCpuList(has.cpuset_cpus()).ok()) {
+    return BadReply("impossible CPUs of a cgroup");
+  }
+  for (const auto& [file, value] : has.unified()) {
+    if (std::find(files.begin(), files.end(), file) == files.end() ||
+        value.size() > kMaxLineBytes ||
+        CleanText(value, kMaxLineBytes) != value) {
+      return BadReply("a file that was not asked for, or no line of text");
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckStats(absl::Time now, agent::v1::GetStatsResponse* reply) {

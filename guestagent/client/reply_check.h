@@ -2,6 +2,7 @@
 #define PODVISOR_GUESTAGENT_CLIENT_REPLY_CHECK_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -31,6 +32,10 @@ absl::Status CheckExit(absl::Time now, agent::v1::ContainerExit* exit);
 
 absl::StatusOr<std::vector<agent::v1::ContainerState>> CheckContainers(
     absl::Time now, const agent::v1::ListContainersResponse& reply);
+
+// Of a cgroup of which these files were asked for.
+absl::Status CheckCgroup(const std::vector<std::string>& files,
+                         const agent::v1::ReadCgroupResponse& reply);
 
 absl::Status CheckStats(absl::Time now, agent::v1::GetStatsResponse* reply);
 

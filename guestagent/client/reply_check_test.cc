@@ -254,6 +254,46 @@ OutputChunk Chunk(OutputChunk::Stream stream, uint64_t offset,
   return chunk;
 }
 
+agent::v1::ReadCgroupResponse CgroupReply() {
+  agent::v1::ReadCgroupResponse reply;
+  reply.mutable_resources()->set_cpu_quota_micros(-1);
+  reply.mutable_resources()->set_cpu_period_micros(100'000);
+  reply.mutable_resources()->set_memory_limit_bytes(-1);
+  reply.mutable_resources()->set_cpuset_cpus("0-3");
+  reply.set_cpu_weight(100);
+  (*reply.mutable_resources()->mutable_unified())["memory.high"] = "max";
+  return reply;
+}
+
+TEST(CheckCgroupTest, CgroupsThatCannotBeAreDataLoss) {
+  const std::vector<std::string> asked = {"memory.high", "memory.low"};
+  EXPECT_TRUE(CheckCgroup(asked, CgroupReply()).ok());
+  EXPECT_TRUE(CheckCgroup({}, {}).ok());
+  EXPECT_TRUE(absl::IsDataLoss(CheckCgroup({}, CgroupReply())));
+  using Reply = agent::v1::ReadCgroupResponse;
+  const std::vector<void (*)(Reply&)> bad = {
+      [](Reply& r) { r.mutable_resources()->set_cpu_quota_micros(-2); },
+      [](Reply& r) { r.mutable_resources()->set_cpu_period_micros(-1); },
+      [](Reply& r) { r.mutable_resources()->set_cpu_period_micros(1 << 30); },
+      [](Reply& r) { r.mutable_resources()->set_memory_limit_bytes(-2); },
+      [](Reply& r) { r.mutable_resources()->set_cpuset_cpus("0-"); },
+      [](Reply& r) { r.set_cpu_weight(-1); },
+      [](Reply& r) { r.set_cpu_weight(10'001); },
+      [](Reply& r) {
+        (*r.mutable_resources()->mutable_unified())["memory.low"] = "\x1b[2J";
+      },
+      [](Reply& r) {
+        (*r.mutable_resources()->mutable_unified())["memory.low"] =
+            std::string(5000, '1');
+      },
+  };
+  for (size_t i = 0; i < bad.size(); ++i) {
+    Reply reply = CgroupReply();
+    bad[i](reply);
+    EXPECT_TRUE(absl::IsDataLoss(CheckCgroup(asked, reply))) << i;
+  }
+}
+
 TEST(OutputCheckerTest, FollowsBothStreamsToTheirEnds) {
   OutputChecker checker({.stdout_bytes = 10, .stderr_bytes = 0});
 
