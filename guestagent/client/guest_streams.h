@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/ids.h"
 #include "guestagent/agent.pb.h"
@@ -34,6 +35,46 @@ struct ExecSyncResult {
   int exit_code = 0;
   std::string stdout_data;
   std::string stderr_data;
+};
+
+// The other end of an interactive stream: a person at a terminal, a connection
+// to be forwarded. Thread-safe.
+class StreamPeer {
+ public:
+  struct Input {
+    enum class Kind {
+      kData,
+      kEndOfData,  // no more data; the peer may still read and resize
+      kResize,
+      kGone,     // the peer has left: nobody reads any more
+      kStopped,  // after StopInput()
+    };
+    Kind kind = Kind::kGone;
+    std::string data = {};  // of kData; at most 64 KiB
+    uint32_t width = 0;     // of kResize, in characters
+    uint32_t height = 0;
+  };
+
+  virtual ~StreamPeer() = default;
+
+  // Blocks until the peer does something. One caller at a time; after kGone
+  // and kStopped not called again.
+  virtual Input NextInput() = 0;
+  // Ends NextInput(), also one that waits.
+  virtual void StopInput() = 0;
+
+  // Hands output over; waits while the peer does not take it. An error means
+  // that the peer is gone. No data means that none follows, where the call
+  // says so. One caller at a time.
+  virtual absl::Status TakeOutput(bool is_stderr, absl::string_view data) = 0;
+};
+
+struct GuestExec {
+  ContainerId container;
+  std::vector<std::string> args;
+  bool tty = false;
+  bool with_stdin = false;
+  absl::Duration drain_timeout = absl::Seconds(10);
 };
 
 // The agent's streams. Every call blocks its thread until it is over.
@@ -63,6 +104,23 @@ class GuestStreams {
   // DeadlineExceeded: the process has been killed.
   virtual absl::StatusOr<ExecSyncResult> ExecSync(
       const ExecSyncRequest& request, absl::Time deadline) = 0;
+
+  // Runs a process with `peer` at its streams and returns its exit code. A peer
+  // that leaves takes the process with it (Cancelled).
+  virtual absl::StatusOr<int> Exec(const GuestExec& request,
+                                   StreamPeer* peer) = 0;
+
+  // Joins a running container: live output to `peer`, and with `with_stdin` its
+  // input to the container. Returns the container's exit code; a peer that
+  // leaves detaches (Cancelled) and the container runs on. ResourceExhausted:
+  // the peer is too slow, or too many are attached.
+  virtual absl::StatusOr<int> Attach(const ContainerId& id, bool with_stdin,
+                                     StreamPeer* peer) = 0;
+
+  // One connection to a port of the pod's loopback, until both ends have said
+  // all: empty output is the guest's end of data. FailedPrecondition: nobody
+  // listens, or the connection broke.
+  virtual absl::Status PortForward(uint16_t port, StreamPeer* peer) = 0;
 };
 
 }  // namespace podvisor
