@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "cri/node_health.h"
+#include "cri/streaming/stream_server.h"
 #include "sandbox/pod_manager.h"
 #include "third_party/cri_api/api.grpc.pb.h"
 
@@ -31,8 +32,8 @@ struct RuntimeFacts {
 // Thread-safe. Borrows all but the facts.
 class RuntimeService final : public runtime::v1::RuntimeService::Service {
  public:
-  RuntimeService(PodManager* pods, const NodeHealth* health, Clock* clock,
-                 RuntimeFacts facts);
+  RuntimeService(PodManager* pods, const NodeHealth* health,
+                 StreamServer* streams, Clock* clock, RuntimeFacts facts);
 
   grpc::Status Version(grpc::ServerContext* context,
                        const runtime::v1::VersionRequest* request,
@@ -109,7 +110,7 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   grpc::Status ExecSync(grpc::ServerContext* context,
                         const runtime::v1::ExecSyncRequest* request,
                         runtime::v1::ExecSyncResponse* response) override;
-  // These three say that they are not built yet.
+  // These three answer with a URL of the streaming server.
   grpc::Status Exec(grpc::ServerContext* context,
                     const runtime::v1::ExecRequest* request,
                     runtime::v1::ExecResponse* response) override;
@@ -135,6 +136,7 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
 
   PodManager* const pods_;
   const NodeHealth* const health_;
+  StreamServer* const streams_;
   Clock* const clock_;
   const RuntimeFacts facts_;
 };
