@@ -9,21 +9,21 @@
 #include <climits>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 
 namespace podvisor {
 
-ByteStream::ByteStream(UniqueFd socket, absl::Duration idle)
+ByteStream::ByteStream(UniqueFd socket, absl::Duration idle, Clock* clock)
     : socket_(std::move(socket)),
       idle_(idle),
+      clock_(clock),
       stop_reading_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       cancel_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      last_activity_nanos_(absl::GetCurrentTimeNanos()) {}
+      last_activity_nanos_(absl::ToUnixNanos(Now())) {}
 
 void ByteStream::NoteActivity() {
-  last_activity_nanos_ = absl::GetCurrentTimeNanos();
+  last_activity_nanos_ = absl::ToUnixNanos(Now());
 }
 
 absl::Status ByteStream::Wait(short events, int wake_fd,
@@ -33,7 +33,7 @@ absl::Status ByteStream::Wait(short events, int wake_fd,
   for (;;) {
     const absl::Time idle_end =
         absl::FromUnixNanos(last_activity_nanos_) + idle_;
-    const absl::Duration left = std::min(deadline, idle_end) - absl::Now();
+    const absl::Duration left = std::min(deadline, idle_end) - Now();
     if (left <= absl::ZeroDuration()) {
       return absl::DeadlineExceededError("the client is silent for too long");
     }
@@ -94,7 +94,7 @@ bool ByteStream::HungUp() const {
 
 void ByteStream::Linger(absl::Duration at_most) {
   shutdown(socket_.get(), SHUT_WR);
-  const absl::Time end = absl::Now() + at_most;
+  const absl::Time end = Now() + at_most;
   char dropped[4096];
   while (Wait(POLLIN, cancel_.get(), end).ok()) {
     const ssize_t count =

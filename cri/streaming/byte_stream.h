@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
 #include "base/unique_fd.h"
 
 namespace podvisor {
@@ -20,10 +21,13 @@ namespace podvisor {
 // Thread-safe as far as said above; the rest may be called from any thread.
 class ByteStream {
  public:
-  ByteStream(UniqueFd socket, absl::Duration idle);
+  // Borrows the clock.
+  ByteStream(UniqueFd socket, absl::Duration idle, Clock* clock);
 
   ByteStream(const ByteStream&) = delete;
   ByteStream& operator=(const ByteStream&) = delete;
+
+  absl::Time Now() const { return clock_->Now(); }
 
   // How many bytes were read, at least one. OutOfRange: the client has closed
   // its side. Cancelled: after StopReading() or Cancel(). DeadlineExceeded: of
@@ -53,6 +57,7 @@ class ByteStream {
 
   const UniqueFd socket_;
   const absl::Duration idle_;
+  Clock* const clock_;
   const UniqueFd stop_reading_;  // eventfds; readable once it is over
   const UniqueFd cancel_;
   std::atomic<int64_t> last_activity_nanos_;

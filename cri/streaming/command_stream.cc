@@ -7,7 +7,6 @@
 #include <variant>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "cri/streaming/input_queue.h"
 #include "cri/streaming/size_messages.h"
@@ -180,7 +179,7 @@ void ServeCommandOverSpdy(ByteStream* bytes, SpdyConnection* connection,
                           const ProcessStreams& streams, ChannelVersion version,
                           absl::Duration creation, const CommandRunner& run) {
   CommandStream stream(bytes, connection, streams);
-  if (!stream.AwaitStreams(absl::Now() + creation).ok()) return;
+  if (!stream.AwaitStreams(bytes->Now() + creation).ok()) return;
   stream.Serve(version, run);
 }
 

@@ -12,7 +12,6 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
 #include "cri/streaming/input_queue.h"
@@ -116,7 +115,7 @@ class PortForwardStream {
         return connection_->Reset(opened.stream);
       }
       found = forwards_.emplace(id, std::make_unique<Forward>()).first;
-      found->second->pair_end = absl::Now() + creation_;
+      found->second->pair_end = bytes_->Now() + creation_;
       found->second->port = static_cast<uint16_t>(port);
     }
     Forward& forward = *found->second;
@@ -161,10 +160,10 @@ class PortForwardStream {
     if (forward->queue == nullptr) {
       return absl::FailedPreconditionError("data before its error stream");
     }
-    const absl::Time end = absl::Now() + kStallLimit;
+    const absl::Time end = bytes_->Now() + kStallLimit;
     while (!forward->queue->Push(input, kHangUpPoll)) {
       if (bytes_->HungUp()) return absl::UnavailableError("the client left");
-      if (absl::Now() < end) continue;
+      if (bytes_->Now() < end) continue;
       forward->queue->HangUp();
       return connection_->Reset(stream);
     }
@@ -189,7 +188,7 @@ class PortForwardStream {
   // True if there was one.
   bool ResetLatePairs() {
     bool any = false;
-    const absl::Time now = absl::Now();
+    const absl::Time now = bytes_->Now();
     for (auto it = forwards_.begin(); it != forwards_.end();) {
       const Forward& forward = *it->second;
       if (forward.queue != nullptr || now < forward.pair_end) {

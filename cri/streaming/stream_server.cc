@@ -19,7 +19,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
@@ -105,6 +104,7 @@ class ThreadedServer final : public StreamServer {
                  Clock* clock)
       : options_(options),
         backend_(backend),
+        clock_(clock),
         tokens_(clock),
         wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
@@ -178,7 +178,7 @@ class ThreadedServer final : public StreamServer {
     const uint64_t id = ++last_client_;
     Client& client = clients_[id];
     client.bytes =
-        std::make_unique<ByteStream>(std::move(socket), options_.idle);
+        std::make_unique<ByteStream>(std::move(socket), options_.idle, clock_);
     client.thread = std::thread([this, id, bytes = client.bytes.get()] {
       ServeClient(bytes);
       absl::MutexLock done(&mutex_);
@@ -225,7 +225,7 @@ class ThreadedServer final : public StreamServer {
   }
 
   std::optional<HttpHead> ReadHead(ByteStream* bytes, std::string* rest) {
-    const absl::Time end = absl::Now() + options_.request;
+    const absl::Time end = bytes->Now() + options_.request;
     std::string read;
     char piece[4096];
     for (;;) {
@@ -274,6 +274,7 @@ class ThreadedServer final : public StreamServer {
 
   const StreamServerOptions options_;
   StreamBackend* const backend_;
+  Clock* const clock_;
   StreamTokens tokens_;
   const UniqueFd wake_;  // the accepting thread: something has finished
   UniqueFd listener_;

@@ -17,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "base/clock.h"
 #include "base/unique_fd.h"
 #include "cri/streaming/big_endian.h"
 #include "cri/streaming/spdy_headers.h"
@@ -206,7 +207,7 @@ class StreamServerTest : public testing::Test {
   }
 
   ScriptedBackend backend_;
-  FakeClock clock_;
+  SystemClock clock_;
   std::unique_ptr<StreamServer> server_;
 };
 
