@@ -197,13 +197,13 @@ TEST_F(PortForwardTest, NobodyListeningIsAClearError) {
 
 TEST_F(PortForwardTest, ConnectionThatBreaksIsAnError) {
   Listener listener(AF_INET);
-  std::thread program([&] {
+  const auto call = Open(listener.port());
+  ASSERT_TRUE(call->output.connected()) << call->output.error();
+  {
     const UniqueFd fd = listener.Accept();
     const linger reset = {1, 0};
     setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-  });
-  const auto call = Open(listener.port());
-  program.join();
+  }
   ASSERT_TRUE(call->stream->Read(&call->output));
   EXPECT_NE(call->output.error().find("Connection reset"), std::string::npos)
       << call->output.error();
@@ -231,6 +231,7 @@ TEST_F(PortForwardTest, ConnectionsAreLimitedAndACancelledOneMakesRoom) {
   calls[7]->context.TryCancel();
   EXPECT_EQ(calls[7]->stream->Finish().error_code(),
             grpc::StatusCode::CANCELLED);
+  calls.erase(calls.begin() + 7);
   while (service_.forwards.open() == PortForwards::kMaxOpen) {
     std::this_thread::yield();
   }
