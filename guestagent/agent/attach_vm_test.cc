@@ -187,7 +187,8 @@ TEST_F(AttachVmTest, WhatCannotBeAttachedIsRefused) {
 
 TEST_F(AttachVmTest, PeerThatDoesNotReadIsCutOffAndTheLogIsComplete) {
   constexpr uint64_t kBytes = 32 << 20;
-  ContainerSpec spec = Shell("read go; dd if=/dev/zero bs=1M count=32 2>&-");
+  ContainerSpec spec =
+      Shell("read go; dd if=/dev/zero bs=1M count=32 2>/dev/null");
   spec.set_stdin(true);
   const std::string id = Run(spec);
   Peer slow(id, false);
@@ -205,8 +206,8 @@ TEST_F(AttachVmTest, PeerThatDoesNotReadIsCutOffAndTheLogIsComplete) {
 TEST_F(AttachVmTest, EightMebibytesThroughAPortAreTheSame) {
   // Echoes until the caller's end, then ends.
   const std::string id =
-      Run(Shell("busybox nc -l -s 127.0.0.1 -p 8080 -e cat & "
-                "while ! grep -q ':1F90 ' /proc/net/tcp; do :; done; "
+      Run(Shell("busybox nc -l -p 8080 -e cat & "
+                "while ! cat /proc/net/tcp* | grep -q ':1F90 '; do :; done; "
                 "echo ready; wait"));
   EXPECT_EQ(ReadOutput(id, 0, 1).out, "ready\n");
   grpc::ClientContext context;
