@@ -89,9 +89,10 @@ absl::StatusOr<std::optional<int>> ServeStream(AgentConnection::Call* call,
     over = !result.ok() || result->has_value();
   }
   peer->StopInput();
-  // The last message was read, or nobody wants it; a call that has ended by
-  // itself keeps its status. Wakes an input that the guest does not take.
-  call->context()->TryCancel();
+  // The last message was read, or nobody wants it. Wakes an input that the
+  // guest does not take. Not for a call that has ended by itself: its writes
+  // fail by themselves, and a cancelled one would lose its status.
+  if (over) call->context()->TryCancel();
   input.join();
   const grpc::Status finished = stream->Finish();
   if (over) return result;
