@@ -217,7 +217,9 @@ runtime::v1::ContainerStats ToContainerStats(
     const ContainerStatsSnapshot& snapshot,
     const std::string& writable_layers_directory) {
   const ContainerUsage& usage = snapshot.usage;
-  const int64_t timestamp = ToNanos(usage.timestamp);
+  const bool sampled = usage.timestamp != absl::InfinitePast();
+  const int64_t timestamp =
+      ToNanos(sampled ? usage.timestamp : snapshot.started_at);
   runtime::v1::ContainerStats stats;
   auto* attributes = stats.mutable_attributes();
   attributes->set_id(snapshot.id.value());
@@ -232,6 +234,7 @@ runtime::v1::ContainerStats ToContainerStats(
 
   auto* memory = stats.mutable_memory();
   memory->set_timestamp(timestamp);
+  if (!sampled) return stats;
   memory->mutable_working_set_bytes()->set_value(
       usage.memory_working_set_bytes);
   memory->mutable_usage_bytes()->set_value(usage.memory_usage_bytes);

@@ -20,8 +20,8 @@ runtime::v1::Container ToContainer(const ContainerSnapshot& container);
 runtime::v1::ContainerStatus ToContainerStatus(
     const ContainerSnapshot& container);
 
-// Of a container that was sampled; without a sample the usage is zero at time
-// zero, and such a container belongs in no reply. The directory is one of this
+// Of a container that has never been sampled it is known that it had used no
+// CPU time when it was started, and nothing else. The directory is one of this
 // host, on the file system that holds the writable layers: kubelet looks at it.
 runtime::v1::ContainerStats ToContainerStats(
     const ContainerStatsSnapshot& stats,

@@ -133,11 +133,74 @@ TEST(ConvertStatusTest, PodInfoIsJsonWithEverySize) {
             std::string::npos);
 }
 
+// A figure of its own for each, so that none can stand for another.
+TEST(ConvertStatusTest, PodInfoIsThisAndNothingElse) {
+  PodSnapshot pod = ReadyPod();
+  pod.accelerator = "tcg";
+  pod.agent_version = "0.1.0";
+  pod.kernel_release = "6.1.0";
+  pod.boot_time = absl::Milliseconds(1300);
+  pod.vmm_pid = 77;
+  pod.console_path = "/run/console";
+  pod.cgroup_path = "/pods/a";
+  pod.last_error = "VM: memory: no slots";
+  pod.vm = {.observed_at = absl::FromUnixSeconds(1'700'000'000),
+            .base_vcpus = 1,
+            .target_vcpus = 5,
+            .plugged_vcpus = 4,
+            .online_vcpus = 3,
+            .max_vcpus = 6,
+            .base_memory_bytes = 10,
+            .target_memory_bytes = 50,
+            .plugged_memory_bytes = 40,
+            .online_memory_bytes = 30,
+            .max_memory_bytes = 60,
+            .memory_slots_used = 7,
+            .memory_slots_total = 8,
+            .shortfall_bytes = 9,
+            .vcpus_clamped = true,
+            .memory_clamped = false};
+
+  const auto info =
+      nlohmann::json::parse(PodInfoJson(pod, std::nullopt), nullptr, false);
+
+  auto expected = nlohmann::json::parse(R"json({
+    "state": "ready", "pid": 77,
+    "vcpus": {"base": 1, "target": 5, "plugged": 4, "online": 3, "max": 6,
+              "clamped": true},
+    "memoryBytes": {"base": 10, "target": 50, "plugged": 40, "online": 30,
+                    "max": 60, "clamped": false, "shortfall": 9},
+    "memorySlots": {"used": 7, "total": 8},
+    "observedAt": "2023-11-14T22:13:20+00:00",
+    "lastError": "VM: memory: no slots",
+    "accountedBytes": {"guest": 100, "vmm": 30, "limit": 80, "overhead": 20,
+                       "excess": 30},
+    "accelerator": "tcg", "agentVersion": "0.1.0", "kernelRelease": "6.1.0",
+    "bootSeconds": 1.3, "consolePath": "/run/console", "cgroupPath": "/pods/a"
+  })json");
+  expected["sandboxId"] = pod.id.value();
+  EXPECT_EQ(info, expected) << info.dump(2);
+}
+
 TEST(ConvertStatusTest, InfoShowsNoEnvironment) {
   ContainerSnapshot container = RunningContainer();
   container.spec.env = {"TOKEN=hunter2"};
 
   EXPECT_EQ(ContainerInfoJson(container).find("hunter2"), std::string::npos);
+}
+
+TEST(ConvertStatusTest, AContainerWithoutASampleHasNoMemoryThatNobodySaw) {
+  ContainerStatsSnapshot snapshot;
+  snapshot.started_at = absl::FromUnixNanos(7);
+
+  const runtime::v1::ContainerStats stats =
+      ToContainerStats(snapshot, "/var/lib/x");
+
+  EXPECT_EQ(stats.cpu().timestamp(), 7);
+  EXPECT_EQ(stats.cpu().usage_core_nano_seconds().value(), 0u);
+  EXPECT_EQ(stats.memory().timestamp(), 7);
+  EXPECT_FALSE(stats.memory().has_working_set_bytes());
+  EXPECT_FALSE(stats.has_writable_layer());
 }
 
 TEST(ConvertStatusTest, AvailableMemoryNeverUnderflows) {

@@ -42,7 +42,7 @@ constexpr CtlCommand kCommands[] = {
     {"run", "POD.yaml", 1, 1, "run a Kubernetes Pod manifest",
      "Pulls the images, runs the pod and starts its containers through the "
      "CRI\n"
-     "socket, without Kubernetes. Prints the ids; on an error nothing stays.\n"
+     "socket, without Kubernetes. Prints the ids; on an error no pod stays.\n"
      "  --log-dir DIR   container logs, default /var/log/podvisor/<pod>; as "
      "with\n"
      "                  the kubelet, they stay when the pod is removed\n"},

@@ -66,6 +66,7 @@ TEST(CtlConsoleTest, LastLinesWithoutControlCharacters) {
   EXPECT_TRUE(absl::StartsWith(out.str(), "two\nthr")) << out.str();
   EXPECT_FALSE(absl::StrContains(out.str(), "\x1b"));
   EXPECT_EQ(notes.str(), "");
+  EXPECT_TRUE(PrintConsole(client, "shop/web", 2, out, notes).ok());
   EXPECT_TRUE(absl::IsNotFound(PrintConsole(client, "nope", 2, out, notes)));
 }
 

@@ -129,7 +129,6 @@ std::vector<const ContainerStatsSnapshot*> FilterStats(
   std::vector<const ContainerStatsSnapshot*> matches;
   for (const ContainerStatsSnapshot& container : stats) {
     if (container.phase == ContainerPhase::kRunning &&
-        container.usage.timestamp != absl::InfinitePast() &&
         id.Matches(container.id.value()) &&
         pod.Matches(container.pod.value()) &&
         HasLabels(filter.label_selector(), container.labels)) {

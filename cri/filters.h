@@ -29,7 +29,7 @@ std::vector<const ContainerSnapshot*> FilterContainers(
     absl::Span<const ContainerSnapshot> containers,
     absl::Span<const PodId> pods);
 
-// Only running containers that have been sampled.
+// Only running containers.
 std::vector<const ContainerStatsSnapshot*> FilterStats(
     const runtime::v1::ContainerStatsFilter& filter,
     absl::Span<const ContainerStatsSnapshot> stats,

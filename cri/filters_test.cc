@@ -120,7 +120,7 @@ TEST(FiltersTest, ContainersOfAPodByItsPrefix) {
   EXPECT_EQ(matching(filter), "");
 }
 
-TEST(FiltersTest, StatsAreOfSampledRunningContainersOnly) {
+TEST(FiltersTest, StatsAreOfRunningContainersOnlySampledOrNot) {
   std::vector<ContainerStatsSnapshot> stats(3);
   for (int i = 0; i < 3; ++i) {
     stats[i].id = ContainerId(std::string(1, static_cast<char>('a' + i)));
@@ -132,8 +132,9 @@ TEST(FiltersTest, StatsAreOfSampledRunningContainersOnly) {
 
   const auto matches = FilterStats({}, stats, {});
 
-  ASSERT_EQ(matches.size(), 1u);
+  ASSERT_EQ(matches.size(), 2u);
   EXPECT_EQ(matches[0]->id.value(), "a");
+  EXPECT_EQ(matches[1]->id.value(), "c");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
+#include "image/image_store.h"
 
 namespace podvisor {
 namespace {
@@ -63,18 +64,16 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
 }
 
 grpc::Status ToGrpcPullStatus(const absl::Status& status) {
-  if (absl::StartsWith(status.message(), "SignatureValidationFailed") ||
-      absl::StartsWith(status.message(), "RegistryUnavailable")) {
-    return grpc::Status(grpc::StatusCode::UNKNOWN,
-                        CleanText(status.message(), kMaxMessageBytes));
+  absl::string_view known;
+  if (absl::IsUnavailable(status)) known = "RegistryUnavailable";
+  if (absl::IsFailedPrecondition(status) &&
+      absl::StrContains(status.message(), kSignatureValidationFailed)) {
+    known = kSignatureValidationFailed;
   }
-  if (absl::IsUnavailable(status)) {
-    return grpc::Status(
-        grpc::StatusCode::UNKNOWN,
-        CleanText(absl::StrCat("RegistryUnavailable: ", status.message()),
-                  kMaxMessageBytes));
-  }
-  return ToGrpcStatus(status);
+  if (known.empty()) return ToGrpcStatus(status);
+  return grpc::Status(
+      grpc::StatusCode::UNKNOWN,
+      CleanText(absl::StrCat(known, ": ", status.message()), kMaxMessageBytes));
 }
 
 }  // namespace podvisor

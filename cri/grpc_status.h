@@ -13,8 +13,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status);
 
 // As above, for PullImage only. kubelet recognises two failures by the start of
 // the message and wants them as UNKNOWN: "RegistryUnavailable" (every
-// Unavailable becomes one) and "SignatureValidationFailed" (an image store says
-// so by beginning its message with that word).
+// Unavailable becomes one) and kSignatureValidationFailed of image_store.h.
 grpc::Status ToGrpcPullStatus(const absl::Status& status);
 
 }  // namespace podvisor

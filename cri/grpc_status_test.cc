@@ -52,8 +52,8 @@ TEST(GrpcStatusTest, MessageIsOneBoundedLine) {
 TEST(GrpcStatusTest, PullNamesTheFailuresThatKubeletKnows) {
   const grpc::Status unavailable =
       ToGrpcPullStatus(absl::UnavailableError("registry did not answer"));
-  const grpc::Status signature = ToGrpcPullStatus(
-      absl::PermissionDeniedError("SignatureValidationFailed: no signature"));
+  const grpc::Status signature = ToGrpcPullStatus(absl::FailedPreconditionError(
+      "pull a/b:1: SignatureValidationFailed: no"));
 
   EXPECT_EQ(unavailable.error_code(), grpc::StatusCode::UNKNOWN);
   EXPECT_EQ(unavailable.error_message(),

@@ -33,7 +33,9 @@ absl::StatusOr<std::string> FindPod(CriClient& client,
   std::vector<std::string> matches;
   for (const runtime::v1::PodSandbox& pod : pods) {
     if (pod.id() == wanted) return pod.id();
-    if (absl::StartsWith(pod.id(), wanted) || pod.metadata().name() == wanted) {
+    const std::string& name = pod.metadata().name();
+    if (absl::StartsWith(pod.id(), wanted) || name == wanted ||
+        absl::StrCat(pod.metadata().namespace_(), "/", name) == wanted) {
       matches.push_back(pod.id());
     }
   }

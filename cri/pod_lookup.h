@@ -12,7 +12,8 @@ namespace podvisor {
 // How podvisorctl's commands find what an operator names, and read what the
 // daemon says of it.
 
-// The id of the pod that `wanted` means: an id, its beginning, or a name.
+// The id of the pod that `wanted` means: an id, its beginning, a name, or a
+// namespace and a name as `vms` shows them.
 // NotFound, and InvalidArgument with their ids where it means several.
 absl::StatusOr<std::string> FindPod(CriClient& client,
                                     const std::string& wanted);

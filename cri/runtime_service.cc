@@ -14,6 +14,7 @@
 #include "cri/filters.h"
 #include "cri/grpc_status.h"
 #include "cri/seccomp_profile.h"
+#include "cri/stream_list.h"
 #include "cri/streaming_calls.h"
 #include "nlohmann/json.hpp"
 #include "sandbox/container_lifecycle.h"
@@ -23,12 +24,11 @@ namespace {
 
 using runtime::v1::RuntimeCondition;
 
-// The first sample of a container that has just been started is taken when it
-// is asked for; later ones come from the sampler.
-constexpr absl::Duration kFirstSampleTimeout = absl::Seconds(1);
-// Every call has a sample taken for the next one: crictl takes the difference
-// of two answers, a second apart, and fails where both show the same sample.
-constexpr absl::Duration kFreshSample = absl::ZeroDuration();
+// A client that waits until its deadline learns nothing but that: a part of
+// its time is for taking back what was begun, and for the answer that says why.
+constexpr absl::Duration kMostForTheAnswer = absl::Milliseconds(500);
+// The same for a pod, whose VM has to be ended and cleared away.
+constexpr absl::Duration kMostForAFailedBoot = absl::Seconds(2);
 // For a client that sets no deadline of its own.
 constexpr absl::Duration kNoDeadline = absl::Minutes(2);
 
@@ -57,24 +57,27 @@ absl::Status GoneIsFine(const absl::Status& status) {
 RuntimeService::RuntimeService(PodManager* pods, const NodeHealth* health,
                                StreamServer* streams, Clock* clock,
                                RuntimeFacts facts)
-    : pods_(pods),
+    : StatsService(pods, clock, facts.root_directory),
+      pods_(pods),
       health_(health),
       streams_(streams),
       clock_(clock),
       facts_(std::move(facts)) {}
 
 absl::Time RuntimeService::Deadline(const grpc::ServerContext& context) const {
+  return DeadlineLeaving(kMostForTheAnswer, context);
+}
+
+absl::Time RuntimeService::DeadlineLeaving(
+    absl::Duration most, const grpc::ServerContext& context) const {
   const auto deadline = context.deadline();
   if (deadline == std::chrono::system_clock::time_point::max()) {
     return clock_->Now() + kNoDeadline;
   }
-  return absl::FromChrono(deadline);
-}
-
-std::vector<PodId> RuntimeService::PodIds() const {
-  std::vector<PodId> ids;
-  for (const auto& pod : pods_->ListPods()) ids.push_back(pod->id());
-  return ids;
+  const absl::Time end = absl::FromChrono(deadline);
+  const absl::Duration left =
+      std::max(absl::ZeroDuration(), end - clock_->Now());
+  return end - std::min(left / 16, most);
 }
 
 grpc::Status RuntimeService::Version(grpc::ServerContext*,
@@ -100,8 +103,11 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*,
                  "this version gives pods a loopback interface only",
                  response->mutable_status());
     for (const char* name : {"", kRuntimeHandler}) {
-      response->add_runtime_handlers()->set_name(name);
+      runtime::v1::RuntimeHandler* handler = response->add_runtime_handlers();
+      handler->set_name(name);
+      handler->mutable_features()->set_recursive_read_only_mounts(true);
     }
+    response->mutable_features()->set_supplemental_groups_policy(true);
     if (request->verbose()) {
       const nlohmann::json info = {
           {"config", facts_.config_toml},
@@ -142,7 +148,9 @@ grpc::Status RuntimeService::RunPodSandbox(
   return Answer([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const PodSpec spec,
                      ConvertPod(request->config(), request->runtime_handler()));
-    ASSIGN_OR_RETURN(const PodId id, pods_->RunPod(spec, Deadline(*context)));
+    ASSIGN_OR_RETURN(
+        const PodId id,
+        pods_->RunPod(spec, DeadlineLeaving(kMostForAFailedBoot, *context)));
     response->set_pod_sandbox_id(id.value());
     return absl::OkStatus();
   });
@@ -395,42 +403,32 @@ grpc::Status RuntimeService::PortForward(
   });
 }
 
-grpc::Status RuntimeService::ContainerStats(
-    grpc::ServerContext*, const runtime::v1::ContainerStatsRequest* request,
-    runtime::v1::ContainerStatsResponse* response) {
-  return Answer([&]() -> absl::Status {
-    ASSIGN_OR_RETURN(const FoundContainer found,
-                     pods_->FindContainer(request->container_id()));
-    found.pod->SampleIfOlderThan(kFreshSample);
-    ContainerStatsSnapshot snapshot = found.container->StatsSnapshot();
-    if (snapshot.usage.timestamp == absl::InfinitePast()) {
-      RETURN_IF_ERROR(found.pod->Sample(clock_->Now() + kFirstSampleTimeout));
-      snapshot = found.container->StatsSnapshot();
-    }
-    *response->mutable_stats() =
-        ToContainerStats(snapshot, facts_.root_directory);
-    return absl::OkStatus();
-  });
+grpc::Status RuntimeService::StreamPodSandboxes(
+    grpc::ServerContext* context,
+    const runtime::v1::StreamPodSandboxesRequest* request,
+    grpc::ServerWriter<runtime::v1::StreamPodSandboxesResponse>* writer) {
+  runtime::v1::ListPodSandboxRequest list;
+  *list.mutable_filter() = request->filter();
+  runtime::v1::ListPodSandboxResponse all;
+  const grpc::Status listed = ListPodSandbox(context, &list, &all);
+  if (!listed.ok()) return listed;
+  return StreamList(
+      all.mutable_items(),
+      [](auto& batch) { return batch.mutable_pod_sandboxes(); }, writer);
 }
 
-grpc::Status RuntimeService::ListContainerStats(
-    grpc::ServerContext*, const runtime::v1::ListContainerStatsRequest* request,
-    runtime::v1::ListContainerStatsResponse* response) {
-  return Answer([&] {
-    // This answer waits for no guest.
-    for (const auto& pod : pods_->ListPods()) {
-      pod->SampleIfOlderThan(kFreshSample);
-    }
-    std::vector<ContainerStatsSnapshot> all;
-    for (const auto& container : pods_->ListContainers()) {
-      all.push_back(container->StatsSnapshot());
-    }
-    for (const ContainerStatsSnapshot* stats :
-         FilterStats(request->filter(), all, PodIds())) {
-      *response->add_stats() = ToContainerStats(*stats, facts_.root_directory);
-    }
-    return absl::OkStatus();
-  });
+grpc::Status RuntimeService::StreamContainers(
+    grpc::ServerContext* context,
+    const runtime::v1::StreamContainersRequest* request,
+    grpc::ServerWriter<runtime::v1::StreamContainersResponse>* writer) {
+  runtime::v1::ListContainersRequest list;
+  *list.mutable_filter() = request->filter();
+  runtime::v1::ListContainersResponse all;
+  const grpc::Status listed = ListContainers(context, &list, &all);
+  if (!listed.ok()) return listed;
+  return StreamList(
+      all.mutable_containers(),
+      [](auto& batch) { return batch.mutable_containers(); }, writer);
 }
 
 }  // namespace podvisor

@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "cri/node_health.h"
+#include "cri/stats_service.h"
 #include "cri/streaming/stream_server.h"
 #include "sandbox/pod_manager.h"
 #include "third_party/cri_api/api.grpc.pb.h"
@@ -30,7 +31,7 @@ struct RuntimeFacts {
 //
 // Lists, status and stats are answered from the daemon's own memory.
 // Thread-safe. Borrows all but the facts.
-class RuntimeService final : public runtime::v1::RuntimeService::Service {
+class RuntimeService final : public StatsService {
  public:
   RuntimeService(PodManager* pods, const NodeHealth* health,
                  StreamServer* streams, Clock* clock, RuntimeFacts facts);
@@ -120,19 +121,24 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   grpc::Status PortForward(grpc::ServerContext* context,
                            const runtime::v1::PortForwardRequest* request,
                            runtime::v1::PortForwardResponse* response) override;
-  grpc::Status ContainerStats(
+  grpc::Status StreamPodSandboxes(
       grpc::ServerContext* context,
-      const runtime::v1::ContainerStatsRequest* request,
-      runtime::v1::ContainerStatsResponse* response) override;
-  grpc::Status ListContainerStats(
+      const runtime::v1::StreamPodSandboxesRequest* request,
+      grpc::ServerWriter<runtime::v1::StreamPodSandboxesResponse>* writer)
+      override;
+  grpc::Status StreamContainers(
       grpc::ServerContext* context,
-      const runtime::v1::ListContainerStatsRequest* request,
-      runtime::v1::ListContainerStatsResponse* response) override;
+      const runtime::v1::StreamContainersRequest* request,
+      grpc::ServerWriter<runtime::v1::StreamContainersResponse>* writer)
+      override;
 
  private:
-  // Of the call; two minutes where the client set none.
+  // By when the work of a call must be done: its client's deadline, less a part
+  // for the answer; in two minutes where the client set none.
   absl::Time Deadline(const grpc::ServerContext& context) const;
-  std::vector<PodId> PodIds() const;
+  // The same with another part, a sixteenth of the time and at most `most`.
+  absl::Time DeadlineLeaving(absl::Duration most,
+                             const grpc::ServerContext& context) const;
 
   PodManager* const pods_;
   const NodeHealth* const health_;

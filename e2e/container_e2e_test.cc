@@ -251,8 +251,7 @@ TEST_F(ContainerE2eTest,
   EXPECT_TRUE(Remove(id).ok());
 }
 
-TEST_F(ContainerE2eTest,
-       AMissingProgramIsAnErrorAndTheContainerIsGoneOrExited) {
+TEST_F(ContainerE2eTest, AMissingProgramIsRefusedByNameAndLeavesNoContainer) {
   cri::ContainerConfig config = node_->ContainerConfig("missing", "");
   config.clear_command();
   config.add_command("/no/such/program");
@@ -262,18 +261,21 @@ TEST_F(ContainerE2eTest,
   *request.mutable_sandbox_config() = *config_;
   cri::CreateContainerResponse created;
   Call create;
-  if (!node_->runtime().CreateContainer(&create, request, &created).ok()) {
-    return;  // crun looks for the program when it creates
-  }
-  cri::StartContainerRequest start;
-  start.set_container_id(created.container_id());
-  cri::StartContainerResponse response;
+
+  // crun looks for the program when it creates.
+  const grpc::Status status =
+      node_->runtime().CreateContainer(&create, request, &created);
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("/no/such/program"));
+  cri::ListContainersRequest list;
+  list.mutable_filter()->set_pod_sandbox_id(*pod_);
+  cri::ListContainersResponse listed;
   Call call;
-  EXPECT_FALSE(node_->runtime().StartContainer(&call, start, &response).ok());
-  const cri::ContainerStatus status = node_->Status(created.container_id());
-  EXPECT_EQ(status.state(), cri::CONTAINER_EXITED);
-  EXPECT_EQ(status.exit_code(), 128);
-  EXPECT_TRUE(Remove(created.container_id()).ok());
+  ASSERT_TRUE(node_->runtime().ListContainers(&call, list, &listed).ok());
+  for (const cri::Container& container : listed.containers()) {
+    EXPECT_NE(container.metadata().name(), "missing");
+  }
 }
 
 TEST_F(ContainerE2eTest, ANameAndAttemptAreUniqueInThePod) {

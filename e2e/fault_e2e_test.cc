@@ -3,8 +3,11 @@
 
 #include <signal.h>
 
+#include <atomic>
+#include <filesystem>
 #include <functional>
 #include <set>
+#include <system_error>
 #include <thread>
 
 #include "absl/strings/numbers.h"
@@ -44,6 +47,25 @@ int64_t CpuTicks(pid_t pid) {
       absl::StrSplit(stat.substr(stat.rfind(')') + 1), ' ');
   int64_t ticks = 0;
   return fields.size() > 12 && absl::SimpleAtoi(fields[12], &ticks) ? ticks : 0;
+}
+
+size_t Threads(pid_t pid) {
+  std::error_code gone;
+  std::filesystem::directory_iterator tasks(
+      absl::StrCat("/proc/", pid, "/task"), gone);
+  return gone ? 0 : std::distance(begin(tasks), end(tasks));
+}
+
+grpc::Status TryCreateIn(TestNode& node, const std::string& pod,
+                         const cri::ContainerConfig& container,
+                         const cri::PodSandboxConfig& config) {
+  cri::CreateContainerRequest request;
+  request.set_pod_sandbox_id(pod);
+  *request.mutable_config() = container;
+  *request.mutable_sandbox_config() = config;
+  cri::CreateContainerResponse response;
+  Call call(absl::Seconds(30));
+  return node.runtime().CreateContainer(&call, request, &response);
 }
 
 class FaultE2eTest : public testing::Test {
@@ -254,6 +276,77 @@ TEST_F(FaultE2eTest, AQemuThatDiesWhileItBootsIsReplacedByAnother) {
   EXPECT_EQ(qemus(), before);
 }
 
+TEST_F(FaultE2eTest, APodThatHangsInItsGuestDelaysNoOtherPodThatGrows) {
+  const cri::PodSandboxConfig hanging = node_->PodConfig("hanging");
+  const cri::PodSandboxConfig growing = node_->PodConfig("growing");
+  const std::string hangs = node_->RunPod(hanging);
+  const std::string grows = node_->RunPod(growing);
+  cri::ContainerConfig large = node_->ContainerConfig("main", kForever);
+  *large.mutable_linux()->mutable_resources() = Resources(2000, 64);
+  const auto qemu = static_cast<pid_t>(node_->PodInfo(hangs, "/pid"));
+  ASSERT_GT(qemu, 1);
+  ASSERT_EQ(kill(qemu, SIGSTOP), 0);
+  std::atomic<bool> answered = false;
+  grpc::Status status;
+  std::thread caller([&] {
+    status = TryCreateIn(*node_, hangs, large, hanging);
+    answered = true;
+  });
+
+  node_->CreateContainer(grows, large, growing);
+
+  EXPECT_FALSE(answered) << status.error_message();
+  EXPECT_EQ(node_->PodInfo(grows, "/vcpus/online"), 2);
+  ASSERT_EQ(kill(qemu, SIGCONT), 0);
+  caller.join();
+  node_->RemovePod(hangs);
+  node_->RemovePod(grows);
+}
+
+TEST(BrokenNodeE2eTest, AQemuThatIsKilledWhileItGrowsNamesTheStage) {
+  TestNode node({kTcg});
+  node.PullImage();
+  const cri::PodSandboxConfig config = node.PodConfig("growing");
+  const std::string pod = node.RunPod(config);
+  cri::ContainerConfig large = node.ContainerConfig("main", kForever);
+  *large.mutable_linux()->mutable_resources() = Resources(4000, 64);
+  const auto qemu = static_cast<pid_t>(node.PodInfo(pod, "/pid"));
+  const size_t threads = Threads(qemu);
+  grpc::Status status;
+  std::thread caller([&] { status = TryCreateIn(node, pod, large, config); });
+
+  // A vCPU is a thread; after the first of three it is in the middle.
+  const absl::Time end = absl::Now() + absl::Seconds(20);
+  while (Threads(qemu) <= threads && absl::Now() < end) {
+    std::this_thread::yield();
+  }
+  node.KillProcess(qemu);
+  caller.join();
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(),
+              testing::AllOf(HasSubstr("cannot grow for this container: "),
+                             testing::AnyOf(HasSubstr("VM: "),
+                                            HasSubstr("guest online: "))));
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(5), [&] {
+    cri::PodSandboxStatusRequest request;
+    request.set_pod_sandbox_id(pod);
+    cri::PodSandboxStatusResponse response;
+    Call call;
+    EXPECT_TRUE(
+        node.runtime().PodSandboxStatus(&call, request, &response).ok());
+    return response.status().state() == cri::SANDBOX_NOTREADY;
+  }));
+  EXPECT_EQ(node.PodInfo(pod, "/vcpus/plugged"), 0);
+  EXPECT_THAT(node.PodInfoText(pod, "/lastError"), HasSubstr("QEMU"));
+  cri::ListContainersResponse all;
+  Call list;
+  EXPECT_TRUE(node.runtime().ListContainers(&list, {}, &all).ok());
+  EXPECT_EQ(all.containers_size(), 0);
+  node.RemovePod(pod);
+  EXPECT_EQ(node.Leftovers(), "");
+}
+
 TEST(BrokenNodeE2eTest,
      AGuestThatNeverSaysHelloIsAnErrorInTimeAndLeavesNothing) {
   TestNode node({kTcg});
@@ -272,10 +365,12 @@ TEST(BrokenNodeE2eTest,
   node.StartDaemon();
 
   const grpc::Status status =
-      TryRun(node, node.PodConfig("mute"), absl::Seconds(6));
+      TryRun(node, node.PodConfig("mute"), absl::Seconds(16));
 
+  // The daemon's own words: it answered before its client gave up.
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED)
       << status.error_message();
+  EXPECT_THAT(status.error_message(), HasSubstr("the guest did not come up"));
   EXPECT_TRUE(AwaitTrue(absl::Seconds(15),
                         [&] { return node.Processes({}) == before; }));
   cri::ListPodSandboxResponse pods;

@@ -2,6 +2,7 @@
 // refused by name.
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "e2e/test_node.h"
 #include "gmock/gmock.h"
@@ -125,6 +126,34 @@ TEST_F(GuestCgroupE2eTest, AnUpdateThatFailsHalfWayChangesNothing) {
   const auto shown = node_->Status(id).resources().linux();
   EXPECT_EQ(shown.cpu_quota(), 50'000);
   EXPECT_EQ(shown.memory_limit_in_bytes(), 64 * kMiB);
+}
+
+TEST_F(GuestCgroupE2eTest, ALimitBelowAContainersPageCacheIsApplied) {
+  cri::ContainerConfig config = Container("cache");
+  *config.mutable_linux()->mutable_resources() = Resources(2000, 192);
+  const std::string id = Start(config);
+  node_->Exec(id, {"dd", "if=/dev/zero", "of=/cached", "bs=1M", "count=80"});
+  const auto current = [&] {
+    int64_t bytes = 0;
+    EXPECT_TRUE(absl::SimpleAtoi(File(id, "memory.current"), &bytes));
+    return bytes;
+  };
+  ASSERT_GT(current(), 64 * kMiB);
+  const int64_t before = node_->PodInfo(*pod_, "/memoryBytes/target");
+
+  const grpc::Status updated = Update(id, Resources(2000, 48));
+
+  EXPECT_TRUE(updated.ok()) << updated.error_message();
+  EXPECT_EQ(File(id, "memory.max"), absl::StrCat(48 * kMiB, "\n"));
+  EXPECT_LE(current(), 48 * kMiB);
+  EXPECT_EQ(node_->Status(id).resources().linux().memory_limit_in_bytes(),
+            48 * kMiB);
+  EXPECT_EQ(node_->Exec(id, {"stat", "-c", "%s", "/cached"}),
+            absl::StrCat(80 * kMiB, "\n"));
+  EXPECT_EQ(node_->Status(id).state(), cri::CONTAINER_RUNNING);
+  const int64_t after = node_->PodInfo(*pod_, "/memoryBytes/target");
+  EXPECT_LT(after, before);
+  EXPECT_EQ(node_->AwaitPodInfo(*pod_, "/memoryBytes/online", after), after);
 }
 
 TEST_F(GuestCgroupE2eTest, HugePagesAreThereUpToTheLimitAndNoneWithoutOne) {

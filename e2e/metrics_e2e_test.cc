@@ -123,9 +123,9 @@ TEST_F(MetricsE2eTest, EveryFamilyOfTheTableIsFilledButThoseOfTheNetwork) {
 
 TEST_F(MetricsE2eTest, CallsOfBothServicesAreCountedBuiltOrNot) {
   Call call;
-  cri::ListPodSandboxStatsResponse response;
+  cri::CheckpointContainerResponse response;
   ASSERT_EQ(
-      node_.runtime().ListPodSandboxStats(&call, {}, &response).error_code(),
+      node_.runtime().CheckpointContainer(&call, {}, &response).error_code(),
       grpc::StatusCode::UNIMPLEMENTED);
 
   const std::string scrape = Scrape();
@@ -134,7 +134,7 @@ TEST_F(MetricsE2eTest, CallsOfBothServicesAreCountedBuiltOrNot) {
                   "method=\"PullImage\",code=\"OK\""),
             1);
   EXPECT_EQ(Value(scrape, "podvisor_cri_requests_total",
-                  "method=\"ListPodSandboxStats\",code=\"UNIMPLEMENTED\""),
+                  "method=\"CheckpointContainer\",code=\"UNIMPLEMENTED\""),
             1);
   EXPECT_EQ(Value(scrape, "podvisor_cri_request_seconds_count",
                   "method=\"PullImage\""),

@@ -1,5 +1,5 @@
-// One real VM, resized at random 200 times with half of its memory in use, and
-// a disk attached after each time.
+// One real VM, resized at random 200 times with half of the memory in use that
+// it has, and a disk attached after each time.
 
 #include <algorithm>
 #include <cstdint>
@@ -24,6 +24,9 @@ constexpr uint64_t kSeed = 20261124;
 constexpr int64_t kMiB = int64_t{1} << 20;
 constexpr int64_t kBoot = HotplugVm::kBootBytes;
 constexpr int64_t kBlock = 128 * kMiB;
+constexpr int64_t kMostBlocks = 6;
+// What the guest's kernel and agent need, and what no tmpfs can have.
+constexpr int64_t kKernel = 96 * kMiB;
 
 absl::Time In(int seconds) { return absl::Now() + absl::Seconds(seconds); }
 
@@ -104,24 +107,22 @@ class ResizeCyclesVmTest : public testing::Test {
     std::mt19937_64 random(kSeed);
     std::vector<absl::Duration> grows;
     std::vector<absl::Duration> shrinks;
-    VmSize now = {1, kBoot};
     const int64_t pss_before = PssBytes();
     for (int i = 0; i < cycles && !testing::Test::HasFailure(); ++i) {
-      const VmSize target = {
-          1 + static_cast<int>(random() % 4),
-          kBoot + static_cast<int64_t>(random() % 7) * kBlock};
-      const bool shrinks_memory = target.memory_bytes < now.memory_bytes;
-      const int64_t half = (target.memory_bytes - 96 * kMiB) / 2;
-      if (shrinks_memory) {
-        ASSERT_EQ(filler_->FillTmpfs(half), absl::OkStatus());
-      }
+      const int64_t present = kBoot + plugged_;
+      const int64_t in_use = (present - kKernel) / 2;
+      ASSERT_EQ(filler_->FillTmpfs(in_use), absl::OkStatus()) << "cycle " << i;
+      // Any size that holds what is in use.
+      const int64_t least = std::max<int64_t>(
+          0, (in_use + kKernel - kBoot + kBlock - 1) / kBlock);
+      const int64_t blocks =
+          least + static_cast<int64_t>(random() % (kMostBlocks + 1 - least));
+      const VmSize target = {1 + static_cast<int>(random() % 4),
+                             kBoot + blocks * kBlock};
+      const bool shrinks_memory = target.memory_bytes < present;
       (shrinks_memory ? shrinks : grows).push_back(Resize(limits, target));
-      if (!shrinks_memory) {
-        ASSERT_EQ(filler_->FillTmpfs(half), absl::OkStatus());
-      }
       ASSERT_EQ(AttachAndDetachDisk(), absl::OkStatus()) << "cycle " << i;
       ASSERT_TRUE(vm_->alive()) << "cycle " << i;
-      now = target;
     }
     ASSERT_FALSE(testing::Test::HasFailure());
     const int64_t pss_used = PssBytes();

@@ -64,6 +64,11 @@ struct ImageRootFs {
   std::shared_ptr<const void> pin;
 };
 
+// The word by which the kubelet knows that an image's signatures, or those it
+// lacks, are not what the policy wants.
+inline constexpr absl::string_view kSignatureValidationFailed =
+    "SignatureValidationFailed";
+
 // The images on this host: pulled by skopeo, verified, and flattened into one
 // read-only block image each. Content never gets unpacked on the host.
 //
@@ -80,7 +85,8 @@ class ImageStore {
   // Errors: InvalidArgument (reference), NotFound, PermissionDenied,
   // Unavailable (registry), ResourceExhausted (disk, rate limit, bomb),
   // DataLoss (a digest or format that does not match), FailedPrecondition
-  // (signature policy or registries.conf), DeadlineExceeded, Cancelled.
+  // (registries.conf; the signature policy, with kSignatureValidationFailed in
+  // the message), DeadlineExceeded, Cancelled.
   virtual absl::StatusOr<std::string> Pull(
       absl::string_view reference, const RegistryAuth& auth,
       const std::function<bool()>& cancelled) = 0;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
@@ -302,6 +303,9 @@ TEST_F(LocalImageStoreTest, AnUnchangedImageIsNotTransferredAgain) {
 
   EXPECT_EQ(*again, id);
   EXPECT_TRUE(absl::IsFailedPrecondition(rejected.status()))
+      << rejected.status();
+  EXPECT_TRUE(absl::StrContains(rejected.status().message(),
+                                kSignatureValidationFailed))
       << rejected.status();
 }
 

@@ -27,6 +27,7 @@ constexpr size_t kMaxMessageBytes = 1000;
 struct Meaning {
   absl::string_view text;  // lower case
   absl::StatusCode code;
+  absl::string_view word = "";  // begins the message
 };
 
 // The first that occurs decides. skopeo has one exit code for everything, so
@@ -37,7 +38,8 @@ constexpr Meaning kMeanings[] = {
     {"toomanyrequests", absl::StatusCode::kResourceExhausted},
     {"too many requests", absl::StatusCode::kResourceExhausted},
     {"trust policy", absl::StatusCode::kFailedPrecondition},
-    {"source image rejected", absl::StatusCode::kFailedPrecondition},
+    {"source image rejected", absl::StatusCode::kFailedPrecondition,
+     kSignatureValidationFailed},
     {"loading registries configuration", absl::StatusCode::kFailedPrecondition},
     {"is blocked in", absl::StatusCode::kFailedPrecondition},
     {"unauthorized", absl::StatusCode::kPermissionDenied},
@@ -270,16 +272,19 @@ absl::Status SkopeoError(absl::string_view stderr_text,
                          const RegistryAuth& auth) {
   const std::string raw = WithoutMirrors(FatalMessage(stderr_text));
   const std::string lower = absl::AsciiStrToLower(raw);
-  absl::StatusCode code = absl::StatusCode::kUnavailable;
-  for (const Meaning& meaning : kMeanings) {
-    if (!absl::StrContains(lower, meaning.text)) continue;
-    code = meaning.code;
+  Meaning meaning = {"", absl::StatusCode::kUnavailable};
+  for (const Meaning& one : kMeanings) {
+    if (!absl::StrContains(lower, one.text)) continue;
+    meaning = one;
     break;
   }
-  const std::string message =
+  std::string message =
       CleanText(Redact(FatalMessage(stderr_text), auth), kMaxMessageBytes);
-  return absl::Status(
-      code, message.empty() ? "skopeo failed and said nothing" : message);
+  if (message.empty()) message = "skopeo failed and said nothing";
+  if (!meaning.word.empty()) {
+    message = absl::StrCat(meaning.word, ": ", message);
+  }
+  return absl::Status(meaning.code, message);
 }
 
 }  // namespace podvisor

@@ -87,6 +87,60 @@ TEST(PrometheusExporterTest, AVmIsShownAsAskedPluggedAndOnline) {
                               "\"PullImage\"} 1\n"));
 }
 
+// A figure of its own for each state, so that none can stand for another.
+TEST(PrometheusExporterTest, EveryStateOfASizeHasItsOwnFigure) {
+  PodMetrics metrics;
+  VmSnapshot vm;
+  vm.id = PodId("00");
+  vm.target_vcpus = 11;
+  vm.plugged_vcpus = 12;
+  vm.online_vcpus = 13;
+  vm.max_vcpus = 14;
+  vm.base_memory_bytes = 21;
+  vm.target_memory_bytes = 22;
+  vm.plugged_memory_bytes = 23;
+  vm.online_memory_bytes = 24;
+  vm.max_memory_bytes = 25;
+  vm.memory_slots_used = 31;
+  vm.memory_slots_total = 32;
+  vm.shortfall_bytes = 41;
+  vm.cpu_clamped = true;
+  metrics.SetVm(vm);
+
+  std::set<std::string> sizes;
+  for (absl::string_view line :
+       absl::StrSplit(RenderPrometheus(metrics), '\n')) {
+    const size_t labels = line.find('{');
+    if (labels == line.npos) continue;
+    const absl::string_view name = line.substr(0, labels);
+    if (name != "podvisor_vm_vcpus" && name != "podvisor_vm_memory_bytes" &&
+        name != "podvisor_vm_memory_slots" &&
+        name != "podvisor_vm_shortfall_bytes" &&
+        name != "podvisor_vm_clamped") {
+      continue;
+    }
+    // Without the labels that say whose it is.
+    const size_t own = line.find("sandbox_id=\"00\"") + 15;
+    sizes.insert(absl::StrCat(name, line.substr(own)));
+  }
+
+  EXPECT_THAT(sizes, ::testing::UnorderedElementsAre(
+                         "podvisor_vm_vcpus,state=\"target\"} 11",
+                         "podvisor_vm_vcpus,state=\"plugged\"} 12",
+                         "podvisor_vm_vcpus,state=\"online\"} 13",
+                         "podvisor_vm_vcpus,state=\"max\"} 14",
+                         "podvisor_vm_memory_bytes,state=\"base\"} 21",
+                         "podvisor_vm_memory_bytes,state=\"target\"} 22",
+                         "podvisor_vm_memory_bytes,state=\"plugged\"} 23",
+                         "podvisor_vm_memory_bytes,state=\"online\"} 24",
+                         "podvisor_vm_memory_bytes,state=\"max\"} 25",
+                         "podvisor_vm_memory_slots,state=\"used\"} 31",
+                         "podvisor_vm_memory_slots,state=\"total\"} 32",
+                         "podvisor_vm_shortfall_bytes} 41",
+                         "podvisor_vm_clamped,resource=\"cpu\"} 1",
+                         "podvisor_vm_clamped,resource=\"memory\"} 0"));
+}
+
 TEST(PrometheusExporterTest, WhatWasNotMeasuredHasNoSeries) {
   PodMetrics metrics;
   VmSnapshot vm;

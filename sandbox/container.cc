@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "hotplug/pod_demand.h"
+#include "sandbox/container_request.h"
 
 namespace podvisor {
 namespace {
@@ -54,7 +55,11 @@ ContainerSnapshot Container::Snapshot() const {
   snapshot.user = record_.user;
   snapshot.log_path = log_path_;
   snapshot.stop_signal = record_.spec.stop_signal;
-  snapshot.applied = record_.resources;
+  // While a call is under way: what was before. When nobody can tell which of
+  // the two it is: only what both have.
+  snapshot.applied = record_.tried.has_value() && !update_.has_value()
+                         ? CommonResources(record_.resources, *record_.tried)
+                         : record_.resources;
   return snapshot;
 }
 
@@ -64,6 +69,7 @@ ContainerStatsSnapshot Container::StatsSnapshot() const {
   snapshot.id = id_;
   snapshot.pod = pod_id_;
   snapshot.phase = record_.phase;
+  snapshot.started_at = record_.started_at;
   snapshot.name = record_.spec.name;
   snapshot.attempt = record_.spec.attempt;
   snapshot.labels = record_.spec.labels;
@@ -122,7 +128,7 @@ bool Container::Counts() const {
 
 ContainerResources Container::RoomLocked(bool with_update) const {
   ContainerResources room = record_.resources;
-  if (tried_.has_value()) room = RoomForEither(*tried_, room);
+  if (record_.tried.has_value()) room = RoomForEither(*record_.tried, room);
   if (with_update && update_.has_value()) room = RoomForEither(room, *update_);
   return room;
 }
@@ -158,24 +164,35 @@ void Container::SetUpdateHasRoom() {
   update_has_room_ = true;
 }
 
-bool Container::cgroup_is_known() const {
+std::optional<ContainerResources> Container::tried() const {
   absl::MutexLock lock(&mutex_);
-  return !tried_.has_value();
+  return record_.tried;
 }
 
-ContainerResources Container::tried() const {
-  absl::MutexLock lock(&mutex_);
-  return tried_.value_or(ContainerResources());
+absl::Status Container::SetTried(const ContainerResources& after) {
+  return Change([&](ContainerRecord& record) {
+    record.tried =
+        record.tried.has_value()
+            ? RoomForEither(*record.tried, MergeResources(*record.tried, after))
+            : after;
+  });
+}
+
+absl::Status Container::SetApplied(const ContainerResources& resources) {
+  return Change([&](ContainerRecord& record) {
+    record.resources = resources;
+    record.tried.reset();
+  });
 }
 
 void Container::SetCgroupIsKnown() {
   absl::MutexLock lock(&mutex_);
-  tried_.reset();
-}
-
-void Container::SetCgroupIsUnknown(const ContainerResources& tried) {
-  absl::MutexLock lock(&mutex_);
-  tried_ = tried;
+  record_.tried.reset();
+  const absl::Status stored = store_->PutContainer(record_);
+  if (!stored.ok()) {
+    Log(LogLevel::kWarning, "the end of an update could not be stored",
+        {{"container_id", id_.value()}, {"error", stored.message()}});
+  }
 }
 
 void Container::SetUsage(const ContainerUsage& usage) {
@@ -202,6 +219,7 @@ std::vector<ShareMount> Container::ShareMounts() const {
     mount.name = absl::StrCat(id_.value().substr(0, 24), "-", mounts.size());
     mount.host_path = spec.host_path;
     mount.read_only = spec.read_only;
+    mount.recursive_read_only = spec.recursive_read_only;
     mount.slave = spec.slave;
     mounts.push_back(std::move(mount));
   }

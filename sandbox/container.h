@@ -59,27 +59,33 @@ class Container {
 
   // Whether the pod's VM must have room for it.
   bool Counts() const;
-  // For what: what it has, what an update is to give it, and what one that
-  // could not be taken back may have given it; the most of each.
+  // For what: what it has, what an update is to give it, and what one whose end
+  // is not known may have given it; the most of each.
   ContainerResources wanted() const;
   // The same without an update that waits for its room.
   ContainerResources granted() const;
   // Whether it is being created or updated.
   bool IsChanging() const;
 
-  // As last applied in the guest.
+  // As last known to be applied in the guest.
   ContainerResources resources() const;
   // An update to `after` is under way, and waits for its room; nullopt: none is
   // any more.
   void SetUpdate(std::optional<ContainerResources> after);
   void SetUpdateHasRoom();
-  // False while the guest's cgroup may have something else than resources():
-  // after an update to `tried` that could not be taken back, and after a start
-  // of the daemon, which does not know what the last one was about to do.
-  bool cgroup_is_known() const;
-  ContainerResources tried() const;
+  // What the guest's cgroup may have instead of resources(): nothing but while
+  // the guest is asked for an update, after one that could not be taken back,
+  // and after a daemon that was killed in the middle of one.
+  std::optional<ContainerResources> tried() const;
+  // To be called before the guest is asked. Errors: the store's; the guest must
+  // not be asked then.
+  absl::Status SetTried(const ContainerResources& after);
+  // The guest has `resources` from now on. After an error of the store nothing
+  // has changed.
+  absl::Status SetApplied(const ContainerResources& resources);
+  // The guest has resources(). Should that not be stored, a later daemon gives
+  // them to it once more.
   void SetCgroupIsKnown();
-  void SetCgroupIsUnknown(const ContainerResources& tried);
 
   void SetUsage(const ContainerUsage& usage);
 
@@ -109,8 +115,6 @@ class Container {
   ContainerRecord record_ ABSL_GUARDED_BY(mutex_);
   std::optional<ContainerResources> update_ ABSL_GUARDED_BY(mutex_);
   bool update_has_room_ ABSL_GUARDED_BY(mutex_) = false;
-  // While the cgroup is not known; empty where nothing was tried.
-  std::optional<ContainerResources> tried_ ABSL_GUARDED_BY(mutex_);
   ContainerUsage usage_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<LogPump> pump_ ABSL_GUARDED_BY(mutex_);
 };

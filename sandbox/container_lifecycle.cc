@@ -100,7 +100,10 @@ ContainerRecord NewRecord(const Pod& pod, const ContainerSpec& spec,
   record.id = ContainerId(RandomHexId());
   record.pod_id = pod.id();
   record.spec = spec;
-  if (record.spec.stop_signal.empty()) {
+  // An image that names no signal of this world must not keep its container
+  // from being stopped: that is then SIGTERM.
+  if (record.spec.stop_signal.empty() &&
+      ParseSignal(image.config.stop_signal).ok()) {
     record.spec.stop_signal = image.config.stop_signal;
   }
   record.created_at = Now(pod);
@@ -189,16 +192,18 @@ absl::Status StartInGuest(Pod& pod, Container& container, GuestAgent& agent,
 // `cause`, after the container's cgroup was given back what it had, and with
 // what came of that.
 absl::Status UndoUpdate(const Pod& pod, Container& container, GuestAgent& agent,
-                        const ContainerResources& tried,
                         const absl::Status& cause) {
   const absl::Status undone = agent.Update(
       container.id(),
       ExplicitResourcesOf(container.resources(),
-                          pod.services().vm.settings->cpuset, tried),
+                          pod.services().vm.settings->cpuset,
+                          container.tried().value_or(ContainerResources())),
       Now(pod) + kUndoTime);
-  if (undone.ok()) return cause;
-  // The VM gives nothing back until it is known again.
-  container.SetCgroupIsUnknown(tried);
+  if (undone.ok()) {
+    container.SetCgroupIsKnown();
+    return cause;
+  }
+  // The VM keeps room for either until it is known again.
   return absl::Status(
       cause.code(),
       absl::StrCat(cause.message(),
@@ -375,17 +380,18 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
     container.SetUpdateHasRoom();
   }
   const CpusetMode cpuset = pod.services().vm.settings->cpuset;
+  const std::optional<ContainerResources> tried = container.tried();
+  RETURN_IF_ERROR(Annotate(container.SetTried(after), "state store"));
+  const agent::v1::LinuxResources request =
+      tried.has_value() ? ExplicitResourcesOf(after, cpuset, *tried)
+                        : GuestResourcesOf(after, cpuset);
   absl::Status updated = Annotate(
-      agent->Update(container.id(), GuestResourcesOf(after, cpuset), deadline),
-      "container cgroup");
+      agent->Update(container.id(), request, deadline), "container cgroup");
   if (updated.ok()) {
-    updated = Annotate(container.Change([&](ContainerRecord& record) {
-      record.resources = after;
-    }),
-                       "state store");
+    updated = Annotate(container.SetApplied(after), "state store");
   }
   if (updated.ok()) return updated;
-  return UndoUpdate(pod, container, *agent, after, updated);
+  return UndoUpdate(pod, container, *agent, updated);
 }
 
 absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,

@@ -104,6 +104,19 @@ TEST_F(ContainerLifecycleTest, WhatIsBusyIsNotWaitedForBeyondTheDeadline) {
   EXPECT_EQ(pods_->ListContainers().size(), 1);
 }
 
+TEST_F(ContainerLifecycleTest, AnImageCannotKeepItsContainerFromBeingStopped) {
+  images_->SetStopSignal("NONSENSE");
+  const std::shared_ptr<Pod> pod = Run("nonsense");
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+  ASSERT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
+
+  const absl::Status stopped =
+      StopContainer(*pod, *found.container, absl::Seconds(2), Soon());
+
+  EXPECT_TRUE(stopped.ok()) << stopped;
+  EXPECT_EQ(found.container->phase(), ContainerPhase::kExited);
+}
+
 TEST_F(ContainerLifecycleTest, TheDiskThatTheGuestKeptIsDetachedLater) {
   const std::shared_ptr<Pod> pod = Run("keeps");
   FakeQemu& qemu = launcher_.machine(pod->id())->qemu();

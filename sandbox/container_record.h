@@ -30,6 +30,9 @@ struct ContainerRecord {
   std::optional<ResolvedUser> user;  // once the guest has resolved it
   // As applied in the guest: spec.resources with every update that succeeded.
   ContainerResources resources;
+  // Written before the guest is asked for an update, and gone once its end is
+  // known: until then its cgroup may have this or `resources`.
+  std::optional<ContainerResources> tried;
 
   bool operator==(const ContainerRecord&) const = default;
 };

@@ -1,6 +1,7 @@
 #include "sandbox/container_request.h"
 
 #include <algorithm>
+#include <map>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -209,6 +210,32 @@ ContainerResources MergeResources(const ContainerResources& current,
   }
   for (const auto& [file, value] : update.unified) merged.unified[file] = value;
   return merged;
+}
+
+ContainerResources CommonResources(const ContainerResources& one,
+                                   const ContainerResources& other) {
+  ContainerResources common = one;
+  if (one.cpu_quota != other.cpu_quota || one.cpu_period != other.cpu_period) {
+    common.cpu_quota = common.cpu_period = 0;
+  }
+  const auto keep_if_same = [](auto& value, const auto& other_value) {
+    if (value != other_value) value = {};
+  };
+  keep_if_same(common.cpu_shares, other.cpu_shares);
+  keep_if_same(common.memory_limit_bytes, other.memory_limit_bytes);
+  keep_if_same(common.memory_swap_limit_bytes, other.memory_swap_limit_bytes);
+  keep_if_same(common.oom_score_adj, other.oom_score_adj);
+  keep_if_same(common.cpuset_cpus, other.cpuset_cpus);
+  keep_if_same(common.cpuset_mems, other.cpuset_mems);
+  const auto keep_same_entries = [](auto& entries, const auto& others) {
+    std::erase_if(entries, [&others](const auto& entry) {
+      const auto found = others.find(entry.first);
+      return found == others.end() || found->second != entry.second;
+    });
+  };
+  keep_same_entries(common.hugepage_limits, other.hugepage_limits);
+  keep_same_entries(common.unified, other.unified);
+  return common;
 }
 
 }  // namespace podvisor

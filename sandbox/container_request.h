@@ -51,6 +51,11 @@ agent::v1::LinuxResources ExplicitResourcesOf(
 ContainerResources MergeResources(const ContainerResources& current,
                                   const ContainerResources& update);
 
+// What a cgroup that has either of them has in any case. What they differ in is
+// not given, and a quota without its period is none.
+ContainerResources CommonResources(const ContainerResources& one,
+                                   const ContainerResources& other);
+
 }  // namespace podvisor
 
 #endif  // PODVISOR_SANDBOX_CONTAINER_REQUEST_H_

@@ -183,6 +183,31 @@ TEST(MergeResourcesTest, ZeroMeansUnchanged) {
   EXPECT_EQ(merged.unified.size(), 2u);
 }
 
+TEST(CommonResourcesTest, WhatTheyDifferInIsNotGiven) {
+  ContainerResources one;
+  one.cpu_quota = 100'000;
+  one.cpu_period = 100'000;
+  one.cpu_shares = 512;
+  one.memory_limit_bytes = 1 << 30;
+  one.cpuset_cpus = "0-1";
+  one.hugepage_limits = {{"2MB", 1 << 21}, {"1GB", 0}};
+  one.unified = {{"memory.high", "1"}, {"memory.low", "2"}};
+  EXPECT_EQ(CommonResources(one, one), one);
+  ContainerResources other = one;
+  other.cpu_period = 50'000;
+  other.memory_limit_bytes = 1 << 29;
+  other.cpuset_cpus.clear();
+  other.hugepage_limits["2MB"] = 0;
+  other.unified = {{"memory.low", "2"}, {"memory.min", "3"}};
+
+  ContainerResources common;
+  common.cpu_shares = 512;
+  common.hugepage_limits = {{"1GB", 0}};
+  common.unified = {{"memory.low", "2"}};
+  EXPECT_EQ(CommonResources(one, other), common);
+  EXPECT_EQ(CommonResources(other, one), common);
+}
+
 TEST(ContainerRequestTest, ExplicitResourcesSayAlsoWhereThereIsNoLimit) {
   ContainerResources has;
   has.cpu_quota = 50'000;

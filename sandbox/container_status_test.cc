@@ -58,13 +58,56 @@ TEST_F(ContainerStatusTest, PartialUpdatesAddUp) {
 
 TEST_F(ContainerStatusTest, AFailedUpdateLeavesWhatWas) {
   const FoundContainer found = CreateAsked("failed");
-  Guest(found.pod).SetFaults({.update_fails = true});
+  Guest(found.pod).SetFaults({.updates_half_done = 1});
 
   EXPECT_FALSE(UpdateContainer(*found.pod, *found.container,
                                ContainerOf(4000, 1024).resources, Soon())
                    .ok());
 
   EXPECT_EQ(Applied(found), Asked());
+  EXPECT_EQ(InGuest(found).cpu_quota_micros(), 200'000);
+}
+
+TEST_F(ContainerStatusTest, WhatNobodyCanTellIsNotShownUntilItIsKnown) {
+  const FoundContainer found = CreateAsked("unknown");
+  Guest(found.pod).SetFaults({.update_fails = true, .updates_half_done = 1});
+  ContainerResources update;
+  update.memory_limit_bytes = 1024 * kMiB;
+  update.unified["memory.high"] = "2000000";
+
+  EXPECT_FALSE(
+      UpdateContainer(*found.pod, *found.container, update, Soon()).ok());
+
+  ContainerResources sure = Asked();
+  sure.memory_limit_bytes = 0;
+  sure.unified.clear();
+  EXPECT_EQ(Applied(found), sure);
+  Guest(found.pod).SetFaults({});
+  clock_.Advance(absl::Seconds(1));
+  timers_.RunDue();
+  EXPECT_EQ(Applied(found), Asked());
+  EXPECT_EQ(InGuest(found).memory_limit_bytes(), 512 * kMiB);
+}
+
+TEST_F(ContainerStatusTest, AnUpdateAfterOneThatNobodyCanTellOfSaysAllAnew) {
+  const FoundContainer found = CreateAsked("anew");
+  Guest(found.pod).SetFaults({.update_fails = true, .updates_half_done = 1});
+  ContainerResources lost;
+  lost.memory_limit_bytes = 1024 * kMiB;
+  lost.unified["memory.low"] = "4096";
+  EXPECT_FALSE(
+      UpdateContainer(*found.pod, *found.container, lost, Soon()).ok());
+  Guest(found.pod).SetFaults({});
+  ContainerResources cpu;
+  cpu.cpu_quota = 100'000;
+
+  ASSERT_TRUE(UpdateContainer(*found.pod, *found.container, cpu, Soon()).ok());
+
+  ContainerResources sum = Asked();
+  sum.cpu_quota = 100'000;
+  EXPECT_EQ(Applied(found), sum);
+  EXPECT_EQ(InGuest(found).memory_limit_bytes(), 512 * kMiB);
+  EXPECT_EQ(InGuest(found).unified().at("memory.low"), "0");
 }
 
 TEST_F(ContainerStatusTest, AnUpdateForWhichTheVmCannotGrowLeavesWhatWas) {
@@ -104,6 +147,10 @@ TEST_F(ContainerStatusTest, AnUpdateThatADeadDaemonLeftInTheGuestIsTakenBack) {
     const FoundContainer found = Create(Run("torn"), spec);
     id = found.container->id();
     // The daemon dies after the guest's answer and before its own record.
+    ContainerResources after = found.container->resources();
+    after.cpu_quota = 100'000;
+    after.memory_limit_bytes = 64 * kMiB;
+    ASSERT_TRUE(found.container->SetTried(after).ok());
     agent::v1::LinuxResources update;
     update.set_cpu_quota_micros(100'000);
     update.set_memory_limit_bytes(64 * kMiB);
@@ -111,9 +158,10 @@ TEST_F(ContainerStatusTest, AnUpdateThatADeadDaemonLeftInTheGuestIsTakenBack) {
   }
 
   Restart();
+  const FoundContainer found = pods_->FindContainer(id.value()).value();
+  EXPECT_EQ(Applied(found).cpu_quota, 0) << "not known yet";
   timers_.RunDue();
 
-  const FoundContainer found = pods_->FindContainer(id.value()).value();
   EXPECT_EQ(Applied(found).cpu_quota, 200'000);
   EXPECT_EQ(Applied(found).memory_limit_bytes, 0);
   EXPECT_EQ(InGuest(found).cpu_quota_micros(), 200'000);

@@ -1,5 +1,6 @@
 #include "sandbox/operation_lock.h"
 
+#include <atomic>
 #include <thread>
 
 #include "absl/time/clock.h"
@@ -41,6 +42,59 @@ TEST(OperationLockTest, AWaiterGetsItWhenItIsGivenBack) {
   });
 
   lock.Unlock();
+  waiter.join();
+}
+
+TEST(OperationLockTest, ATurnThatWasAskedForComesBeforeThoseWhoWait) {
+  OperationLock lock("pod", /*patience=*/absl::Seconds(60));
+  if (!lock.LockUntil(absl::InfinitePast())) FAIL();
+  std::atomic<bool> in_turn = false;
+  std::thread waiter([&] {
+    if (!lock.LockUntil(absl::Now() + absl::Seconds(60))) FAIL();
+    EXPECT_TRUE(in_turn);
+    lock.Unlock();
+  });
+  int told = 0;
+  lock.AskForTurn([&] { ++told; });
+  EXPECT_EQ(told, 0);
+
+  lock.Unlock();
+
+  EXPECT_EQ(told, 1);
+  std::thread([&] {
+    if (lock.LockUntil(absl::Now())) ADD_FAILURE() << "it is another's turn";
+  }).join();
+  if (!lock.TryLockInTurn()) FAIL();
+  in_turn = true;
+  lock.Unlock();
+  waiter.join();
+  EXPECT_EQ(told, 1) << "one turn for one request";
+}
+
+TEST(OperationLockTest, ATurnOfAFreeLockIsToldAtOnce) {
+  OperationLock lock("pod", absl::Seconds(60));
+  bool told = false;
+
+  lock.AskForTurn([&] { told = true; });
+
+  EXPECT_TRUE(told);
+  if (!lock.TryLockInTurn()) FAIL();
+  lock.Unlock();
+  if (!lock.LockUntil(absl::InfinitePast())) FAIL();
+  lock.Unlock();
+}
+
+TEST(OperationLockTest, ATurnThatNobodyTakesPassesToThoseWhoWait) {
+  OperationLock lock("pod", absl::Milliseconds(20));
+  if (!lock.LockUntil(absl::InfinitePast())) FAIL();
+  std::thread waiter([&] {
+    if (!lock.LockUntil(absl::Now() + absl::Seconds(60))) FAIL();
+    lock.Unlock();
+  });
+  lock.AskForTurn([] {});
+
+  lock.Unlock();
+
   waiter.join();
 }
 

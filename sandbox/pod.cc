@@ -75,6 +75,7 @@ PodSnapshot Pod::Snapshot() const {
       if (snapshot.last_error.empty()) {
         snapshot.last_error = vm_->sizer().last_error();
       }
+      if (snapshot.last_error.empty()) snapshot.last_error = cgroup_error_;
       if (snapshot.last_error.empty()) {
         snapshot.last_error = std::string(CheckReady().message());
       }

@@ -241,6 +241,9 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // The target with what is still held for ended containers; forgets the rest.
   absl::StatusOr<VmTarget> HeldTarget(absl::Time now)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // For a run that found the operation lock taken: a little later, and once it
+  // was kept out for the shrink delay, as soon as the lock is given back.
+  void ComeAgain() ABSL_LOCKS_EXCLUDED(operation_lock_, mutex_);
   // Whether to let somebody else have the operation lock who is to grow the VM.
   bool MustYield(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
   // How long after an attempt there is something to do again.
@@ -319,6 +322,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status guest_ ABSL_GUARDED_BY(mutex_);
   SettleSchedule settle_ ABSL_GUARDED_BY(mutex_);
   PodAccount account_ ABSL_GUARDED_BY(mutex_);
+  // Why a cgroup could not be restored in the last run; empty: all are known.
+  std::string cgroup_error_ ABSL_GUARDED_BY(mutex_);
   // Of containers that have ended, and until when.
   struct HeldRoom {
     ContainerResources resources;

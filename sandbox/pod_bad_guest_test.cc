@@ -1,7 +1,9 @@
 // Guests and QEMUs that do not follow while a pod is resized: what the caller
 // is told, what the figures say, and that the pod goes on or ends whole.
 
+#include <atomic>
 #include <limits>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -103,6 +105,31 @@ TEST_F(PodBadGuestTest, ARefusedUnplugIsAShortfallAndIsTriedUntilItWorks) {
   }
   SettleForLong();
   ExpectAtBase(pod);
+}
+
+TEST_F(PodBadGuestTest, APodThatHangsInItsGuestDelaysNoOtherPod) {
+  const std::shared_ptr<Pod> hangs = Run("hangs");
+  const std::shared_ptr<Pod> grows = Run("grows");
+  Guest(hangs).SetFaults({.create_hangs = true});
+  std::atomic<bool> answered = false;
+  std::thread caller([&] {
+    EXPECT_FALSE(TryCreate(hangs, ContainerOf(2000, 512)).ok());
+    answered = true;
+  });
+  while (Position(Guest(hangs), "Create ") < 0) std::this_thread::yield();
+
+  // It grows and shrinks, on the timers that both have, and is read.
+  const FoundContainer found = Create(grows, ContainerOf(4000, 1024));
+  EXPECT_EQ(grows->Snapshot().vm.online_vcpus, 4);
+  ASSERT_TRUE(RemoveContainer(*grows, *found.container, Soon()).ok());
+  SettleForLong();
+
+  ExpectAtBase(grows);
+  EXPECT_EQ(pods_->ListPods().size(), 2u);
+  EXPECT_EQ(hangs->Snapshot().vm.online_vcpus, 2);
+  EXPECT_FALSE(answered) << "it was over before";
+  Guest(hangs).Disconnect();
+  caller.join();
 }
 
 TEST_F(PodBadGuestTest, AnAgentThatIsGoneForAWhileLosesNothing) {

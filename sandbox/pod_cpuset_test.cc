@@ -102,6 +102,7 @@ TEST_F(PodCpusetTest, AnUpdateMovesTheVcpusAndOneThatFailsMovesThemBack) {
 
   Guest(pod).SetFaults({.update_fails = true});
   EXPECT_FALSE(UpdateContainer(*pod, *found.container, Cpus("6"), Soon()).ok());
+  Guest(pod).SetFaults({});
   Settle();
   EXPECT_THAT(Affinity(pod), ElementsAre(CpuList{5}));
   EXPECT_EQ(found.container->Snapshot().applied.cpuset_cpus, "5");

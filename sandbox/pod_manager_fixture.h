@@ -27,6 +27,10 @@ class OneImageStore final : public ImageStore {
     image_.config.cmd = {"sh"};
   }
 
+  void SetStopSignal(const std::string& signal) {
+    image_.config.stop_signal = signal;
+  }
+
   absl::StatusOr<std::string> Pull(absl::string_view, const RegistryAuth&,
                                    const std::function<bool()>&) override {
     return image_.id;

@@ -188,10 +188,11 @@ TEST_F(PodManagerTest, AFailedUpdateRestoresWhatWas) {
 
   EXPECT_THAT(std::string(status.message()),
               testing::HasSubstr("container cgroup"));
-  EXPECT_EQ(found.container->Snapshot().applied.cpu_quota, 100'000);
   // Until the guest takes it, nobody knows what the cgroup has.
+  EXPECT_EQ(found.container->Snapshot().applied.cpu_quota, 0);
   Guest(pod).SetFaults({});
   Settle();
+  EXPECT_EQ(found.container->Snapshot().applied.cpu_quota, 100'000);
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/clean_text.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "sandbox/container_request.h"
@@ -297,9 +298,8 @@ void Pod::Settle(absl::Time at) {
     absl::MutexLock lock(&mutex_);
     if (!settle_.Take(at)) return;
   }
-  // The timers are everybody's: nothing waits on them for its turn.
-  if (!operation_lock_.LockUntil(absl::InfinitePast())) {
-    SettleAfter(kBusyRetry);
+  if (!operation_lock_.TryLockInTurn()) {
+    ComeAgain();
     return;
   }
   const OperationHolder operation(&operation_lock_);
@@ -320,6 +320,24 @@ void Pod::Settle(absl::Time at) {
          {"reason", settled.message()}});
   }
   if (again != absl::InfiniteDuration()) SettleAfter(again);
+}
+
+// The timers are everybody's: nothing waits on them for its turn.
+void Pod::ComeAgain() {
+  bool may_yield = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    may_yield = settle_.MayYield(services_.vm.clock->Now(),
+                                 services_.vm.settings->shrink_delay);
+  }
+  if (may_yield) {
+    SettleAfter(kBusyRetry);
+    return;
+  }
+  operation_lock_.AskForTurn([weak = weak_from_this()] {
+    const std::shared_ptr<Pod> pod = weak.lock();
+    if (pod != nullptr) pod->SettleAfter(absl::ZeroDuration());
+  });
 }
 
 bool Pod::MustYield(absl::Time now) {
@@ -346,16 +364,20 @@ absl::Duration Pod::NextSettle(const absl::Status& settled,
 
 absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
   const auto soon = [this] { return services_.vm.clock->Now() + kSettleSlice; };
-  // First the cgroups, then the VM: what a container may use must be there.
-  absl::Status settled = RestoreCgroups(soon());
+  // First the cgroups, then the VM, which has room for what a cgroup that could
+  // not be restored may have: the rest of the pod does not wait for it.
+  const absl::Status restored = RestoreCgroups(soon());
+  {
+    absl::MutexLock lock(&mutex_);
+    cgroup_error_ = CleanText(restored.message(), 1024);
+  }
   ASSIGN_OR_RETURN(target, Target(vm.sizer().limits()));
   ASSIGN_OR_RETURN(const VmTarget held, HeldTarget(services_.vm.clock->Now()));
-  if (settled.ok()) {
-    LowerAccount(held.size);
-    settled = vm.sizer().Settle(target, held.size, soon());
-    settled.Update(vm.cgroup().SetCpuLimit(
-        HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target)));
-  }
+  LowerAccount(held.size);
+  absl::Status settled = vm.sizer().Settle(target, held.size, soon());
+  settled.Update(vm.cgroup().SetCpuLimit(
+      HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target)));
+  settled.Update(restored);
   // Also beside a guest that keeps something.
   settled.Update(PinVcpus(soon()));
   settled.Update(EraseAbandoned(soon()));
@@ -367,7 +389,9 @@ absl::Status Pod::RestoreCgroups(absl::Time deadline) {
   ASSIGN_OR_RETURN(GuestAgent* const agent, ReadyAgent());
   absl::Status first;
   for (const auto& container : containers()) {
-    if (!container->Counts() || container->cgroup_is_known()) continue;
+    // An update under way restores its own, or leaves it to a later run.
+    const std::optional<ContainerResources> tried = container->tried();
+    if (!container->Counts() || !tried || container->IsChanging()) continue;
     // Never waits for it: its operations come before those of the pod.
     OperationLock& lock = container->operation_lock();
     if (!lock.LockUntil(absl::InfinitePast())) {
@@ -378,7 +402,7 @@ absl::Status Pod::RestoreCgroups(absl::Time deadline) {
     const absl::Status restored = agent->Update(
         container->id(),
         ExplicitResourcesOf(container->resources(),
-                            services_.vm.settings->cpuset, container->tried()),
+                            services_.vm.settings->cpuset, *tried),
         deadline);
     // One that the guest does not know has no cgroup; its end will be told.
     if (restored.ok() || absl::IsNotFound(restored)) {

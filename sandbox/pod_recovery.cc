@@ -187,8 +187,6 @@ void Pod::RecoverContainer(
         });
     return;
   }
-  // The last daemon may have been about to change it.
-  container.SetCgroupIsUnknown({});
   // Started, and the daemon died before it could write that down. The exact
   // moment is lost; the end of one that has exited already comes with the
   // agent's first exit notices.

@@ -256,19 +256,22 @@ TEST_F(PodRecoveryTest, OutputWhoseLogCannotBeContinuedIsDrained) {
   EXPECT_EQ(guest.acknowledged(container).stdout_bytes, before + 5);
 }
 
-TEST_F(PodRecoveryTest, AContainerHasTheResourcesOfItsRecordAgain) {
+TEST_F(PodRecoveryTest, OnlyAContainerThatWasBeingUpdatedIsWrittenToAgain) {
   const PodId id = Run("applied")->id();
   const ContainerId container = CreateRunning(id, ContainerOf(2000, 512));
   FakeGuestAgent& guest = launcher_.machine(id)->guest();
-  // A daemon that died between an update of the guest and its record.
-  agent::v1::LinuxResources changed;
-  changed.set_cpu_quota_micros(400'000);
-  ASSERT_TRUE(guest.Update(container, changed, Soon()).ok());
 
   Restart();
   timers_.RunDue();
+  EXPECT_EQ(Position(guest, "Update "), -1);
 
-  EXPECT_EQ(guest.spec(container)->resources().cpu_quota_micros(), 200'000);
+  ContainerResources tried;
+  tried.cpu_quota = 400'000;
+  ASSERT_TRUE(
+      pods_->FindContainer(container.value())->container->SetTried(tried).ok());
+  Restart();
+  timers_.RunDue();
+  EXPECT_GE(Position(guest, "Update "), 0);
 }
 
 }  // namespace

@@ -21,17 +21,25 @@ struct PodResizeModel {
   };
 
   std::map<ContainerId, Container> containers;
-  // Of the whole pod; 0: none.
+  bool had_containers = false;
+  // Of the whole pod; 0: none. With presize the pod has them also while its
+  // containers ask for less, but not when all have ended.
   int64_t most_milli_cpu = 0;
   int64_t most_memory_mib = 0;
 
   VmSize Target(const PodSettings& settings) const {
     int64_t milli_cpu = 0;
     int64_t memory_mib = 0;
+    bool any = false;
     for (const auto& [id, container] : containers) {
       if (container.phase == ContainerPhase::kExited) continue;
+      any = true;
       milli_cpu += container.milli_cpu;
       memory_mib += container.memory_mib;
+    }
+    if (settings.presize && (any || !had_containers)) {
+      milli_cpu = std::max(milli_cpu, most_milli_cpu);
+      memory_mib = std::max(memory_mib, most_memory_mib);
     }
     if (most_milli_cpu > 0) milli_cpu = std::min(milli_cpu, most_milli_cpu);
     if (most_memory_mib > 0) memory_mib = std::min(memory_mib, most_memory_mib);

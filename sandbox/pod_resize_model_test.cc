@@ -33,6 +33,7 @@ struct Hardware {
   bool dimm_unplug;
   VcpuUnplug vcpu_unplug;
   Sizing sizing;
+  bool presize = false;
 };
 
 std::vector<Hardware> AllHardware() {
@@ -50,6 +51,12 @@ std::vector<Hardware> AllHardware() {
                      unplug, sizing});
     }
   }
+  for (const bool dimms : {false, true}) {
+    Hardware presized = all[dimms ? 2 : 0];
+    presized.name += "Presized";
+    presized.presize = true;
+    all.push_back(presized);
+  }
   return all;
 }
 
@@ -65,6 +72,7 @@ class PodResizeModelTest : public PodManagerFixture,
     settings_.limits.vcpu_unplug = GetParam().vcpu_unplug;
     settings_.limits.max_memory_bytes = 4096 * kMiB;
     settings_.sizing.sizing = GetParam().sizing;
+    settings_.presize = GetParam().presize;
     store_faults_ = std::make_unique<StoreFaults>(settings_.root_dir);
   }
 
@@ -72,6 +80,7 @@ class PodResizeModelTest : public PodManagerFixture,
 
   // --- One step each.
 
+  void RunThePod(const std::string& name);
   void AnyStep();
   void CreateOne();
   void StartOne();
@@ -133,14 +142,19 @@ class PodResizeModelTest : public PodManagerFixture,
     Machine().guest().SetFaults(guest_faults_);
   }
   void Heal() {
-    const bool shown_late = qemu_faults_.looks_until_size_changes > 0;
+    const bool shown_late = ShowsLate();
     qemu_faults_ = {};
     guest_faults_ = {};
     SetFaults();
     store_faults_->Heal();
     store_fails_ = false;
-    // What QEMU showed late is seen at the next look.
+    // What QEMU or the guest showed late is seen at the next look.
     if (shown_late && !ended_) (void)ThePod()->Sample(Soon());
+  }
+
+  bool ShowsLate() const {
+    return qemu_faults_.looks_until_size_changes > 0 ||
+           guest_faults_.looks_until_cpus_online > 0;
   }
 
   std::mt19937_64 random_;
@@ -156,13 +170,28 @@ class PodResizeModelTest : public PodManagerFixture,
   int names_ = 0;
 };
 
+void PodResizeModelTest::RunThePod(const std::string& name) {
+  PodSpec spec = Spec(name);
+  if (settings_.presize) {
+    model_.most_milli_cpu = AnyOf({0, 500, 1500, 3000});
+    model_.most_memory_mib = AnyOf({0, 300, 1000});
+    spec.resources =
+        ContainerOf(model_.most_milli_cpu, model_.most_memory_mib).resources;
+  }
+  const absl::StatusOr<PodId> id = pods_->RunPod(spec, Soon());
+  ASSERT_TRUE(id.ok()) << id.status();
+  pod_ = *id;
+}
+
 void PodResizeModelTest::CreateOne() {
   const int64_t milli_cpu = AnyOf({100, 200, 500, 1000, 2000, 3500});
   const int64_t memory_mib = AnyOf({0, 64, 200, 512, 1500});
   ContainerSpec spec = ContainerOf(milli_cpu, memory_mib);
   spec.name = "c" + std::to_string(++names_);
   const auto created = pods_->CreateContainer(ThePod(), spec, Soon());
-  if (created.ok()) model_.containers[*created] = {milli_cpu, memory_mib};
+  if (!created.ok()) return;
+  model_.containers[*created] = {milli_cpu, memory_mib};
+  model_.had_containers = true;
 }
 
 void PodResizeModelTest::StartOne() {
@@ -244,7 +273,7 @@ void PodResizeModelTest::AnyCall() {
 void PodResizeModelTest::ChangeFaults() {
   if (OneIn(2)) return Heal();
   const int64_t total = Machine().guest().size().memory_total_bytes;
-  switch (Between(1, 13)) {
+  switch (Between(1, 14)) {
     case 1:
       qemu_faults_.guest_ignores_unplug = true;
       break;
@@ -285,6 +314,9 @@ void PodResizeModelTest::ChangeFaults() {
     case 13:
       store_faults_->FailAfter(Between(0, 2));
       store_fails_ = true;
+      break;
+    case 14:
+      guest_faults_.looks_until_cpus_online = Between(1, 8);
       break;
   }
   SetFaults();
@@ -476,7 +508,7 @@ void PodResizeModelTest::Live(uint64_t seed) {
   random_.seed(seed);
   model_ = {};
   ended_ = false;
-  pod_ = Run("life" + std::to_string(seed))->id();
+  RunThePod("life" + std::to_string(seed));
   for (int step = 0; step < kSteps && !ended_ && !HasFailure(); ++step) {
     SCOPED_TRACE(testing::Message() << "step " << step);
     blind_ = false;
@@ -485,9 +517,7 @@ void PodResizeModelTest::Live(uint64_t seed) {
     for (const ContainerId& id : uncertain_) Adopt(id);
     if (ended_) break;
     ExpectEnough();
-    if (!blind_ && qemu_faults_.looks_until_size_changes == 0) {
-      ExpectTrueSizes();
-    }
+    if (!blind_ && !ShowsLate()) ExpectTrueSizes();
   }
   Heal();
   if (!ended_ && !HasFailure()) {

@@ -1,5 +1,5 @@
-// How a pod's VM follows its containers: who waits for whom, what is given back
-// when, and what is left when something fails in the middle.
+// How a pod's VM follows its containers: who waits for whom, and what is given
+// back when.
 
 #include <string>
 #include <thread>
@@ -7,95 +7,14 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "sandbox/container_lifecycle.h"
-#include "sandbox/pod_manager_fixture.h"
-#include "sandbox/store_faults.h"
+#include "sandbox/pod_resize_fixture.h"
 
 namespace podvisor {
 namespace {
 
 using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::StartsWith;
 
-class PodResizeTest : public PodManagerFixture {
- protected:
-  FakeQemu& Qemu(const std::shared_ptr<Pod>& pod) {
-    return launcher_.machine(pod->id())->qemu();
-  }
-  static ContainerSpec Named(const std::string& name, int64_t milli_cpu,
-                             int64_t memory_mib) {
-    ContainerSpec spec = ContainerOf(milli_cpu, memory_mib);
-    spec.name = name;
-    return spec;
-  }
-  FoundContainer Running(const std::shared_ptr<Pod>& pod,
-                         const ContainerSpec& spec) {
-    const FoundContainer found = Create(pod, spec);
-    EXPECT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
-    return found;
-  }
-  void End(const std::shared_ptr<Pod>& pod, const FoundContainer& found) {
-    Guest(pod).Exit(found.container->id(), 0);
-    EXPECT_TRUE(found.container->AwaitExit(Soon()));
-  }
-  void Pass(absl::Duration time) {
-    clock_.Advance(time);
-    timers_.RunDue();
-  }
-  // Commands that change the VM's size.
-  std::vector<std::string> Resizes(const std::shared_ptr<Pod>& pod) {
-    std::vector<std::string> found;
-    for (const std::string& command : Qemu(pod).commands()) {
-      const bool device = absl::StrContains(command, "-cpu") ||
-                          absl::StrContains(command, "virtio-mem") ||
-                          absl::StrContains(command, "dimm");
-      if (absl::StartsWith(command, "object-") ||
-          absl::StartsWith(command, "qom-set") ||
-          (absl::StartsWith(command, "device_") && device)) {
-        found.push_back(command);
-      }
-    }
-    return found;
-  }
-  static int CountCalls(FakeGuestAgent& guest, const std::string& what) {
-    int count = 0;
-    for (const std::string& call : guest.calls()) {
-      count += absl::StartsWith(call, what);
-    }
-    return count;
-  }
-  // Creates all of them at once: each waits for the same lock.
-  std::vector<absl::Status> CreateTogether(
-      const std::shared_ptr<Pod>& pod,
-      const std::vector<ContainerSpec>& specs) {
-    std::vector<absl::Status> results(specs.size());
-    std::vector<std::thread> threads;
-    {
-      EXPECT_TRUE(pod->operation_lock().LockUntil(absl::InfiniteFuture()));
-      const OperationHolder others(&pod->operation_lock());
-      for (size_t i = 0; i < specs.size(); ++i) {
-        threads.emplace_back([&, i] {
-          results[i] = pods_->CreateContainer(pod, specs[i], Soon()).status();
-        });
-      }
-      while (pod->containers().size() < specs.size()) std::this_thread::yield();
-    }
-    for (std::thread& thread : threads) thread.join();
-    return results;
-  }
-  static ContainerResources Quota(int64_t milli_cpu) {
-    ContainerResources resources;
-    resources.cpu_quota = milli_cpu * 100;
-    return resources;
-  }
-  int64_t QuotaInGuest(const FoundContainer& found) {
-    return Guest(found.pod)
-        .spec(found.container->id())
-        ->resources()
-        .cpu_quota_micros();
-  }
-};
+using PodResizeTest = PodResizeFixture;
 
 TEST_F(PodResizeTest, ContainersThatAreCreatedAtOnceMakeOnePlan) {
   const std::shared_ptr<Pod> pod = Run("together");
@@ -246,6 +165,28 @@ TEST_F(PodResizeTest, NothingIsGivenBackWhileAContainerWaitsToGrow) {
   waits.container->SetUpdate(std::nullopt);
 }
 
+TEST_F(PodResizeTest, NoQueueOfCallersKeepsTheLoopOut) {
+  const std::shared_ptr<Pod> pod = Run("queue");
+  End(pod, Running(pod, Named("ends", 4000, 0)));
+  int vcpus_of_the_next = 0;
+  std::thread next;
+  {
+    ASSERT_TRUE(pod->operation_lock().LockUntil(absl::InfiniteFuture()));
+    const OperationHolder others(&pod->operation_lock());
+    for (int i = 0; i < 11; ++i) Pass(absl::Seconds(1));
+    next = std::thread([&] {
+      ASSERT_TRUE(pod->operation_lock().LockUntil(absl::InfiniteFuture()));
+      const OperationHolder after_the_loop(&pod->operation_lock());
+      vcpus_of_the_next = pod->Snapshot().vm.online_vcpus;
+    });
+  }
+
+  EXPECT_EQ(timers_.RunDue(), 1) << "at once, and not at its next try";
+
+  next.join();
+  EXPECT_EQ(vcpus_of_the_next, 1);
+}
+
 TEST_F(PodResizeTest, OneUpdateMayRaiseCpusAndLowerMemory) {
   const std::shared_ptr<Pod> pod = Run("mixed");
   const FoundContainer found = Running(pod, ContainerOf(1000, 1024));
@@ -296,6 +237,24 @@ TEST_F(PodResizeTest, AStartLooksWhetherTheVmIsStillLargeEnough) {
   ASSERT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
 
   EXPECT_EQ(Guest(pod).size().cpus_online, 4);
+}
+
+TEST_F(PodResizeTest, AVcpuThatComesOnlineTooLateGoesAgain) {
+  const std::shared_ptr<Pod> pod = Run("late");
+  // After the grow was given up, and after it was put back.
+  Guest(pod).SetFaults({.looks_until_cpus_online = 100});
+  EXPECT_FALSE(pods_->CreateContainer(pod, ContainerOf(4000, 0), Soon()).ok());
+  Pass(absl::Seconds(5));
+  ASSERT_EQ(Guest(pod).size().cpus_online, 1);
+
+  Guest(pod).SetFaults({});
+  ASSERT_EQ(Guest(pod).size().cpus_online, 4);
+  ASSERT_TRUE(pod->Sample(Soon()).ok());
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
+
+  Pass(absl::Seconds(5));
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
+  EXPECT_EQ(Guest(pod).size().cpus_online, 1);
 }
 
 TEST_F(PodResizeTest, AVcpuThatOnlyStaysPluggedIsRetried) {
@@ -356,155 +315,6 @@ TEST_F(PodResizeTest, CallsThatOverlapEndAtTheTarget) {
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 2);
   EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 512 * kMiB);
   EXPECT_EQ(Guest(pod).size().cpus_online, 2);
-}
-
-// --- What is left when a stage fails.
-
-struct StageFault {
-  std::string stage;  // as the error names it
-  QemuFaults qemu;
-  GuestFaults guest;
-  int changes_until_store_fails = -1;
-};
-
-class PodResizeFaultTest : public PodResizeTest {
- protected:
-  void SetUp() override {
-    PodResizeTest::SetUp();
-    if (IsSkipped()) return;
-    store_faults_ = std::make_unique<StoreFaults>(settings_.root_dir);
-  }
-  void Break(const std::shared_ptr<Pod>& pod, const StageFault& fault) {
-    Qemu(pod).SetFaults(fault.qemu);
-    Guest(pod).SetFaults(fault.guest);
-    if (fault.changes_until_store_fails >= 0) {
-      store_faults_->FailAfter(fault.changes_until_store_fails);
-    }
-  }
-  void Heal(const std::shared_ptr<Pod>& pod) {
-    Qemu(pod).SetFaults({});
-    Guest(pod).SetFaults({});
-    store_faults_->Heal();
-  }
-  void ExpectAtBase(const std::shared_ptr<Pod>& pod) {
-    Pass(absl::Seconds(30));
-    EXPECT_EQ(Guest(pod).size().cpus_online, 1);
-    EXPECT_EQ(Guest(pod).size().memory_total_bytes,
-              Guest(pod).size().memory_total_at_boot_bytes);
-    EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
-    EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 256 * kMiB);
-  }
-
-  std::unique_ptr<StoreFaults> store_faults_;
-};
-
-TEST_F(PodResizeFaultTest, AFailedCreateLeavesNothingWhateverFailed) {
-  const std::shared_ptr<Pod> pod = Run("create");
-  for (const StageFault& fault : std::vector<StageFault>{
-           {"VM: memory", {.device_add_refused = true}, {}},
-           {"guest online: vCPUs", {}, {.cpu_never_onlines = true}},
-           {"guest online: memory", {}, {.memory_never_arrives = true}},
-           {"mount the image", {}, {.mount_fails = true}},
-           {"unknown user", {}, {.create_fails = true}},
-           {"cannot be written", {}, {}, 0},
-           {"cannot be written", {}, {}, 1}}) {
-    SCOPED_TRACE(fault.stage);
-    Break(pod, fault);
-
-    const absl::Status created =
-        pods_->CreateContainer(pod, ContainerOf(4000, 1024), Soon()).status();
-
-    EXPECT_THAT(std::string(created.message()), HasSubstr(fault.stage));
-    EXPECT_TRUE(pods_->ListContainers().empty());
-    Heal(pod);
-    ExpectAtBase(pod);
-    EXPECT_TRUE(Guest(pod).List(Soon())->empty());
-    EXPECT_TRUE(Guest(pod).mounted_images().empty());
-    EXPECT_EQ(pod->containers().size(), 0u);
-  }
-  // Where not even the undoing could be stored, the next daemon does it.
-  Restart();
-  EXPECT_TRUE(store_->LoadAll()->containers.empty());
-}
-
-TEST_F(PodResizeFaultTest, AFailedUpdateRestoresAllThreeWhateverFailed) {
-  const std::shared_ptr<Pod> pod = Run("update");
-  const FoundContainer found = Running(pod, ContainerOf(2000, 512));
-  for (const int64_t milli_cpu : {4000, 1000}) {
-    for (const StageFault& fault : std::vector<StageFault>{
-             {"VM: vCPUs", {.device_add_refused = true}, {}},
-             {"guest online: vCPUs", {}, {.cpu_never_onlines = true}},
-             {"container cgroup", {}, {.update_fails = true}},
-             {"container cgroup", {}, {.updates_half_done = 1}},
-             {"state store", {}, {}, 0}}) {
-      const bool grows = milli_cpu > 2000;
-      if (!grows && fault.stage != "container cgroup" &&
-          fault.stage != "state store") {
-        continue;  // nothing of the VM is touched
-      }
-      SCOPED_TRACE(testing::Message() << fault.stage << " " << milli_cpu);
-      Break(pod, fault);
-
-      const absl::Status updated =
-          UpdateContainer(*pod, *found.container, Quota(milli_cpu), Soon());
-
-      EXPECT_THAT(std::string(updated.message()), StartsWith(fault.stage));
-      Heal(pod);
-      Pass(absl::Seconds(30));
-      EXPECT_EQ(found.container->Snapshot().applied.cpu_quota, 200'000);
-      EXPECT_EQ(QuotaInGuest(found), 200'000);
-      EXPECT_EQ(Guest(pod).size().cpus_online, 2);
-      EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 2);
-    }
-  }
-}
-
-TEST_F(PodResizeFaultTest, WhatCannotBeTakenBackKeepsItsRoomUntilItIs) {
-  const std::shared_ptr<Pod> pod = Run("again");
-  const FoundContainer found = Running(pod, ContainerOf(1000, 256));
-  Guest(pod).SetFaults({.update_fails = true, .updates_half_done = 1});
-
-  const absl::Status updated =
-      UpdateContainer(*pod, *found.container, Quota(4000), Soon());
-
-  EXPECT_THAT(std::string(updated.message()),
-              HasSubstr("could not be restored yet"));
-  Pass(absl::ZeroDuration());
-  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
-  EXPECT_EQ(QuotaInGuest(found), 400'000);
-  Guest(pod).SetFaults({});
-  Pass(absl::Seconds(1));
-  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
-  EXPECT_EQ(QuotaInGuest(found), 100'000);
-  EXPECT_TRUE(found.container->cgroup_is_known());
-}
-
-TEST_F(PodResizeFaultTest, AFailedUpdateOfThePodChangesNothingWhateverFailed) {
-  const std::shared_ptr<Pod> pod = Run("pod");
-  Create(pod, ContainerOf(4000, 1024));
-  const ContainerResources cap = Quota(2000);
-  ASSERT_TRUE(pod->UpdateResources(cap, std::nullopt, Soon()).ok());
-  Pass(absl::ZeroDuration());
-  ASSERT_EQ(pod->Snapshot().vm.online_vcpus, 2);
-  // The VM has been larger, so its vCPUs are parked and need no QEMU.
-  for (const StageFault& fault : std::vector<StageFault>{
-           {"guest online: vCPUs", {}, {.cpu_never_onlines = true}},
-           {"guest online: ", {}, {.agent_hangs = true}},
-           {"", {}, {}, 0}}) {
-    SCOPED_TRACE(fault.stage);
-    Break(pod, fault);
-
-    const absl::Status updated =
-        pod->UpdateResources(Quota(3000), std::nullopt, Soon());
-
-    EXPECT_FALSE(updated.ok());
-    EXPECT_THAT(std::string(updated.message()), StartsWith(fault.stage));
-    Heal(pod);
-    Pass(absl::Seconds(30));
-    EXPECT_EQ(store_->LoadAll()->pods.at(0).updated_resources, cap);
-    EXPECT_EQ(Guest(pod).size().cpus_online, 2);
-    EXPECT_EQ(pod->Snapshot().vm.target_vcpus, 2);
-  }
 }
 
 }  // namespace

@@ -12,6 +12,14 @@ namespace {
 
 constexpr absl::Duration kSampleTimeout = absl::Seconds(2);
 
+// By itself, if no operation is under way: the guest follows late.
+bool SizeHasChanged(const VmSizes& before, const VmSizes& after) {
+  return before.plugged_vcpus != after.plugged_vcpus ||
+         before.online_vcpus != after.online_vcpus ||
+         before.plugged_memory_bytes != after.plugged_memory_bytes ||
+         before.online_memory_bytes != after.online_memory_bytes;
+}
+
 }  // namespace
 
 void Pod::SampleIfOlderThan(absl::Duration age) {
@@ -71,7 +79,11 @@ absl::Status Pod::Sample(absl::Time deadline) {
   }
   // Beside whatever operation there is: a guest may be slow to follow one. A
   // size that cannot be had now is told with the time of the last one.
+  const VmSizes before = vm_->sizer().sizes();
   (void)vm_->sizer().Observe(deadline);
+  if (SizeHasChanged(before, vm_->sizer().sizes())) {
+    SettleAfter(services_.vm.settings->shrink_delay);
+  }
   PublishMetrics();
   return absl::OkStatus();
 }

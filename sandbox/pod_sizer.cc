@@ -6,7 +6,6 @@
 #include "base/clean_text.h"
 #include "base/status_macros.h"
 #include "sandbox/pci_layout.h"
-#include "sandbox/resize_metrics.h"
 
 namespace podvisor {
 namespace {
@@ -30,6 +29,11 @@ VmSize WholeBlocks(const VmLimits& limits, const VmSize& size) {
   return {size.vcpus, limits.boot_memory_bytes + blocks * block};
 }
 
+// The target, and what the VM has above it.
+VmSize Above(const VmLimits& limits, const ResizeAttempt& attempt) {
+  return WholeBlocks(limits, AtLeast(limits, attempt.before, attempt.target));
+}
+
 std::string ErrorText(const absl::Status& status) {
   return status.ok() ? "" : CleanText(status.message(), 1024);
 }
@@ -45,17 +49,38 @@ PodSizer::PodSizer(const PodId& pod, QmpClient* qmp, GuestResources* guest,
       resizer_(qmp, guest, clock, limits, OptionsForBridge()) {}
 
 absl::Status PodSizer::Grow(const VmTarget& target, absl::Time deadline) {
-  const absl::Status grown =
-      Resize(target.size, /*held=*/std::nullopt, deadline).status();
+  ResizeAttempt attempt = {.limits = limits_, .target = target.size};
+  attempt.only_grows = true;
+  if (Begin(attempt, deadline)) {
+    // What the VM has above the target stays, and is not asked back.
+    SetAsked(Above(limits_, attempt));
+    const absl::Time begin = clock_->Now();
+    attempt.outcome = resizer_.Grow(attempt.before, attempt.target, deadline);
+    attempt.took = clock_->Now() - begin;
+    SeeWhatCameOfIt(attempt);
+  }
+  RecordResize(pod_, attempt, *metrics_);
   absl::MutexLock lock(&mutex_);
-  grow_error_ = ErrorText(grown);
-  return grown;
+  grow_error_ = ErrorText(attempt.outcome.status());
+  return attempt.outcome.status();
 }
 
 absl::Status PodSizer::Settle(const VmTarget& target, const VmSize& held,
                               absl::Time deadline) {
-  const absl::StatusOr<ResizeOutcome> settled =
-      Resize(target.size, held, deadline);
+  ResizeAttempt attempt = {.limits = limits_, .target = target.size};
+  if (Begin(attempt, deadline)) {
+    // What the VM has above the target stays as far as it is held.
+    const VmSize kept = Above(limits_, attempt);
+    attempt.target = {std::min(kept.vcpus, held.vcpus),
+                      std::min(kept.memory_bytes, held.memory_bytes)};
+    SetAsked(attempt.target);
+    const absl::Time begin = clock_->Now();
+    attempt.outcome = resizer_.Resize(attempt.before, attempt.target, deadline);
+    attempt.took = clock_->Now() - begin;
+    SeeWhatCameOfIt(attempt);
+  }
+  RecordResize(pod_, attempt, *metrics_);
+  const absl::StatusOr<ResizeOutcome>& settled = attempt.outcome;
   {
     absl::MutexLock lock(&mutex_);
     settle_error_ = ErrorText(settled.status());
@@ -124,46 +149,28 @@ absl::StatusOr<VmState> PodSizer::Look(absl::Time deadline) {
   return state;
 }
 
-absl::StatusOr<ResizeOutcome> PodSizer::Resize(
-    const VmSize& target, const std::optional<VmSize>& held,
-    absl::Time deadline) {
-  ResizeAttempt attempt = {.limits = limits_, .target = target};
-  attempt.only_grows = !held.has_value();
+bool PodSizer::Begin(ResizeAttempt& attempt, absl::Time deadline) {
   const absl::StatusOr<VmState> before = Look(deadline);
-  if (!before.ok()) {
-    attempt.before = observed();
-    attempt.outcome = before.status();
-    RecordResize(pod_, attempt, *metrics_);
-    return before.status();
-  }
-  attempt.before = *before;
-  // What the VM has above the target stays, in a settling as far as it is held.
-  const VmSize kept = WholeBlocks(limits_, AtLeast(limits_, *before, target));
-  if (held.has_value()) {
-    attempt.target.vcpus = std::min(kept.vcpus, held->vcpus);
-    attempt.target.memory_bytes =
-        std::min(kept.memory_bytes, held->memory_bytes);
-  }
-  {
-    absl::MutexLock lock(&mutex_);
-    asked_ = held.has_value() ? attempt.target : kept;
-  }
-  const absl::Time begin = clock_->Now();
-  attempt.outcome = held.has_value()
-                        ? resizer_.Resize(*before, attempt.target, deadline)
-                        : resizer_.Grow(*before, attempt.target, deadline);
-  attempt.took = clock_->Now() - begin;
-  RecordResize(pod_, attempt, *metrics_);
+  attempt.before = before.ok() ? *before : observed();
+  if (!before.ok()) attempt.outcome = before.status();
+  return before.ok();
+}
+
+void PodSizer::SetAsked(const VmSize& size) {
+  absl::MutexLock lock(&mutex_);
+  asked_ = size;
+}
+
+void PodSizer::SeeWhatCameOfIt(const ResizeAttempt& attempt) {
   if (!attempt.outcome.ok()) {
     // Whether it could be put back, and how far it came, only the VM knows.
     (void)Look(clock_->Now() + kReadBackTimeout);
-    return attempt.outcome;
+    return;
   }
   // Without a step it is what was seen before, and younger looks may be known.
-  if (attempt.outcome->timings.empty()) return attempt.outcome;
+  if (attempt.outcome->timings.empty()) return;
   absl::MutexLock lock(&mutex_);
   Publish(++observations_, attempt.outcome->observed);
-  return attempt.outcome;
 }
 
 void PodSizer::Publish(uint64_t observation, const VmState& state) {

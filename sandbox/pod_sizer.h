@@ -19,6 +19,7 @@
 #include "hotplug/vm_resizer.h"
 #include "metrics/pod_metrics.h"
 #include "sandbox/pod_snapshot.h"
+#include "sandbox/resize_metrics.h"
 
 namespace podvisor {
 
@@ -62,10 +63,11 @@ class PodSizer {
 
  private:
   absl::StatusOr<VmState> Look(absl::Time deadline);
-  // `held`: as of Settle(); nullopt: only grows.
-  absl::StatusOr<ResizeOutcome> Resize(const VmSize& target,
-                                       const std::optional<VmSize>& held,
-                                       absl::Time deadline);
+  // Looks what the VM has before the attempt. False when it cannot be seen: the
+  // attempt has failed.
+  bool Begin(ResizeAttempt& attempt, absl::Time deadline);
+  void SetAsked(const VmSize& size);
+  void SeeWhatCameOfIt(const ResizeAttempt& attempt);
   void Publish(uint64_t observation, const VmState& state)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

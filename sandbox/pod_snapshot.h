@@ -65,7 +65,8 @@ struct PodSnapshot {
   VmSizes vm;
   PodAccount account;  // with the VM at its target
   // Why the VM ended; else of the last grow that failed, until one works; else
-  // of the last attempt to bring the VM to its size. Empty: none.
+  // of the last attempt to bring the VM to its size, or a cgroup to what its
+  // container has. Empty: none.
   std::string last_error;
   std::string accelerator;  // "kvm" or "tcg"
   std::string agent_version;
@@ -103,7 +104,9 @@ struct ContainerSnapshot {
   std::optional<ResolvedUser> user;
   std::string log_path;     // absolute; empty: no log
   std::string stop_signal;  // in force, "SIGTERM"; empty: not known
-  // What the guest's cgroup really has, in the units of the request.
+  // What the guest's cgroup really has, in the units of the request. What an
+  // update may have changed that neither worked nor could be taken back is not
+  // given until it is known again.
   ContainerResources applied;
 
   bool operator==(const ContainerSnapshot&) const = default;
@@ -130,6 +133,7 @@ struct ContainerStatsSnapshot {
   ContainerId id;
   PodId pod;
   ContainerPhase phase = ContainerPhase::kCreating;
+  absl::Time started_at = absl::InfinitePast();
   std::string name;
   uint32_t attempt = 0;
   std::map<std::string, std::string> labels;

@@ -81,6 +81,7 @@ absl::StatusOr<std::string> EncodeContainerRecord(
                  {"image_id", record.image_id},
                  {"image_ref", record.image_ref},
                  {"resources", ResourcesToJson(record.resources)}};
+  if (record.tried) object["tried"] = ResourcesToJson(*record.tried);
   PutTime("created_at", record.created_at, &object);
   PutTime("started_at", record.started_at, &object);
   PutTime("finished_at", record.finished_at, &object);
@@ -143,6 +144,7 @@ absl::StatusOr<ContainerRecord> DecodeContainerRecord(absl::string_view text) {
   fields.ReadObject("resources", [&record](JsonFields* members) {
     ReadResources(members, &record.resources);
   });
+  ReadOptionalResources(&fields, "tried", &record.tried);
   RETURN_IF_ERROR(fields.status());
   return record;
 }

@@ -170,6 +170,7 @@ ContainerRecord RandomContainer(std::mt19937* random) {
     c.user = ResolvedUser{1000, 100, RandomList(random, RandomNumber)};
   }
   c.resources = RandomResources(random);
+  if ((*random)() % 2) c.tried = RandomResources(random);
   return c;
 }
 

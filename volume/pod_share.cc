@@ -133,10 +133,13 @@ absl::StatusOr<UniqueFd> CloneMount(const ShareMount& mount, int source) {
   }
   mount_attr attributes = {};
   attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-  if (mount.read_only) attributes.attr_set |= MOUNT_ATTR_RDONLY;
+  if (mount.recursive_read_only) attributes.attr_set |= MOUNT_ATTR_RDONLY;
   attributes.propagation = mount.slave ? MS_SLAVE : MS_PRIVATE;
+  mount_attr top = {};
+  if (mount.read_only) top.attr_set = MOUNT_ATTR_RDONLY;
   if (mount_setattr(tree.get(), "", AT_EMPTY_PATH | recursive, &attributes,
-                    sizeof(attributes)) != 0) {
+                    sizeof(attributes)) != 0 ||
+      mount_setattr(tree.get(), "", AT_EMPTY_PATH, &top, sizeof(top)) != 0) {
     return ErrnoStatus(errno, absl::StrCat("restrict ", mount.host_path));
   }
   return tree;

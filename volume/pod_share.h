@@ -15,11 +15,14 @@ namespace podvisor {
 
 // One host file or directory that a container is to see.
 struct ShareMount {
-  std::string name;        // in the share; 1 to 128 of [a-z0-9-], generated
-  std::string host_path;   // absolute; symbolic links in it are followed
-  bool read_only = false;  // with all mounts below it
-  bool recursive = true;   // with the mounts below it, as rbind
-  bool slave = false;      // later host mounts below it appear as well
+  std::string name;       // in the share; 1 to 128 of [a-z0-9-], generated
+  std::string host_path;  // absolute; symbolic links in it are followed
+  bool read_only = false;
+  // The mounts below it, too. Without this they stay as they are on the host:
+  // what CRI's `readonly` alone means.
+  bool recursive_read_only = false;
+  bool recursive = true;  // with the mounts below it, as rbind
+  bool slave = false;     // later host mounts below it appear as well
 
   bool operator==(const ShareMount&) const = default;
 };

@@ -97,10 +97,23 @@ TEST_F(PodShareTest, BindsAreNosuidAndNodev) {
   EXPECT_FALSE(info.f_flag & ST_RDONLY);
 }
 
-TEST_F(PodShareTest, ReadOnlyIsReadOnlyAllTheWayDown) {
+TEST_F(PodShareTest, ReadOnlyAloneLeavesMountsBelowAsTheyAre) {
   ASSERT_EQ(mount("t", (host_ + "/sub").c_str(), "tmpfs", 0, "size=64k"), 0);
   ShareMount mount = Mount("d", host_);
   mount.read_only = true;
+  ASSERT_TRUE(share_->AddMount(mount).ok());
+
+  EXPECT_FALSE(WriteFileAtomically(In("d/x"), "").ok());
+  EXPECT_TRUE(WriteFileAtomically(In("d/sub/x"), "").ok());
+
+  ASSERT_EQ(umount2((host_ + "/sub").c_str(), MNT_DETACH), 0);
+}
+
+TEST_F(PodShareTest, RecursiveReadOnlyIsReadOnlyAllTheWayDown) {
+  ASSERT_EQ(mount("t", (host_ + "/sub").c_str(), "tmpfs", 0, "size=64k"), 0);
+  ShareMount mount = Mount("d", host_);
+  mount.read_only = true;
+  mount.recursive_read_only = true;
   ASSERT_TRUE(share_->AddMount(mount).ok());
 
   EXPECT_FALSE(WriteFileAtomically(In("d/x"), "").ok());

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/synchronization/notification.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -167,11 +168,24 @@ int Main(char* process_title) {
   return 1;  // The kernel panics and the VM ends: nothing hides it.
 }
 
+// The kernel runs this program as /sbin/modprobe when a container uses what is
+// a module: a bridge, for one. Its own names, never a container's.
+int Probe(int argc, char** argv) {
+  const absl::StatusOr<std::string> name =
+      ModuleToProbe({argv + 1, argv + argc});
+  if (!name.ok()) return 1;
+  const auto modules = KernelModules::FromDirectory(kModulesDir);
+  return modules.ok() && (*modules)->Load(*name).ok() ? 0 : 1;
+}
+
 }  // namespace
 }  // namespace podvisor
 
-int main(int, char** argv) {
+int main(int argc, char** argv) {
   if (getpid() != 1) {
+    if (absl::EndsWith(argv[0], "/modprobe")) {
+      return podvisor::Probe(argc, argv);
+    }
     podvisor::Log(podvisor::LogLevel::kError,
                   "podvisor-agent is PID 1 of a virtual machine, not a program "
                   "to run elsewhere");

@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -26,6 +28,13 @@ absl::Status LoadFile(const std::string& path) {
   return absl::OkStatus();
 }
 
+std::optional<KernelModule::Phase> PhaseFrom(absl::string_view word) {
+  if (word == "boot") return KernelModule::Phase::kBoot;
+  if (word == "later") return KernelModule::Phase::kLater;
+  if (word == "demand") return KernelModule::Phase::kDemand;
+  return std::nullopt;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<KernelModule>> ParseModuleList(
@@ -35,10 +44,12 @@ absl::StatusOr<std::vector<KernelModule>> ParseModuleList(
   for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
     const std::vector<std::string> words =
         absl::StrSplit(line, ' ', absl::SkipEmpty());
-    if (words.size() < 2 || (words[0] != "boot" && words[0] != "later")) {
+    const std::optional<KernelModule::Phase> phase =
+        words.empty() ? std::nullopt : PhaseFrom(words[0]);
+    if (words.size() < 2 || !phase.has_value()) {
       return absl::DataLossError(absl::StrCat("module list: ", line));
     }
-    const KernelModule module{.at_boot = words[0] == "boot",
+    const KernelModule module{.phase = *phase,
                               .name = words[1],
                               .dependencies = {words.begin() + 2, words.end()}};
     for (const std::string& dependency : module.dependencies) {
@@ -91,16 +102,30 @@ absl::Status KernelModules::Load(absl::string_view name) {
 absl::Status KernelModules::LoadBootModules() {
   absl::MutexLock lock(&mutex_);
   for (const KernelModule& module : modules_) {
-    if (module.at_boot) RETURN_IF_ERROR(LoadOne(module.name));
+    if (module.phase != KernelModule::Phase::kBoot) continue;
+    RETURN_IF_ERROR(LoadOne(module.name));
   }
   return absl::OkStatus();
 }
 
 absl::Status KernelModules::LoadAll() {
   for (const KernelModule& module : modules_) {
+    if (module.phase == KernelModule::Phase::kDemand) continue;
     RETURN_IF_ERROR(Load(module.name));  // Lets others in between.
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ModuleToProbe(
+    const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments) {
+    if (argument.empty() || argument[0] == '-') continue;
+    std::string name = argument;
+    // The kernel takes both for the same.
+    std::replace(name.begin(), name.end(), '-', '_');
+    return name;
+  }
+  return absl::InvalidArgumentError("modprobe: no module is named");
 }
 
 }  // namespace podvisor

@@ -16,9 +16,12 @@
 namespace podvisor {
 
 // One line of the image's module list, which the image's build resolves:
-// "boot|later NAME DEPENDENCY...". All dependencies come before, in order.
+// "boot|later|demand NAME DEPENDENCY...". All dependencies come before, in
+// order. What is loaded on demand waits until the kernel asks for it.
 struct KernelModule {
-  bool at_boot = false;
+  enum class Phase { kBoot, kLater, kDemand };
+
+  Phase phase = Phase::kLater;
   std::string name;
   std::vector<std::string> dependencies;
 
@@ -46,7 +49,8 @@ class KernelModules {
   // kernel has it built in, or the use of it will say what is missing.
   absl::Status Load(absl::string_view name);
   absl::Status LoadBootModules();
-  // Everything else, so that devices which are plugged later find a driver.
+  // Everything but what waits for a demand, so that devices which are plugged
+  // later find a driver.
   absl::Status LoadAll();
 
  private:
@@ -58,6 +62,11 @@ class KernelModules {
   absl::Mutex mutex_;
   absl::flat_hash_set<std::string> loaded_ ABSL_GUARDED_BY(mutex_);
 };
+
+// What the kernel runs as modprobe(8): `arguments` without the program's own
+// name, as in {"-q", "--", "bridge"}. Pure. InvalidArgument without a name.
+absl::StatusOr<std::string> ModuleToProbe(
+    const std::vector<std::string>& arguments);
 
 }  // namespace podvisor
 

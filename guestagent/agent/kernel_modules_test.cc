@@ -10,7 +10,7 @@ namespace {
 
 constexpr char kList[] =
     "boot ring\nboot core ring\nlater crc\nlater fs crc\nlater disk ring "
-    "core\n";
+    "core\ndemand llc\ndemand bridge llc\n";
 
 class KernelModulesTest : public testing::Test {
  protected:
@@ -50,6 +50,26 @@ TEST_F(KernelModulesTest, ModuleThatTheImageDoesNotHaveIsBuiltIn) {
 
   EXPECT_TRUE(modules.Load("ext4").ok());
   EXPECT_TRUE(loaded_.empty());
+}
+
+TEST_F(KernelModulesTest, WhatWaitsForADemandIsLoadedByNothingElse) {
+  KernelModules modules = Modules();
+  ASSERT_TRUE(modules.LoadBootModules().ok());
+  ASSERT_TRUE(modules.LoadAll().ok());
+  EXPECT_EQ(loaded_,
+            (std::vector<std::string>{"ring", "core", "crc", "fs", "disk"}));
+  loaded_.clear();
+
+  ASSERT_TRUE(modules.Load("bridge").ok());
+
+  EXPECT_EQ(loaded_, (std::vector<std::string>{"llc", "bridge"}));
+}
+
+TEST(ModuleToProbe, IsTheFirstWordThatIsNoOption) {
+  EXPECT_EQ(*ModuleToProbe({"-q", "--", "br-netfilter"}), "br_netfilter");
+  EXPECT_EQ(*ModuleToProbe({"bridge"}), "bridge");
+  EXPECT_TRUE(absl::IsInvalidArgument(ModuleToProbe({"-q", "--"}).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(ModuleToProbe({}).status()));
 }
 
 TEST_F(KernelModulesTest, FailureIsReportedAndTriedAgain) {

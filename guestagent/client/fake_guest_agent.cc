@@ -88,6 +88,14 @@ GuestSize FakeGuestAgent::size() const {
 void FakeGuestAgent::SetFaults(const GuestFaults& faults) {
   absl::MutexLock lock(&mutex_);
   faults_ = faults;
+  if (faults.looks_until_cpus_online == 0) OnlineLateCpus();
+}
+
+void FakeGuestAgent::OnlineLateCpus() {
+  if (late_cpus_ > 0) {
+    size_.cpus_online = std::min(late_cpus_, size_.cpus_present);
+  }
+  late_cpus_ = 0;
 }
 
 void FakeGuestAgent::Exit(const ContainerId& id, int exit_code,
@@ -179,6 +187,7 @@ absl::StatusOr<GuestSize> FakeGuestAgent::Observe(absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   if (absl::Status answers = Answers(); !answers.ok()) return answers;
   if (clock_ != nullptr && deadline <= clock_->Now()) return Hangs();
+  if (late_cpus_ > 0 && --looks_left_ <= 0) OnlineLateCpus();
   return size_;
 }
 
@@ -189,7 +198,11 @@ absl::StatusOr<GuestSize> FakeGuestAgent::SetOnlineCpus(int count,
   if (absl::Status answers = Answers(); !answers.ok()) return answers;
   if (count < 1) return absl::InvalidArgumentError("no CPU would be left");
   const int wanted = std::min(count, size_.cpus_present);
-  if (wanted > size_.cpus_online && !faults_.cpu_never_onlines) {
+  late_cpus_ = 0;
+  if (wanted > size_.cpus_online && faults_.looks_until_cpus_online > 0) {
+    late_cpus_ = wanted;
+    looks_left_ = faults_.looks_until_cpus_online;
+  } else if (wanted > size_.cpus_online && !faults_.cpu_never_onlines) {
     size_.cpus_online = wanted;
   }
   if (wanted < size_.cpus_online && !faults_.cpu_never_offlines) {

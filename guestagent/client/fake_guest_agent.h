@@ -26,6 +26,7 @@ struct GuestFaults {
   bool agent_hangs = false;           // every call: DeadlineExceeded
   bool cpu_never_onlines = false;     // plugged CPUs stay offline
   bool cpu_never_offlines = false;    // online CPUs stay online
+  int looks_until_cpus_online = 0;    // late, after DeadlineExceeded
   bool memory_never_arrives = false;  // plugged memory is not brought online
   int64_t keeps_memory_bytes = 0;     // MemTotal never comes below this
   bool reclaims_nothing = false;      // cache stays, ReclaimMemory is OK
@@ -218,12 +219,16 @@ class FakeGuestAgent final : public GuestAgent {
   absl::StatusOr<GuestSize> MemoryWait(bool reached, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WaitInVain(absl::Time deadline);
+  void OnlineLateCpus() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Record(std::string call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   FakeClock* const clock_;
   mutable absl::Mutex mutex_;
   GuestFaults faults_ ABSL_GUARDED_BY(mutex_);
   GuestSize size_ ABSL_GUARDED_BY(mutex_);
+  // CPUs that come online after so many looks; 0: none are to come.
+  int late_cpus_ ABSL_GUARDED_BY(mutex_) = 0;
+  int looks_left_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<ContainerId, Container> containers_ ABSL_GUARDED_BY(mutex_);
   std::vector<agent::v1::ContainerExit> exits_ ABSL_GUARDED_BY(mutex_);
   agent::v1::GetStatsResponse stats_ ABSL_GUARDED_BY(mutex_);
