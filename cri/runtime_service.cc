@@ -47,6 +47,10 @@ grpc::Status Answer(const Call& call) {
   return ToGrpcStatus(call());
 }
 
+bool HasDeadline(const grpc::ServerContext& context) {
+  return context.deadline() != std::chrono::system_clock::time_point::max();
+}
+
 // Stop and Remove of what is not there is what the caller wanted.
 absl::Status GoneIsFine(const absl::Status& status) {
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
@@ -70,11 +74,8 @@ absl::Time RuntimeService::Deadline(const grpc::ServerContext& context) const {
 
 absl::Time RuntimeService::DeadlineLeaving(
     absl::Duration most, const grpc::ServerContext& context) const {
-  const auto deadline = context.deadline();
-  if (deadline == std::chrono::system_clock::time_point::max()) {
-    return clock_->Now() + kNoDeadline;
-  }
-  const absl::Time end = absl::FromChrono(deadline);
+  if (!HasDeadline(context)) return clock_->Now() + kNoDeadline;
+  const absl::Time end = absl::FromChrono(context.deadline());
   const absl::Duration left =
       std::max(absl::ZeroDuration(), end - clock_->Now());
   return end - std::min(left / 16, most);
@@ -353,16 +354,20 @@ grpc::Status RuntimeService::ExecSync(
     }
     ASSIGN_OR_RETURN(const FoundContainer found,
                      pods_->FindContainer(request->container_id()));
-    absl::Time deadline = Deadline(*context);
+    // A hook of the kubelet has no timeout, in its request or in its call: it
+    // may take as long as its client stays.
+    absl::Time deadline =
+        HasDeadline(*context) ? Deadline(*context) : absl::InfiniteFuture();
     if (request->timeout() > 0) {
       deadline =
           std::min(deadline, clock_->Now() + absl::Seconds(request->timeout()));
     }
     ASSIGN_OR_RETURN(
         ExecSyncResult result,
-        podvisor::ExecSync(*found.pod, *found.container,
-                           {request->cmd().begin(), request->cmd().end()},
-                           deadline));
+        podvisor::ExecSync(
+            *found.pod, *found.container,
+            {request->cmd().begin(), request->cmd().end()},
+            [context] { return context->IsCancelled(); }, deadline));
     response->set_exit_code(result.exit_code);
     response->set_stdout(std::move(result.stdout_data));
     response->set_stderr(std::move(result.stderr_data));

@@ -251,31 +251,26 @@ TEST_F(ContainerE2eTest,
   EXPECT_TRUE(Remove(id).ok());
 }
 
-TEST_F(ContainerE2eTest, AMissingProgramIsRefusedByNameAndLeavesNoContainer) {
+TEST_F(ContainerE2eTest, AMissingProgramFailsTheStartWithAnExitOf128) {
   cri::ContainerConfig config = node_->ContainerConfig("missing", "");
   config.clear_command();
   config.add_command("/no/such/program");
-  cri::CreateContainerRequest request;
-  request.set_pod_sandbox_id(*pod_);
-  *request.mutable_config() = config;
-  *request.mutable_sandbox_config() = *config_;
-  cri::CreateContainerResponse created;
-  Call create;
-
-  // crun looks for the program when it creates.
-  const grpc::Status status =
-      node_->runtime().CreateContainer(&create, request, &created);
-
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(status.error_message(), HasSubstr("/no/such/program"));
-  cri::ListContainersRequest list;
-  list.mutable_filter()->set_pod_sandbox_id(*pod_);
-  cri::ListContainersResponse listed;
+  const std::string id = Create(config);
+  cri::StartContainerRequest start;
+  start.set_container_id(id);
+  cri::StartContainerResponse response;
   Call call;
-  ASSERT_TRUE(node_->runtime().ListContainers(&call, list, &listed).ok());
-  for (const cri::Container& container : listed.containers()) {
-    EXPECT_NE(container.metadata().name(), "missing");
-  }
+
+  const grpc::Status started =
+      node_->runtime().StartContainer(&call, start, &response);
+
+  EXPECT_FALSE(started.ok());
+  EXPECT_THAT(started.error_message(), HasSubstr("/no/such/program"));
+  const cri::ContainerStatus status = node_->Status(id);
+  EXPECT_EQ(status.state(), cri::CONTAINER_EXITED);
+  EXPECT_EQ(status.exit_code(), 128);
+  EXPECT_EQ(status.reason(), "StartError");
+  EXPECT_TRUE(Remove(id).ok());
 }
 
 TEST_F(ContainerE2eTest, ANameAndAttemptAreUniqueInThePod) {

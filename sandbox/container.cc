@@ -121,6 +121,25 @@ bool Container::AwaitExit(absl::Time deadline) const {
       absl::Condition(this, &Container::ExitedLocked), deadline);
 }
 
+void Container::BringKillForward(absl::Time at) {
+  absl::MutexLock lock(&mutex_);
+  kill_at_ = std::min(kill_at_, at);
+}
+
+bool Container::AwaitExitOrKill(absl::Time deadline) const {
+  absl::MutexLock lock(&mutex_);
+  for (;;) {
+    const absl::Time until = std::min(deadline, kill_at_);
+    const auto has_news = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return ExitedLocked() || kill_at_ < until;
+    };
+    if (!mutex_.AwaitWithDeadline(absl::Condition(&has_news), until)) {
+      return false;
+    }
+    if (ExitedLocked()) return true;
+  }
+}
+
 bool Container::Counts() const {
   absl::MutexLock lock(&mutex_);
   return !ExitedLocked();

@@ -56,6 +56,12 @@ class Container {
 
   // Waits until the container is kExited; false at the deadline.
   bool AwaitExit(absl::Time deadline) const;
+  // Somebody wants it killed at `at` if it has not ended: of several, the one
+  // in the greatest hurry counts, also for those who wait already.
+  void BringKillForward(absl::Time at);
+  // Waits until the container is kExited, or is to be killed; false then, and
+  // at the deadline.
+  bool AwaitExitOrKill(absl::Time deadline) const;
 
   // Whether the pod's VM must have room for it.
   bool Counts() const;
@@ -115,6 +121,7 @@ class Container {
   ContainerRecord record_ ABSL_GUARDED_BY(mutex_);
   std::optional<ContainerResources> update_ ABSL_GUARDED_BY(mutex_);
   bool update_has_room_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time kill_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   ContainerUsage usage_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<LogPump> pump_ ABSL_GUARDED_BY(mutex_);
 };

@@ -236,7 +236,7 @@ absl::Status StopLocked(Pod& pod, Container& container, absl::Duration grace,
                      name.empty() ? SIGTERM : ParseSignal(name));
     RETURN_IF_ERROR((*agent)->Signal(container.id(), signal,
                                      /*all_processes=*/false, deadline));
-    if (!container.AwaitExit(std::min(deadline, Now(pod) + grace))) {
+    if (!container.AwaitExitOrKill(deadline)) {
       RETURN_IF_ERROR(Kill(pod, container, deadline));
     }
   } else {
@@ -317,6 +317,8 @@ absl::Status StartContainer(Pod& pod, Container& container,
 
 absl::Status StopContainer(Pod& pod, Container& container, absl::Duration grace,
                            absl::Time deadline) {
+  // Before its turn, which may come after another stop with a longer grace.
+  container.BringKillForward(Now(pod) + grace);
   if (!container.operation_lock().LockUntil(deadline)) {
     return container.operation_lock().Busy();
   }
@@ -326,6 +328,7 @@ absl::Status StopContainer(Pod& pod, Container& container, absl::Duration grace,
 
 absl::Status RemoveContainer(Pod& pod, Container& container,
                              absl::Time deadline) {
+  container.BringKillForward(Now(pod));
   if (!container.operation_lock().LockUntil(deadline)) {
     return container.operation_lock().Busy();
   }
@@ -396,6 +399,7 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
 
 absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
                                         std::vector<std::string> command,
+                                        const std::function<bool()>& cancelled,
                                         absl::Time deadline) {
   if (container.phase() != ContainerPhase::kRunning) {
     return absl::FailedPreconditionError(
@@ -406,6 +410,7 @@ absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
   ExecSyncRequest request;
   request.container = container.id();
   request.args = std::move(command);
+  request.cancelled = cancelled;
   return agent->ExecSync(request, deadline);
 }
 

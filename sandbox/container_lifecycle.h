@@ -1,6 +1,7 @@
 #ifndef PODVISOR_SANDBOX_CONTAINER_LIFECYCLE_H_
 #define PODVISOR_SANDBOX_CONTAINER_LIFECYCLE_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -60,10 +61,11 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
                              const ContainerResources& update,
                              absl::Time deadline);
 
-// Running only. A non-zero exit code is no error. DeadlineExceeded: the
-// process has been killed.
+// Running only. A non-zero exit code is no error. DeadlineExceeded, and
+// Cancelled soon after `cancelled` says so: the process has been killed.
 absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
                                         std::vector<std::string> command,
+                                        const std::function<bool()>& cancelled,
                                         absl::Time deadline);
 
 // Running only: opens the log file anew after it was renamed.

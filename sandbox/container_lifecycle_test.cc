@@ -2,11 +2,14 @@
 
 #include "sandbox/container_lifecycle.h"
 
+#include <csignal>
 #include <functional>
 #include <set>
 #include <string>
 #include <thread>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sandbox/pod_manager_fixture.h"
@@ -102,6 +105,31 @@ TEST_F(ContainerLifecycleTest, WhatIsBusyIsNotWaitedForBeyondTheDeadline) {
   found.container->operation_lock().Unlock();
 
   EXPECT_EQ(pods_->ListContainers().size(), 1);
+}
+
+TEST_F(ContainerLifecycleTest, AStopWithoutGraceEndsThatOfOneWhoWaits) {
+  const std::shared_ptr<Pod> pod = Run("hurry");
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+  ASSERT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
+  Guest(pod).SetFaults({.ignores_sigterm = true});
+  absl::Status patient;
+  std::thread waits([&] {
+    patient = StopContainer(*pod, *found.container, absl::Hours(1),
+                            clock_.Now() + absl::Hours(2));
+  });
+  const std::string told =
+      absl::StrCat("Signal ", found.container->id().value(), " ", SIGTERM);
+  while (!absl::c_linear_search(Guest(pod).calls(), told)) {
+    std::this_thread::yield();
+  }
+
+  const absl::Status hurried =
+      StopContainer(*pod, *found.container, absl::ZeroDuration(), Soon());
+  waits.join();
+
+  EXPECT_TRUE(hurried.ok()) << hurried;
+  EXPECT_TRUE(patient.ok()) << patient;
+  EXPECT_EQ(found.container->Snapshot().exit_code, 137);
 }
 
 TEST_F(ContainerLifecycleTest, AnImageCannotKeepItsContainerFromBeingStopped) {

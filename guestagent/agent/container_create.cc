@@ -175,6 +175,26 @@ ChildReaper::ExitCallback OnExit(std::shared_ptr<ContainerEntry> entry,
   };
 }
 
+// crun looks for a container's program when it creates, but it is the start
+// that is to fail then: the container's other files are as they should be, and
+// clients look for its end.
+absl::Status KeepWithoutProcess(const ContainerFiles& files,
+                                const absl::Status& start_error,
+                                OutputPump* pump, ContainerEntry* entry) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<ContainerOutput> silent,
+                   ContainerOutput::Open(pump, UniqueFd(), UniqueFd()));
+  entry->MarkCreated({.state = agent::v1::ContainerState::CREATED,
+                      .pid = 0,
+                      .oom_score_adj = 0,
+                      .bundle_dir = files.bundle_dir(),
+                      .writable_layer = files.writable_layer(),
+                      .output = silent,
+                      .exit = {},
+                      .start_error = start_error},
+                     UniqueFd());
+  return absl::OkStatus();
+}
+
 void Answer(const ResolvedUser& user,
             agent::v1::CreateContainerResponse* response) {
   response->set_uid(user.uid);
@@ -233,10 +253,17 @@ absl::Status ContainerRuntime::State::Create(
   ASSIGN_OR_RETURN(ContainerPipes pipes, MakePipes(spec, files->bundle_dir()));
   CrunContainer container(&crun, entry.get());
   const ChildReaper::AdoptionWindow window(reaper);
-  ASSIGN_OR_RETURN(const pid_t pid,
-                   crun.Create(entry->id(), files->bundle_dir(),
-                               pipes.ForCrun(spec.oom_score_adj()),
-                               absl::Now() + kCrunTimeout));
+  const absl::StatusOr<pid_t> created = crun.Create(
+      entry->id(), files->bundle_dir(), pipes.ForCrun(spec.oom_score_adj()),
+      absl::Now() + kCrunTimeout);
+  if (absl::IsInvalidArgument(created.status())) {
+    RETURN_IF_ERROR(
+        KeepWithoutProcess(*files, created.status(), &pump, entry.get()));
+    entry->files = std::move(files);
+    Answer(user, response);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const pid_t pid, created);
   UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd.valid()) {
     return absl::InternalError("the container's first process died at once");
@@ -259,7 +286,8 @@ absl::Status ContainerRuntime::State::Create(
                       .writable_layer = files->writable_layer(),
                       .input = *std::move(input),
                       .output = output,
-                      .exit = {}},
+                      .exit = {},
+                      .start_error = {}},
                      std::move(pidfd));
   const absl::Status adopted = reaper->Adopt(pid, OnExit(entry, exits));
   if (!adopted.ok()) {

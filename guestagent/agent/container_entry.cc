@@ -63,8 +63,7 @@ absl::Status ContainerEntry::SignalFirstProcess(int signal) const {
 bool ContainerEntry::AwaitExit(absl::Time deadline) const {
   absl::MutexLock lock(&mutex_);
   const auto has_exited = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return view_.state == State::EXITED ||
-           view_.state == State::STATE_UNSPECIFIED;
+    return view_.state == State::EXITED || view_.pid == 0;
   };
   return mutex_.AwaitWithDeadline(absl::Condition(&has_exited), deadline);
 }

@@ -54,11 +54,14 @@ class ContainerEntry {
     std::shared_ptr<ContainerInput> input;
     std::shared_ptr<ContainerOutput> output;
     agent::v1::ContainerExit exit;  // when EXITED
+    // Why it cannot start: it has no process then, and never gets one.
+    absl::Status start_error;
   };
   View Look() const;
 
-  // The first process exists; `pidfd` names it for good. The state and exit of
-  // `view` are not looked at.
+  // The first process exists, and `pidfd` names it for good; or there is none,
+  // and `view` has a start_error. The state and exit of `view` are not looked
+  // at.
   void MarkCreated(View view, UniqueFd pidfd);
   // Nothing when the process has exited meanwhile.
   void MarkRunning();

@@ -157,6 +157,7 @@ absl::Status ContainerRuntime::Start(
                    state_->Find(request.container_id()));
   absl::MutexLock operation(&entry->operation_mutex);
   RETURN_IF_ERROR(RequireState(*entry, {ContainerState::CREATED}));
+  RETURN_IF_ERROR(entry->Look().start_error);
   RETURN_IF_ERROR(state_->crun.Start(entry->id(), entry->Look().bundle_dir,
                                      absl::Now() + kCrunTimeout));
   entry->MarkRunning();
@@ -190,6 +191,8 @@ absl::Status ContainerRuntime::Update(
       RequireState(*entry, {ContainerState::CREATED, ContainerState::RUNNING}));
   agent::v1::LinuxResources resources = request.resources();
   RETURN_IF_ERROR(CheckHugePages(HugePageSizes(kHugePages), &resources));
+  // What never runs has no cgroup.
+  if (!entry->Look().start_error.ok()) return absl::OkStatus();
   return entry->cgroup().Update(resources);
 }
 

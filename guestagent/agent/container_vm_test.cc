@@ -200,14 +200,28 @@ TEST_F(ContainerVmTest, ContainersComeAndGoSideBySide) {
   for (std::thread& thread : threads) thread.join();
 }
 
+TEST_F(ContainerVmTest, AMissingProgramFailsTheStartAndNotTheCreate) {
+  const std::string id = RandomHexId();
+  agent::v1::CreateContainerResponse response;
+  ASSERT_TRUE(Create(id, Spec({"/nope"}), &response).ok());
+
+  const grpc::Status status = Start(id);
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_NE(status.error_message().find("/nope"), std::string::npos)
+      << status.error_message();
+  EXPECT_EQ(ReadOutput(id).out, "");
+  EXPECT_TRUE(Delete(id).ok());
+  EXPECT_TRUE(Create(id, Spec({"/bin/true"}), &response).ok());
+  EXPECT_TRUE(Start(id).ok());
+  EXPECT_EQ(AwaitExit(id).exit_code(), 0);
+  EXPECT_TRUE(Delete(id).ok());
+}
+
 TEST_F(ContainerVmTest, FailedCreateLeavesNothing) {
   const std::string id = RandomHexId();
   agent::v1::CreateContainerResponse response;
-  ContainerSpec spec = Spec({"/nope"});
-  grpc::Status status = Create(id, spec, &response);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT)
-      << status.error_message();
-  spec = Spec({"/bin/true"});
+  ContainerSpec spec = Spec({"/bin/true"});
   spec.mutable_user()->set_username("4294967296");
   EXPECT_EQ(Create(id, spec, &response).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);

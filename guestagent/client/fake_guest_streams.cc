@@ -151,10 +151,10 @@ absl::StatusOr<ExecSyncResult> FakeGuestAgent::ExecSync(
   if (!handler) return ExecSyncResult();
   absl::StatusOr<ExecSyncResult> result = handler(request);
   if (result.ok()) {
+    size_t room = request.max_output_bytes;
     for (std::string* data : {&result->stdout_data, &result->stderr_data}) {
-      if (data->size() > request.max_output_bytes) {
-        data->resize(request.max_output_bytes);
-      }
+      data->resize(std::min(room, data->size()));
+      room -= data->size();
     }
   }
   return result;

@@ -368,8 +368,8 @@ TEST_F(GrpcAgentClientTest, ExecReturnsOutputUpToTheLimitAndTheExitCode) {
 
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->exit_code, 42);
-  EXPECT_EQ(result->stdout_data, "1234512");
-  EXPECT_EQ(result->stderr_data, "eee");
+  EXPECT_EQ(result->stdout_data, "123451");
+  EXPECT_EQ(result->stderr_data, "e");
   EXPECT_EQ(start.container_id(), kId.value());
   EXPECT_EQ(start.args_size(), 2);
   EXPECT_GT(start.drain_timeout_nanos(), 0);
@@ -393,6 +393,27 @@ TEST_F(GrpcAgentClientTest, ExecPastItsDeadlineIsCancelledInTheAgent) {
           .status();
 
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  cancelled.WaitForNotification();
+}
+
+TEST_F(GrpcAgentClientTest, ExecThatNobodyWaitsForIsCancelledInTheAgent) {
+  absl::Notification cancelled;
+  agent_.exec = [&](grpc::ServerContext* context, auto*) {
+    const grpc::Status status = ScriptedAgent::Hang(context);
+    cancelled.Notify();
+    return status;
+  };
+  Serve();
+  ASSERT_TRUE(client_->Connect(Soon()).ok());
+
+  const absl::Status status = client_
+                                  ->ExecSync({.container = kId,
+                                              .args = {"sleep"},
+                                              .cancelled = [] { return true; }},
+                                             absl::InfiniteFuture())
+                                  .status();
+
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
   cancelled.WaitForNotification();
 }
 

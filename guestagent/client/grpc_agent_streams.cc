@@ -6,8 +6,10 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 
+#include "absl/synchronization/notification.h"
 #include "base/status_macros.h"
 #include "grpcpp/support/sync_stream.h"
 #include "guestagent/client/grpc_agent_client.h"
@@ -74,9 +76,42 @@ absl::Status FeedSink(OutputStream& stream, const OutputOffsets& begin,
   return absl::OkStatus();
 }
 
-void AppendBounded(const std::string& data, size_t max_bytes,
-                   std::string* output) {
-  output->append(data, 0, max_bytes - std::min(max_bytes, output->size()));
+constexpr absl::Duration kCancelInterval = absl::Milliseconds(500);
+
+// Cancels a call soon after its caller's caller has gone, as long as it lives.
+class CancelWatch {
+ public:
+  // Borrows both.
+  CancelWatch(const std::function<bool()>& cancelled,
+              grpc::ClientContext* context) {
+    if (!cancelled) return;
+    thread_ = std::thread([this, &cancelled, context] {
+      while (!done_.WaitForNotificationWithTimeout(kCancelInterval)) {
+        if (!cancelled()) continue;
+        context->TryCancel();
+        return;
+      }
+    });
+  }
+  CancelWatch(const CancelWatch&) = delete;
+  CancelWatch& operator=(const CancelWatch&) = delete;
+  ~CancelWatch() {
+    done_.Notify();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  absl::Notification done_;
+  std::thread thread_;
+};
+
+// As much of `data` as the request has room for.
+void AppendBounded(const std::string& data, const ExecSyncRequest& request,
+                   const ExecSyncResult& result, std::string* output) {
+  const size_t used = result.stdout_data.size() + result.stderr_data.size();
+  output->append(
+      data, 0,
+      request.max_output_bytes - std::min(request.max_output_bytes, used));
 }
 
 }  // namespace
@@ -137,6 +172,7 @@ absl::StatusOr<ExecSyncResult> GrpcAgentClient::ExecSync(
   ASSIGN_OR_RETURN(const std::unique_ptr<AgentConnection::Call> call,
                    connection_.Begin(deadline));
   const auto stream = call->stub().Exec(call->context());
+  const CancelWatch watch(request.cancelled, call->context());
   ExecInput input;
   ExecInput::Start* start = input.mutable_start();
   start->set_container_id(request.container.value());
@@ -152,12 +188,10 @@ absl::StatusOr<ExecSyncResult> GrpcAgentClient::ExecSync(
   while (!exited && stream->Read(&output)) {
     switch (output.output_case()) {
       case ExecOutput::kStdout:
-        AppendBounded(output.stdout(), request.max_output_bytes,
-                      &result.stdout_data);
+        AppendBounded(output.stdout(), request, result, &result.stdout_data);
         break;
       case ExecOutput::kStderr:
-        AppendBounded(output.stderr(), request.max_output_bytes,
-                      &result.stderr_data);
+        AppendBounded(output.stderr(), request, result, &result.stderr_data);
         break;
       case ExecOutput::kExitCode:
         result.exit_code = output.exit_code();

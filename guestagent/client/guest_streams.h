@@ -27,8 +27,13 @@ struct OutputOffsets {
 struct ExecSyncRequest {
   ContainerId container;
   std::vector<std::string> args;
-  size_t max_output_bytes = 16 << 20;  // of each stream; the rest is discarded
+  // Of both streams together, so that the answer fits into one message of CRI;
+  // the rest is discarded.
+  size_t max_output_bytes = (16 << 20) - (64 << 10);
   absl::Duration drain_timeout = absl::Seconds(10);
+  // Whether nobody wants the result any more, asked from another thread now and
+  // then; may be empty.
+  std::function<bool()> cancelled = {};
 };
 
 struct ExecSyncResult {
@@ -101,7 +106,7 @@ class GuestStreams {
   virtual absl::Status WatchExits(
       const std::function<void(const agent::v1::ContainerExit&)>& on_exit) = 0;
 
-  // DeadlineExceeded: the process has been killed.
+  // DeadlineExceeded, Cancelled: the process has been killed.
   virtual absl::StatusOr<ExecSyncResult> ExecSync(
       const ExecSyncRequest& request, absl::Time deadline) = 0;
 
