@@ -114,7 +114,7 @@ absl::Status SpdySession::ReceiveControl(absl::string_view frame,
       if (ReadBigEndian32(body) % 2 == 1) AppendControl(kPing, 0, body);
       return absl::OkStatus();
     case kGoAway:
-      events->push_back(SpdyGoneAway());
+      events->emplace_back(std::in_place_type<SpdyGoneAway>);
       return absl::OkStatus();
     case kHeaders:
       return SkipHeaders(body, 4);
