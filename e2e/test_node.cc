@@ -290,6 +290,17 @@ void TestNode::StartContainer(const std::string& container) {
   EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
+void TestNode::StopContainer(const std::string& container) {
+  cri::StopContainerRequest request;
+  request.set_container_id(container);
+  request.set_timeout(20);
+  cri::StopContainerResponse response;
+  Call call;
+  const grpc::Status status =
+      runtime_->StopContainer(&call, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
 void TestNode::RemovePod(const std::string& pod) {
   cri::RemovePodSandboxRequest request;
   request.set_pod_sandbox_id(pod);

@@ -60,11 +60,13 @@ class TestNode {
                               const cri::ContainerConfig& config,
                               const cri::PodSandboxConfig& pod_config);
   void StartContainer(const std::string& container);
+  // With a grace of 20 s.
+  void StopContainer(const std::string& container);
   void RemovePod(const std::string& pod);
   void PullImage();
 
   cri::ContainerStatus Status(const std::string& container);
-  // Waits until the container is in the state, at most 20 s.
+  // Waits until the container is in the state, at most 60 s.
   cri::ContainerStatus AwaitState(const std::string& container,
                                   cri::ContainerState state);
   // Standard output of a command in the container, which must succeed.

@@ -415,6 +415,9 @@ TEST_F(GrpcAgentClientTest, ExecThatNobodyWaitsForIsCancelledInTheAgent) {
 
   EXPECT_TRUE(absl::IsCancelled(status)) << status;
   cancelled.WaitForNotification();
+  // The other calls of the session do not notice.
+  EXPECT_TRUE(client_->Observe(Soon()).ok());
+  EXPECT_EQ(sessions(), 1);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // the keepalive.
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <set>
 #include <string>
@@ -88,6 +89,7 @@ class CancelWatch {
     thread_ = std::thread([this, &cancelled, context] {
       while (!done_.WaitForNotificationWithTimeout(kCancelInterval)) {
         if (!cancelled()) continue;
+        fired_ = true;
         context->TryCancel();
         return;
       }
@@ -100,7 +102,10 @@ class CancelWatch {
     if (thread_.joinable()) thread_.join();
   }
 
+  bool fired() const { return fired_; }
+
  private:
+  std::atomic<bool> fired_ = false;
   absl::Notification done_;
   std::thread thread_;
 };
@@ -210,7 +215,10 @@ absl::StatusOr<ExecSyncResult> GrpcAgentClient::ExecSync(
     }
     return result;
   }
-  RETURN_IF_ERROR(call->Finish(stream->Finish()));
+  const grpc::Status end = stream->Finish();
+  // Our own doing, and no fault of the session's.
+  if (watch.fired()) return absl::CancelledError("nobody waits for the exec");
+  RETURN_IF_ERROR(call->Finish(end));
   return absl::DataLossError("agent ended the exec without an exit code");
 }
 
