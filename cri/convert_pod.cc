@@ -1,5 +1,9 @@
 #include "cri/convert_pod.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -17,6 +21,7 @@ namespace {
 
 constexpr size_t kMaxStringsBytes = 1 << 20;
 constexpr int kMaxListItems = 64;
+constexpr int kMaxPorts = 1024;
 
 absl::Status HostNamespace(absl::string_view field, absl::string_view member,
                            absl::string_view name) {
@@ -111,19 +116,54 @@ absl::Status CheckSysctl(absl::string_view key, absl::string_view value) {
   return absl::OkStatus();
 }
 
-absl::Status CheckPortMappings(const runtime::v1::PodSandboxConfig& config) {
+absl::StatusOr<std::string> ProtocolOf(runtime::v1::Protocol protocol) {
+  switch (protocol) {
+    case runtime::v1::TCP:
+      return std::string("tcp");
+    case runtime::v1::UDP:
+      return std::string("udp");
+    case runtime::v1::SCTP:
+      return std::string("sctp");
+    default:
+      return absl::InvalidArgumentError(
+          "config.port_mappings.protocol: is TCP, UDP or SCTP");
+  }
+}
+
+absl::Status CheckHostIp(const std::string& address) {
+  unsigned char bytes[sizeof(in6_addr)];
+  if (address.empty() || inet_pton(AF_INET, address.c_str(), bytes) == 1 ||
+      inet_pton(AF_INET6, address.c_str(), bytes) == 1) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "config.port_mappings.host_ip: is no address");
+}
+
+absl::StatusOr<std::vector<HostPort>> ConvertPortMappings(
+    const runtime::v1::PodSandboxConfig& config) {
+  if (config.port_mappings_size() > kMaxPorts) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("config.port_mappings: more than ", kMaxPorts));
+  }
+  std::vector<HostPort> ports;
   for (const auto& mapping : config.port_mappings()) {
     RETURN_IF_ERROR(CheckRange("config.port_mappings.container_port",
                                mapping.container_port(), 0, 65535));
     RETURN_IF_ERROR(CheckRange("config.port_mappings.host_port",
                                mapping.host_port(), 0, 65535));
+    ASSIGN_OR_RETURN(std::string protocol, ProtocolOf(mapping.protocol()));
+    RETURN_IF_ERROR(CheckHostIp(mapping.host_ip()));
     // Without a host port it is only information.
-    if (mapping.host_port() != 0) {
-      return absl::UnimplementedError(
-          "config.port_mappings.host_port: host ports are not supported");
+    if (mapping.host_port() == 0) continue;
+    if (mapping.container_port() == 0) {
+      return absl::InvalidArgumentError(
+          "config.port_mappings.container_port: is missing");
     }
+    ports.push_back({mapping.host_port(), mapping.container_port(),
+                     std::move(protocol), mapping.host_ip()});
   }
-  return absl::OkStatus();
+  return ports;
 }
 
 absl::StatusOr<NamespaceMode> ConvertSecurity(
@@ -292,13 +332,14 @@ absl::StatusOr<PodSpec> ConvertPod(const runtime::v1::PodSandboxConfig& config,
   spec.log_directory = config.log_directory();
   spec.runtime_handler = std::string(runtime_handler);
   ASSIGN_OR_RETURN(spec.dns, ConvertDns(config.dns_config()));
-  RETURN_IF_ERROR(CheckPortMappings(config));
+  ASSIGN_OR_RETURN(spec.host_ports, ConvertPortMappings(config));
   ASSIGN_OR_RETURN(spec.labels,
                    ConvertStrings(config.labels(), "config.labels"));
   ASSIGN_OR_RETURN(spec.annotations,
                    ConvertStrings(config.annotations(), "config.annotations"));
   ASSIGN_OR_RETURN(spec.size, ParseSizeAnnotations(spec.annotations));
   ASSIGN_OR_RETURN(spec.host, ParseHostAnnotations(spec.annotations));
+  ASSIGN_OR_RETURN(spec.shape, ParseShapeAnnotations(spec.annotations));
 
   const runtime::v1::LinuxPodSandboxConfig& linux = config.linux();
   RETURN_IF_ERROR(Annotate(CgroupParentPath(linux.cgroup_parent()).status(),

@@ -50,6 +50,22 @@ TEST(ConvertPodTest, LeastRequestIsEnough) {
   EXPECT_FALSE(spec->resources.has_value());
 }
 
+TEST(ConvertPodTest, OnlyPortsOfTheHostConcernTheNetwork) {
+  PodSandboxConfig config = ValidConfig();
+  config.add_port_mappings()->set_container_port(80);
+  auto* port = config.add_port_mappings();
+  port->set_protocol(runtime::v1::UDP);
+  port->set_container_port(53);
+  port->set_host_port(5353);
+  port->set_host_ip("127.0.0.1");
+
+  const absl::StatusOr<PodSpec> spec = ConvertPod(config, "");
+
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->host_ports,
+            (std::vector<HostPort>{{5353, 53, "udp", "127.0.0.1"}}));
+}
+
 TEST(ConvertPodTest, EverythingArrives) {
   PodSandboxConfig config = ValidConfig();
   config.set_hostname("web-0");
@@ -168,8 +184,18 @@ const Refusal kRefusals[] = {
            ->set_value(1);
      },
      kInvalid, "without run_as_user"},
-    {"HostPort", [](auto& c) { c.add_port_mappings()->set_host_port(80); },
-     kMissing, "host ports are not supported"},
+    {"HostPortOfNoPort",
+     [](auto& c) { c.add_port_mappings()->set_host_port(80); }, kInvalid,
+     "container_port: is missing"},
+    {"HostPortProtocol",
+     [](auto& c) {
+       c.add_port_mappings()->set_protocol(
+           static_cast<runtime::v1::Protocol>(7));
+     },
+     kInvalid, "is TCP, UDP or SCTP"},
+    {"HostPortAddress",
+     [](auto& c) { c.add_port_mappings()->set_host_ip("1.2.3.4;x"); }, kInvalid,
+     "host_ip: is no address"},
     {"NegativeHostPort",
      [](auto& c) { c.add_port_mappings()->set_host_port(-1); }, kInvalid,
      "host_port: -1 is out of range"},

@@ -1,6 +1,5 @@
 #include "cri/ctl_check.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <linux/magic.h>
@@ -14,7 +13,6 @@
 #include <cerrno>
 #include <optional>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -25,6 +23,7 @@
 #include "base/file.h"
 #include "base/unique_fd.h"
 #include "cri/host_settings.h"
+#include "network/cni_config.h"
 #include "sandbox/accelerator_probe.h"
 
 namespace podvisor {
@@ -139,40 +138,31 @@ CheckLine CheckCgroups(const HostPaths& paths) {
               "limits of that kind are not enforced on the host");
 }
 
-CheckLine CheckCniConfig(const std::string& directory) {
-  constexpr char kWhat[] = "CNI configuration";
-  DIR* entries = opendir(directory.c_str());
-  if (entries == nullptr) {
-    return Warn(kWhat, absl::StrCat(directory, ": ", strerror(errno)),
-                "pods have loopback only; install a network plugin, or put a "
-                ".conflist there");
+// Every plugin that the configuration names, not only some.
+std::vector<CheckLine> CheckNetwork(const CniConfig& network) {
+  constexpr char kConfig[] = "CNI configuration";
+  constexpr char kPlugins[] = "CNI plugins";
+  const absl::StatusOr<CniConfigList> config =
+      LoadCniConfig(network.cni_conf_dir);
+  if (!config.ok()) {
+    return {Fail(kConfig, CleanText(config.status().message(), 512),
+                 "pods cannot start; install a network plugin, or put a "
+                 ".conflist there")};
   }
-  const auto close = absl::MakeCleanup([entries] { closedir(entries); });
-  std::string first;
-  while (const dirent* entry = readdir(entries)) {
-    const std::string name = entry->d_name;
-    if ((absl::EndsWith(name, ".conflist") || absl::EndsWith(name, ".conf") ||
-         absl::EndsWith(name, ".json")) &&
-        (first.empty() || name < first)) {
-      first = name;
-    }
+  std::vector<CheckLine> lines = {Ok(
+      kConfig,
+      absl::StrCat(network.cni_conf_dir, ": network \"", config->name, "\""))};
+  for (const CniPlugin& plugin : config->plugins) {
+    const absl::Status found =
+        FindCniPlugin(network.cni_bin_dirs, plugin.type).status();
+    if (found.ok()) continue;
+    lines.push_back(
+        Fail(kPlugins, found.message(),
+             "install it, or the package containernetworking-plugins"));
+    return lines;
   }
-  if (first.empty()) {
-    return Warn(kWhat, absl::StrCat(directory, " has no configuration"),
-                "pods have loopback only; install a network plugin, or put a "
-                ".conflist there");
-  }
-  return Ok(kWhat, CleanText(absl::StrCat(directory, "/", first), 512));
-}
-
-CheckLine CheckCniPlugins(const std::vector<std::string>& directories) {
-  for (const std::string& directory : directories) {
-    const std::string loopback = absl::StrCat(directory, "/loopback");
-    if (IsProgram(loopback)) return Ok("CNI plugins", directory);
-  }
-  return Fail("CNI plugins",
-              absl::StrCat("none in ", absl::StrJoin(directories, ", ")),
-              "install the package containernetworking-plugins");
+  lines.push_back(Ok(kPlugins, absl::StrJoin(network.cni_bin_dirs, ", ")));
+  return lines;
 }
 
 CheckLine CheckRoot() {
@@ -255,11 +245,12 @@ std::vector<CheckLine> CheckHost(const Config& config, const HostPaths& paths) {
       CheckProgram(paths, "mkfs.ext4", "e2fsprogs"),
       CheckReadable("image policy", config.image.policy,
                     "install the package golang-github-containers-common"),
-      CheckCniConfig(config.network.cni_conf_dir),
-      CheckCniPlugins(config.network.cni_bin_dirs),
       CheckMemory(ReadFile(paths.meminfo, 64 << 10).value_or(""),
                   qemu.default_memory),
   };
+  for (CheckLine& line : CheckNetwork(config.network)) {
+    lines.push_back(std::move(line));
+  }
   return lines;
 }
 

@@ -86,12 +86,21 @@ TEST_F(CheckHostTest, AFileIsNoKvm) {
 }
 
 TEST_F(CheckHostTest, FirstCniConfigurationByName) {
-  EXPECT_EQ(Line("CNI configuration").result, CheckResult::kWarn);
+  EXPECT_EQ(Line("CNI configuration").result, CheckResult::kFail);
 
-  Write("net.d/20-b.conflist");
-  Write("net.d/10-a.conflist");
+  const std::string config = R"({"cniVersion":"1.0.0","type":"ptp","name":")";
+  Write("net.d/20-b.conflist", config + "b\"}");
+  Write("net.d/10-a.conflist", config + "a\"}");
   Write("net.d/00-readme.txt");
-  EXPECT_EQ(Line("CNI configuration").found, root_ + "/net.d/10-a.conflist");
+  EXPECT_EQ(Line("CNI configuration").found, root_ + "/net.d: network \"a\"");
+}
+
+TEST_F(CheckHostTest, APluginThatTheConfigurationNamesMustBeThere) {
+  Write("net.d/10-a.conf", R"({"cniVersion":"1.0.0","type":"ptp","name":"a"})");
+  EXPECT_EQ(Line("CNI plugins").result, CheckResult::kFail);
+
+  Write("bin/ptp", "", 0755);
+  EXPECT_EQ(Line("CNI plugins").result, CheckResult::kOk);
 }
 
 TEST_F(CheckHostTest, PartOfTheControllersIsAWarning) {

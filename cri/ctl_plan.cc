@@ -1,6 +1,7 @@
 #include "cri/ctl_plan.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
 #include "cri/convert_container.h"
@@ -15,8 +16,9 @@ namespace {
 
 std::string Bytes(int64_t bytes) {
   constexpr int64_t kMiB = int64_t{1} << 20;
-  return bytes % kMiB == 0 ? absl::StrCat(bytes / kMiB, " MiB")
-                           : absl::StrCat(bytes, " bytes");
+  return bytes % kMiB == 0
+             ? absl::StrCat(bytes / kMiB, " MiB")
+             : absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / kMiB);
 }
 
 std::string Demand(const PodDemand& demand) {
@@ -60,9 +62,14 @@ void PrintStep(const DryRunStep& step, std::ostream& out) {
   } else {
     PrintSteps(step.plan, out);
   }
-  if (!step.warning.ok()) {
-    out << "  WARNING: " << CleanText(step.warning.message(), 1024) << "\n";
-  }
+}
+
+// What later steps only repeat is said once.
+void PrintWarning(const DryRunStep& step, absl::Status& said,
+                  std::ostream& out) {
+  if (step.warning.ok() || step.warning == said) return;
+  said = step.warning;
+  out << "  WARNING: " << CleanText(step.warning.message(), 1024) << "\n";
 }
 
 // The containers as `podvisorctl run` would send them and the daemon take them.
@@ -129,6 +136,7 @@ absl::Status PrintPlan(PlannedPod pod, const PodManifest& manifest,
   out << pod.title << "\n";
   const PodRequests requests = RequestsOf(manifest);
   int refused = 0;
+  absl::Status warned;
   for (size_t i = 0; i < requests.containers.size(); ++i) {
     out << "\ncontainer " << CleanText(manifest.containers[i].name, 128)
         << "\n";
@@ -141,15 +149,18 @@ absl::Status PrintPlan(PlannedPod pod, const PodManifest& manifest,
     }
     if (!step.refused.ok()) ++refused;
     PrintStep(step, out);
+    PrintWarning(step, warned, out);
   }
   const DryRunStep later = DryRunSettle(pod.sizing);
   if (requests.containers.empty()) {
     out << "\nas it is\n";
     PrintStep(later, out);
+    PrintWarning(later, warned, out);
     if (!later.refused.ok()) ++refused;
   } else if (!later.plan.empty()) {
     out << "\nlater, when nothing has changed for the shrink delay\n";
     PrintStep(later, out);
+    PrintWarning(later, warned, out);
   }
   if (refused == 0) return absl::OkStatus();
   return absl::FailedPreconditionError(

@@ -2,8 +2,11 @@
 
 #include <sstream>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_split.h"
 #include "cri/fake_cri_client.h"
+#include "cri/resize_dry_run.h"
 #include "cri/sizing_json.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -75,6 +78,26 @@ TEST(CtlPlanTest, AnnotationsOfTheManifestCountAndAreChecked) {
   manifest.annotations.begin()->second = "0.1";
   EXPECT_TRUE(
       absl::IsInvalidArgument(PlanNewPod(Settings(), manifest).status()));
+}
+
+TEST(CtlPlanTest, AWarningIsSaidOnce) {
+  PodManifest manifest = OneContainer(8000, 0);
+  ManifestContainer& second = manifest.containers.emplace_back();
+  second.name = "second";
+  second.image = "x";
+  PodSpec spec;
+  spec.resources.emplace();
+  spec.resources->memory_limit_bytes = 2048 * kMiB;
+  spec.overhead.emplace();
+  spec.overhead->memory_limit_bytes = 16 * kMiB;
+  const PlannedPod pod{.title = "",
+                       .sizing = BootedVm(Settings(), spec).value()};
+  std::ostringstream out;
+
+  ASSERT_TRUE(PrintPlan(pod, manifest, out).ok());
+
+  const std::vector<std::string> parts = absl::StrSplit(out.str(), "WARNING: ");
+  EXPECT_EQ(parts.size(), 2u) << out.str();
 }
 
 TEST(CtlPlanTest, ClampsAndRefusalsAreSaid) {

@@ -125,8 +125,13 @@ absl::Status PrintConsole(CriClient& client, const std::string& pod, int lines,
     return absl::FailedPreconditionError(
         absl::StrCat("pod ", id, " has no console now"));
   }
-  ASSIGN_OR_RETURN(const std::string tail, ReadTail(path));
-  const absl::string_view text = absl::StripTrailingAsciiWhitespace(tail);
+  const absl::StatusOr<std::string> tail = ReadTail(path);
+  if (absl::IsNotFound(tail.status())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("pod ", id, " has no console any more: its VM is gone"));
+  }
+  RETURN_IF_ERROR(tail.status());
+  const absl::string_view text = absl::StripTrailingAsciiWhitespace(*tail);
   if (text.empty()) {
     notes << "the guest has written nothing to its console\n";
     return absl::OkStatus();

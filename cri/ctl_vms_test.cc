@@ -85,5 +85,18 @@ TEST(CtlConsoleTest, ASilentGuestIsSaidToBeSoBesideTheOutput) {
   EXPECT_THAT(notes.str(), HasSubstr("nothing"));
 }
 
+TEST(CtlConsoleTest, AVmThatIsGoneIsSaidToBeSo) {
+  FakeCriClient client;
+  client.info = absl::StrCat("{\"consolePath\":\"", testing::TempDir(),
+                             "/no-such.log\"}");
+  std::ostringstream out;
+  std::ostringstream notes;
+
+  const absl::Status status = PrintConsole(client, "web", 2, out, notes);
+
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("its VM is gone"));
+}
+
 }  // namespace
 }  // namespace podvisor

@@ -13,6 +13,7 @@
 #include "base/clean_text.h"
 #include "base/status_macros.h"
 #include "cri/blkio_annotation.h"
+#include "cri/quantity.h"
 #include "hotplug/vm_limits.h"
 
 namespace podvisor {
@@ -93,6 +94,9 @@ std::optional<int64_t> ParseBytes(absl::string_view text) {
   return *number > kMostMemory / unit ? kMostMemory + 1 : *number * unit;
 }
 
+constexpr int64_t kLeastRate = 1000;
+constexpr int64_t kMostRate = 1'000'000'000'000'000;
+
 struct Meaning {
   absl::string_view name;
   std::optional<int64_t> (*parse)(absl::string_view text);
@@ -170,6 +174,25 @@ absl::StatusOr<HostLimits> ParseHostAnnotations(
     host.block_io = *std::move(limits);
   }
   return host;
+}
+
+absl::StatusOr<NetworkShape> ParseShapeAnnotations(
+    const std::map<std::string, std::string>& annotations) {
+  NetworkShape shape;
+  for (const auto& [name, field] : {std::pair("kubernetes.io/ingress-bandwidth",
+                                              &NetworkShape::ingress_rate),
+                                    std::pair("kubernetes.io/egress-bandwidth",
+                                              &NetworkShape::egress_rate)}) {
+    const auto found = annotations.find(name);
+    if (found == annotations.end()) continue;
+    const absl::StatusOr<int64_t> rate = ParseByteQuantity(found->second);
+    if (!rate.ok() || *rate < kLeastRate || *rate > kMostRate) {
+      return Refuse(name, found->second,
+                    "must be bits per second from 1k to 1P, such as \"10M\"");
+    }
+    shape.*field = *rate;
+  }
+  return shape;
 }
 
 }  // namespace podvisor

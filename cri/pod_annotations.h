@@ -40,6 +40,12 @@ absl::StatusOr<SizeOverrides> ParseSizeAnnotations(
 absl::StatusOr<HostLimits> ParseHostAnnotations(
     const std::map<std::string, std::string>& annotations);
 
+// Reads those that limit the pod's traffic, as kubelet's own network plugin
+// read them: kubernetes.io/ingress-bandwidth and egress-bandwidth, bits per
+// second as a quantity, "10M"; from 1k to 1P. Pure. InvalidArgument as above.
+absl::StatusOr<NetworkShape> ParseShapeAnnotations(
+    const std::map<std::string, std::string>& annotations);
+
 }  // namespace podvisor
 
 #endif  // PODVISOR_CRI_POD_ANNOTATIONS_H_

@@ -137,5 +137,26 @@ TEST(PodAnnotationsTest, OtherAnnotationsMeanNothing) {
   EXPECT_FALSE(IsPodAnnotation("sandbox_mem"));
 }
 
+TEST(ShapeAnnotationsTest, AreBitsPerSecond) {
+  const absl::StatusOr<NetworkShape> shape =
+      ParseShapeAnnotations({{"kubernetes.io/ingress-bandwidth", "10M"},
+                             {"kubernetes.io/egress-bandwidth", "1k"}});
+
+  ASSERT_TRUE(shape.ok()) << shape.status();
+  EXPECT_EQ(shape->ingress_rate, 10'000'000);
+  EXPECT_EQ(shape->egress_rate, 1000);
+  EXPECT_EQ(ParseShapeAnnotations({}).value(), NetworkShape());
+}
+
+TEST(ShapeAnnotationsTest, WhatCannotBeIsRefusedByName) {
+  for (const char* text : {"", "fast", "-1M", "999", "2P", "1M;x"}) {
+    const absl::Status status =
+        ParseShapeAnnotations({{"kubernetes.io/egress-bandwidth", text}})
+            .status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
+    EXPECT_NE(status.message().find("egress-bandwidth"), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace podvisor

@@ -32,6 +32,8 @@
 #include "grpcpp/server_builder.h"
 #include "image/local_image_store.h"
 #include "metrics/metrics_server.h"
+#include "network/cni_network.h"
+#include "network/stray_plugins.h"
 #include "sandbox/accelerator_probe.h"
 #include "sandbox/boot_gate.h"
 #include "sandbox/cgroup_mounts.h"
@@ -54,6 +56,8 @@ constexpr char kUsage[] =
     "  --help          this text\n";
 
 // How long pods of an earlier daemon may take to answer.
+// For killed plugins of an earlier daemon to be gone.
+constexpr absl::Duration kStrayTime = absl::Seconds(5);
 constexpr absl::Duration kRecoveryTime = absl::Seconds(30);
 // How long calls that are under way may take at the end.
 constexpr absl::Duration kShutdownTime = absl::Seconds(5);
@@ -166,9 +170,19 @@ absl::Status Serve(const Config& config) {
   ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
   HostCgroups cgroups(ParseCgroupMounts(mounts), &clock);
 
+  CniNetwork network({config.server.run_dir + "/netns",
+                      config.network.cni_conf_dir, config.network.cni_bin_dirs},
+                     &clock);
+
+  if (const absl::Status ended = EndStrayPlugins(
+          config.server.run_dir + "/netns", clock.Now() + kStrayTime);
+      !ended.ok()) {
+    Log(LogLevel::kWarning, ended.message());
+  }
+
   PodServices services;
   services.vm = {&clock,   &launcher, watcher.get(), &scratch_disks,
-                 &metrics, &settings, &cgroups};
+                 &metrics, &settings, &cgroups,      &network};
   services.store = store.get();
   services.images = images.get();
   services.timers = &timers;
@@ -177,6 +191,9 @@ absl::Status Serve(const Config& config) {
 
   const std::shared_ptr<NodeHealth> health =
       NodeHealth::Start(NodeChecks(store.get(), settings.vm), &timers, &clock);
+  const std::shared_ptr<NodeHealth> network_health = NodeHealth::Start(
+      {{"NetworkPluginNotReady", [&network] { return network.Ready(); }}},
+      &timers, &clock);
   MetricsServerOptions metrics_options;
   metrics_options.address = config.server.metrics_address;
   ASSIGN_OR_RETURN(
@@ -211,7 +228,8 @@ absl::Status Serve(const Config& config) {
   stream_options.address = config.server.streaming_address;
   ASSIGN_OR_RETURN(const std::unique_ptr<StreamServer> streams,
                    StreamServer::Start(stream_options, &pod_streams, &clock));
-  RuntimeService runtime(&pods, health.get(), streams.get(), &clock, facts);
+  RuntimeService runtime(&pods, health.get(), network_health.get(),
+                         streams.get(), &clock, facts);
   ImageService image_service(*images, clock);
   ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server,
                    Listen(config.server.socket, &runtime, &image_service,

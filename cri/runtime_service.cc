@@ -59,11 +59,13 @@ absl::Status GoneIsFine(const absl::Status& status) {
 }  // namespace
 
 RuntimeService::RuntimeService(PodManager* pods, const NodeHealth* health,
+                               const NodeHealth* network_health,
                                StreamServer* streams, Clock* clock,
                                RuntimeFacts facts)
     : StatsService(pods, clock, facts.root_directory),
       pods_(pods),
       health_(health),
+      network_health_(network_health),
       streams_(streams),
       clock_(clock),
       facts_(std::move(facts)) {}
@@ -100,9 +102,9 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*,
     const NodeHealth::Verdict verdict = health_->verdict();
     AddCondition("RuntimeReady", verdict.reason.empty(), verdict.reason,
                  CleanText(verdict.message), response->mutable_status());
-    AddCondition("NetworkReady", false, "NetworkNotImplemented",
-                 "this version gives pods a loopback interface only",
-                 response->mutable_status());
+    const NodeHealth::Verdict network = network_health_->verdict();
+    AddCondition("NetworkReady", network.reason.empty(), network.reason,
+                 CleanText(network.message), response->mutable_status());
     for (const char* name : {"", kRuntimeHandler}) {
       runtime::v1::RuntimeHandler* handler = response->add_runtime_handlers();
       handler->set_name(name);

@@ -34,7 +34,8 @@ struct RuntimeFacts {
 class RuntimeService final : public StatsService {
  public:
   RuntimeService(PodManager* pods, const NodeHealth* health,
-                 StreamServer* streams, Clock* clock, RuntimeFacts facts);
+                 const NodeHealth* network_health, StreamServer* streams,
+                 Clock* clock, RuntimeFacts facts);
 
   grpc::Status Version(grpc::ServerContext* context,
                        const runtime::v1::VersionRequest* request,
@@ -142,6 +143,7 @@ class RuntimeService final : public StatsService {
 
   PodManager* const pods_;
   const NodeHealth* const health_;
+  const NodeHealth* const network_health_;
   StreamServer* const streams_;
   Clock* const clock_;
   const RuntimeFacts facts_;

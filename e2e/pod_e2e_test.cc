@@ -61,7 +61,7 @@ TEST_F(PodE2eTest, VersionNamesTheRuntimeAndTheApi) {
   EXPECT_NE(version.runtime_version(), "");
 }
 
-TEST_F(PodE2eTest, StatusIsReadyButForTheNetworkAndSaysWhy) {
+TEST_F(PodE2eTest, StatusIsReadyWithTheNetwork) {
   cri::StatusRequest request;
   request.set_verbose(true);
   cri::StatusResponse response;
@@ -70,17 +70,9 @@ TEST_F(PodE2eTest, StatusIsReadyButForTheNetworkAndSaysWhy) {
 
   ASSERT_EQ(response.status().conditions_size(), 2);
   EXPECT_TRUE(response.status().conditions(0).status());
-  EXPECT_FALSE(response.status().conditions(1).status());
-  EXPECT_NE(response.status().conditions(1).message(), "");
+  EXPECT_TRUE(response.status().conditions(1).status())
+      << response.status().conditions(1).message();
   EXPECT_THAT(response.info().at("info"), testing::HasSubstr("accelerator"));
-}
-
-TEST_F(PodE2eTest, CallsThatAreNotBuiltYetAreUnimplemented) {
-  Call call;
-  cri::ExecResponse response;
-  const grpc::Status status = node_->runtime().Exec(&call, {}, &response);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_THAT(status.error_message(), testing::HasSubstr("--sync"));
 }
 
 TEST_F(PodE2eTest, APodIsReadyThenStoppedThenGone) {
@@ -136,12 +128,6 @@ TEST_F(PodE2eTest, UniquePrefixesOfIdsAreEnough) {
   filter.set_id("no such pod");
   EXPECT_THAT(ListPods(filter), testing::IsEmpty());
   node_->RemovePod(pod);
-}
-
-TEST_F(PodE2eTest, StopAndRemoveOfUnknownIdsAreFineAndStatusIsNot) {
-  EXPECT_EQ(Stop("2b0f6a3e-0000-4000-8000-000000000000"), grpc::StatusCode::OK);
-  node_->RemovePod("2b0f6a3e-0000-4000-8000-000000000000");
-  EXPECT_EQ(StatusCode("2b0f6a3e"), grpc::StatusCode::NOT_FOUND);
 }
 
 }  // namespace

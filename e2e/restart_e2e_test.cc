@@ -7,6 +7,7 @@
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "e2e/test_node.h"
+#include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
 
 namespace podvisor::e2e {
@@ -36,8 +37,29 @@ class RestartE2eTest : public testing::Test {
     return expected - 1;
   }
 
+  // The lists' one item.
+  cri::PodSandbox OnlyPod() {
+    cri::ListPodSandboxResponse all;
+    Call call;
+    EXPECT_TRUE(node_.runtime().ListPodSandbox(&call, {}, &all).ok());
+    EXPECT_EQ(all.items_size(), 1);
+    return all.items_size() == 1 ? all.items(0) : cri::PodSandbox();
+  }
+  cri::Container OnlyContainer() {
+    cri::ListContainersResponse all;
+    Call call;
+    EXPECT_TRUE(node_.runtime().ListContainers(&call, {}, &all).ok());
+    EXPECT_EQ(all.containers_size(), 1);
+    return all.containers_size() == 1 ? all.containers(0) : cri::Container();
+  }
+
   TestNode node_;
 };
+
+bool Same(const google::protobuf::Message& a,
+          const google::protobuf::Message& b) {
+  return google::protobuf::util::MessageDifferencer::Equals(a, b);
+}
 
 TEST_F(RestartE2eTest, PodsContainersAndEveryLineSurviveKilledDaemons) {
   const cri::PodSandboxConfig config = node_.PodConfig("survivor");
@@ -50,6 +72,8 @@ TEST_F(RestartE2eTest, PodsContainersAndEveryLineSurviveKilledDaemons) {
   const std::string id = node_.CreateContainer(pod, counter, config);
   node_.StartContainer(id);
   const cri::ContainerStatus before = node_.Status(id);
+  const cri::PodSandbox pod_before = OnlyPod();
+  const cri::Container container_before = OnlyContainer();
 
   for (int kills = 0; kills < 3; ++kills) {
     node_.Exec(id, {"true"});
@@ -57,10 +81,11 @@ TEST_F(RestartE2eTest, PodsContainersAndEveryLineSurviveKilledDaemons) {
     node_.StartDaemon();
   }
 
-  const cri::ContainerStatus after = node_.Status(id);
-  EXPECT_EQ(after.state(), cri::CONTAINER_RUNNING);
-  EXPECT_EQ(after.started_at(), before.started_at());
-  EXPECT_EQ(after.metadata().name(), "counter");
+  EXPECT_EQ(before.state(), cri::CONTAINER_RUNNING);
+  EXPECT_TRUE(Same(node_.Status(id), before)) << node_.Status(id).DebugString();
+  EXPECT_TRUE(Same(OnlyPod(), pod_before)) << OnlyPod().DebugString();
+  EXPECT_TRUE(Same(OnlyContainer(), container_before))
+      << OnlyContainer().DebugString();
   EXPECT_EQ(node_.PodInfo(pod, "/vcpus/online"), 2);
   // Nothing of the container outlives its first process, so no exec can both
   // tell it to end and see its own end.

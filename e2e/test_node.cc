@@ -2,7 +2,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -43,6 +45,17 @@ void RunOrDie(const std::vector<std::string>& argv) {
   }
 }
 
+// What a pod's network makes, veths, routes, sysctls and rules, is made in a
+// network namespace of the test's own: nothing of the host is touched. Whatever
+// the test starts lives there too, and so loopback is the same for all.
+void EnterOwnNetwork() {
+  if (unshare(CLONE_NEWNET) != 0) {
+    ADD_FAILURE() << "a network namespace: " << strerror(errno);
+    abort();
+  }
+  RunOrDie({"ip", "link", "set", "lo", "up"});
+}
+
 // The parent of a process; 0 for one that is gone. proc(5).
 pid_t ParentOf(pid_t pid) {
   const std::string stat =
@@ -64,6 +77,18 @@ void AppendEntries(const std::string& directory, std::string& into) {
       absl::StrAppend(&into, "file ", directory, "/", entry->d_name, "\n");
     }
   }
+}
+
+// Cables of pods, and addresses that are still taken.
+void AppendNetwork(const std::string& directory, std::string& into) {
+  CommandOptions options;
+  options.argv = {"sh", "-c",
+                  absl::StrCat("ip -br link show type veth; cd ", directory,
+                               "/leases/e2e 2>/dev/null && ls | grep "
+                               "'^[0-9a-f]'")};
+  options.deadline = absl::Now() + absl::Seconds(10);
+  const absl::StatusOr<CommandResult> result = RunCommand(options);
+  absl::StrAppend(&into, result.ok() ? result->stdout_data : "network?\n");
 }
 
 nlohmann::json VerboseInfo(cri::RuntimeService::Stub& runtime,
@@ -120,6 +145,9 @@ cri::LinuxContainerResources Resources(int64_t milli_cpu, int64_t memory_mib) {
 }
 
 TestNode::TestNode(const std::vector<std::string>& config_edits) {
+  // Before gRPC has threads.
+  static const bool kAlone = (EnterOwnNetwork(), true);
+  (void)kAlone;
   grpc_init();  // never balanced: a shutdown of gRPC may take ten seconds
   // Not TEST_TMPDIR: unix sockets have at most 107 bytes for their path.
   std::string pattern = "/tmp/podvisor-e2e.XXXXXX";
@@ -432,6 +460,8 @@ std::string TestNode::Leftovers() const {
     }
     AppendEntries(directory_ + "/run/pods", left);
     AppendEntries(directory_ + "/root/pods", left);
+    AppendEntries(directory_ + "/run/netns", left);
+    AppendNetwork(directory_, left);
     return left.empty();
   });
   return left;

@@ -6,9 +6,9 @@
 #include "absl/algorithm/container.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/bounded_json.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
-#include "image/bounded_json.h"
 #include "image/content_digest.h"
 
 namespace podvisor {

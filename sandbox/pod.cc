@@ -63,6 +63,7 @@ PodSnapshot Pod::Snapshot() const {
   snapshot.spec = record_.spec;
   snapshot.state = record_.state;
   snapshot.created_at = record_.created_at;
+  snapshot.ips = record_.ips;
   snapshot.agent_version = hello_.agent_version();
   snapshot.kernel_release = hello_.kernel_release();
   snapshot.last_error = record_.message;
@@ -137,9 +138,9 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target.size));
   RETURN_IF_ERROR(Guard(account));
   SetAccount(account);
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<PodVm> vm,
-      PodVm::Boot(services_.vm, id_, spec_, uid, Recorder(), deadline));
+  ASSIGN_OR_RETURN(std::unique_ptr<PodVm> vm,
+                   PodVm::Boot(services_.vm, id_, spec_, uid, Recorder(),
+                               RecorderOfNetwork(), deadline));
   const absl::StatusOr<agent::v1::HelloResponse> hello =
       vm->vm().agent().Hello(deadline);
   {
@@ -245,16 +246,22 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   } else {
     RETURN_IF_ERROR(PodVm::Sweep(services_.vm, id_, spec_, deadline));
   }
+  ASSIGN_OR_RETURN(const Leaving network, LeaveNetwork(deadline));
   StopWatching();
   services_.vm.metrics->RemoveVm(id_);
   EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
-  return Transition(SandboxEvent::kTornDown, [this](PodRecord& record) {
+  return Transition(SandboxEvent::kTornDown, [&](PodRecord& record) {
     record.finished_at = services_.vm.clock->Now();
     record.vm_json.clear();
+    if (network == Leaving::kLeft) record.network_json.clear();
+    record.ips.clear();
   });
 }
 
-absl::Status Pod::Forget() { return services_.store->DeletePod(id_); }
+absl::Status Pod::Forget() {
+  LeaveNetworkAtLast();
+  return services_.store->DeletePod(id_);
+}
 
 absl::Status Pod::AddContainer(std::shared_ptr<Container> container) {
   const ContainerSnapshot wanted = container->Snapshot();

@@ -181,6 +181,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status CheckReady() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   VmRecorder Recorder();
+  NetworkRecorder RecorderOfNetwork();
   absl::Status BootVm(uid_t uid, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // What is said of the pod as a whole.
@@ -268,6 +269,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
                      absl::string_view message);
   absl::Status AdoptVm(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  void CheckNetwork(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void AdoptImage(const Container& container)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Of a pod whose VM cannot be adopted.
@@ -289,6 +292,13 @@ class Pod : public std::enable_shared_from_this<Pod> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status TearDown(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // After some minutes of errors it gives up: the pod ends, and what plugins
+  // keep outside of the namespace is tried once more at LeaveNetworkAtLast().
+  enum class Leaving { kLeft, kGivenUp };
+  absl::StatusOr<Leaving> LeaveNetwork(absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  void LeaveNetworkAtLast();
+  std::string NetworkJson() const;
   // As StartPump(), into this file; empty for none.
   absl::Status Pump(Container& container, const std::string& log_path);
   std::string CursorPath(const Container& container) const;
@@ -306,6 +316,10 @@ class Pod : public std::enable_shared_from_this<Pod> {
   std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
   std::vector<std::shared_ptr<Container>> abandoned_
       ABSL_GUARDED_BY(operation_lock_);
+
+  // When the network first did not let the pod go; of this daemon.
+  absl::Time leaving_since_ ABSL_GUARDED_BY(operation_lock_) =
+      absl::InfiniteFuture();
 
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_lock_);
   PodRecord record_ ABSL_GUARDED_BY(mutex_);

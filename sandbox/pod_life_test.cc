@@ -2,9 +2,12 @@
 
 #include <sys/wait.h>
 
+#include <atomic>
 #include <cerrno>
+#include <memory>
 #include <thread>
 
+#include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sandbox/container_lifecycle.h"
@@ -44,6 +47,62 @@ TEST_F(PodLifeTest, AStopEndsACallThatHangsInTheGuest) {
   EXPECT_FALSE(created.ok());
   EXPECT_EQ(pod->state(), SandboxState::kStopped);
   EXPECT_TRUE(pods_->ListContainers().empty());
+}
+
+// Fails the first launch, as soon as the test says so.
+class LauncherThatFailsOnce final : public VmLauncher {
+ public:
+  explicit LauncherThatFailsOnce(VmLauncher* next) : next_(next) {}
+
+  absl::StatusOr<std::unique_ptr<Vm>> Launch(const VmSpec& spec,
+                                             const VmRecorder& recorder,
+                                             absl::Time deadline) override {
+    if (launches_++ > 0) return next_->Launch(spec, recorder, deadline);
+    begun.Notify();
+    fail.WaitForNotification();
+    return absl::UnavailableError("QEMU died");
+  }
+  absl::StatusOr<std::unique_ptr<Vm>> Adopt(const VmSpec& spec,
+                                            const VmRecord& record,
+                                            absl::Time deadline) override {
+    return next_->Adopt(spec, record, deadline);
+  }
+  absl::Status Sweep(const PodId& id, absl::Time deadline) override {
+    return next_->Sweep(id, deadline);
+  }
+
+  absl::Notification begun;
+  absl::Notification fail;
+
+ private:
+  VmLauncher* const next_;
+  std::atomic<int> launches_ = 0;
+};
+
+TEST_F(PodLifeTest, ACallThatJoinedAFailedBootTriesByItself) {
+  LauncherThatFailsOnce launcher(&launcher_);
+  PodServices services = Services();
+  services.vm.launcher = &launcher;
+  pods_ = std::make_unique<PodManager>(services);
+  absl::Status first;
+  std::thread caller(
+      [&] { first = pods_->RunPod(Spec("joined"), Soon()).status(); });
+  launcher.begun.WaitForNotification();
+
+  absl::StatusOr<PodId> second = absl::UnknownError("not called");
+  std::thread joined([&] { second = pods_->RunPod(Spec("joined"), Soon()); });
+  launcher.fail.Notify();
+  caller.join();
+  joined.join();
+
+  EXPECT_TRUE(absl::IsUnavailable(first)) << first;
+  EXPECT_TRUE(second.ok()) << second.status();
+  EXPECT_THAT(pods_->ListPods(), SizeIs(1));
+  // This manager must not outlive its launcher.
+  for (const std::shared_ptr<Pod>& pod : pods_->ListPods()) {
+    EXPECT_TRUE(pods_->RemovePod(pod, Soon()).ok());
+  }
+  pods_ = std::make_unique<PodManager>(Services());
 }
 
 TEST_F(PodLifeTest, SettlingOfABusyPodKeepsNoTimer) {

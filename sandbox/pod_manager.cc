@@ -106,6 +106,7 @@ void PodManager::SweepUnknown() {
         RETURN_IF_ERROR(vm.launcher->Sweep(id, deadline));
         return vm.cgroups->RemoveStray(id, deadline);
       });
+  swept.Update(vm.network->Sweep(known, vm.clock->Now() + kSweepTime));
   swept.Update(vm.scratch_disks->Sweep(known).status());
   if (swept.ok()) return;
   Log(LogLevel::kError, "what is left of pods without a record stays for now",
@@ -115,12 +116,22 @@ void PodManager::SweepUnknown() {
 absl::StatusOr<std::shared_ptr<Pod>> PodManager::Reserve(const PodSpec& spec,
                                                          absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
-  if (const auto taken = names_.find(spec.metadata); taken != names_.end()) {
+  // A pod whose boot failed for another call gives its name free: this call
+  // then tries by itself, and has its own answer.
+  for (auto taken = names_.find(spec.metadata); taken != names_.end();
+       taken = names_.find(spec.metadata)) {
     const std::shared_ptr<Pod> pod = pods_.at(taken->second);
     if (pod->spec() != spec) {
       return absl::AlreadyExistsError(absl::StrCat(
           "a pod of this name, namespace, uid and attempt is there already, "
           "with another configuration: ",
+          pod->id().value()));
+    }
+    if (booting_.count(pod->id()) == 0) {
+      if (pod->state() == SandboxState::kReady) return pod;
+      return absl::AlreadyExistsError(absl::StrCat(
+          "a pod of this name, namespace, uid and attempt is there already and "
+          "not ready: ",
           pod->id().value()));
     }
     const auto booted = [this, id = pod->id()]() {
@@ -130,11 +141,6 @@ absl::StatusOr<std::shared_ptr<Pod>> PodManager::Reserve(const PodSpec& spec,
     if (!mutex_.AwaitWithDeadline(absl::Condition(&booted), deadline)) {
       return absl::DeadlineExceededError("the pod is still being created");
     }
-    if (pod->state() == SandboxState::kReady) return pod;
-    return absl::AlreadyExistsError(absl::StrCat(
-        "a pod of this name, namespace, uid and attempt is there already and "
-        "not ready: ",
-        pod->id().value()));
   }
   PodRecord record;
   record.id = PodId(RandomHexId());

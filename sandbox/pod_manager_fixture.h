@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "base/file.h"
 #include "gtest/gtest.h"
+#include "network/fake_pod_network.h"
 #include "sandbox/fake_vm.h"
 #include "sandbox/host_cgroups.h"
 #include "sandbox/pod_manager.h"
@@ -70,6 +71,10 @@ class PodManagerFixture : public testing::Test {
     ASSERT_TRUE(MakeDirectories(settings_.root_dir).ok());
     ASSERT_TRUE(MakeDirectories(settings_.run_dir).ok());
     ASSERT_TRUE(WriteFileAtomically(directory_ + "/image", "squashfs").ok());
+    settings_.resolv_conf = directory_ + "/resolv.conf";
+    ASSERT_TRUE(
+        WriteFileAtomically(settings_.resolv_conf, "nameserver 1.1.1.1\n")
+            .ok());
     settings_.limits.boot_vcpus = 1;
     settings_.limits.max_vcpus = 8;
     settings_.limits.boot_memory_bytes = 256 * kMiB;
@@ -93,6 +98,7 @@ class PodManagerFixture : public testing::Test {
       EXPECT_TRUE(pods_->RemovePod(pod, Soon()).ok());
     }
     EXPECT_EQ(launcher_.running(), 0);
+    EXPECT_TRUE(network_.attached().empty());
     EXPECT_TRUE(store_->LoadAll()->pods.empty());
     pods_.reset();
     EXPECT_TRUE(RemoveTree(directory_).ok());
@@ -101,7 +107,7 @@ class PodManagerFixture : public testing::Test {
   PodServices Services() {
     PodServices services;
     services.vm = {&clock_,   &launcher_, watcher_.get(), scratch_.get(),
-                   &metrics_, &settings_, cgroups_.get()};
+                   &metrics_, &settings_, cgroups_.get(), &network_};
     services.store = store_.get();
     services.images = images_.get();
     services.timers = &timers_;
@@ -165,6 +171,7 @@ class PodManagerFixture : public testing::Test {
   PodSettings settings_;
   PodMetrics metrics_;
   FakeVmLauncher launcher_{&clock_};
+  FakePodNetwork network_;
   TimerQueue timers_{clock_, 0};
   std::unique_ptr<ProcessWatcher> watcher_;
   std::unique_ptr<HostCgroups> cgroups_;

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "base/ids.h"
@@ -32,6 +33,10 @@ struct PodRecord {
   // The VM's own record as its JSON text; empty while there is no VM. Opaque
   // here: it is stored and returned byte for byte.
   std::string vm_json;
+  // The same of its network: NetworkRecord::json, and its addresses. They stay
+  // until the network has let go of the pod.
+  std::string network_json;
+  std::vector<std::string> ips;
 
   bool operator==(const PodRecord&) const = default;
 };

@@ -88,6 +88,7 @@ absl::Status Pod::AdoptVm(absl::Time deadline) {
   }
   for (const auto& container : containers()) AdoptImage(*container);
   WatchVm();
+  CheckNetwork(deadline);
   return absl::OkStatus();
 }
 

@@ -34,6 +34,10 @@ struct PodSettings {
   CpusetMode cpuset = CpusetMode::kPin;
   CpuList host_cpus;  // online, what a cpuset may name with kPin
 
+  // What pods resolve with that ask for nothing and whose network knows
+  // nothing.
+  std::string resolv_conf = "/etc/resolv.conf";
+
   std::string virtiofsd;
   int64_t scratch_bytes = int64_t{10} << 30;
   absl::Duration sample_interval = absl::Seconds(10);

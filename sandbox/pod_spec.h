@@ -54,6 +54,24 @@ struct HostLimits {
   bool operator==(const HostLimits&) const = default;
 };
 
+// A port of the host that leads to one of the pod's.
+struct HostPort {
+  int host_port = 0;
+  int container_port = 0;
+  std::string protocol;  // "tcp", "udp", "sctp"
+  std::string host_ip;   // empty: all addresses of the host
+
+  bool operator==(const HostPort&) const = default;
+};
+
+// Of the pod's interface, bits per second.
+struct NetworkShape {
+  std::optional<int64_t> ingress_rate = std::nullopt;  // towards the pod
+  std::optional<int64_t> egress_rate = std::nullopt;
+
+  bool operator==(const NetworkShape&) const = default;
+};
+
 struct PodSpec {
   PodMetadata metadata;
   std::string hostname;
@@ -61,6 +79,8 @@ struct PodSpec {
   std::string runtime_handler;
   std::string cgroup_parent;
   DnsConfig dns;
+  std::vector<HostPort> host_ports;
+  NetworkShape shape;
   NamespaceMode pid_namespace = NamespaceMode::kPod;
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;

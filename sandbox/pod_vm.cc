@@ -9,12 +9,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/errno_status.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/started_process.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "hotplug/pod_demand.h"
 #include "sandbox/files_limit.h"
+#include "sandbox/pod_network_request.h"
 #include "sandbox/pod_sizing.h"
 
 namespace podvisor {
@@ -37,6 +39,12 @@ void LogFailure(const PodId& id, absl::string_view what,
 absl::StatusOr<int64_t> FilesLimitOf(const PodSpec& spec) {
   ASSIGN_OR_RETURN(const FileTable host, ReadFileTable());
   return FilesLimitFor(spec.host.files_limit, host);
+}
+
+// As it is, as other runtimes do it. A host without one has pods without one.
+std::string HostResolvConf(const std::string& path) {
+  constexpr size_t kMaxBytes = 64 << 10;  // the agent's
+  return ReadFile(path, kMaxBytes).value_or("");
 }
 
 }  // namespace
@@ -98,7 +106,8 @@ VmLimits PodVm::LimitsFor(const VmRecord& record) const {
 
 absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Boot(
     const PodVmServices& services, const PodId& id, const PodSpec& spec,
-    uid_t uid, VmRecorder recorder, absl::Time deadline) {
+    uid_t uid, VmRecorder recorder, NetworkRecorder network_recorder,
+    absl::Time deadline) {
   ASSIGN_OR_RETURN(const VmLimits limits,
                    LimitsOf(*services.settings, spec.size));
   ASSIGN_OR_RETURN(PodDirectory directory,
@@ -108,6 +117,11 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Boot(
   directory.Release();
   std::unique_ptr<PodVm> pod_vm(
       new PodVm(services, id, spec, std::move(directory), std::move(recorder)));
+  // Before a VM is booted in vain.
+  RETURN_IF_ERROR(services.network->Ready());
+  const std::unique_ptr<PendingLink> pending =
+      PendingLink::Start(services.network, NetworkRequestOf(id, spec),
+                         std::move(network_recorder), deadline);
   RETURN_IF_ERROR(pod_vm->MakeCgroup());
   ASSIGN_OR_RETURN(const UniqueFd scratch,
                    services.scratch_disks->Create(id, deadline));
@@ -119,7 +133,7 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Boot(
   pod_vm->sizer_ = std::make_unique<PodSizer>(
       id, &pod_vm->vm_->qmp(), &pod_vm->vm_->agent(), services.clock,
       services.metrics, pod_vm->LimitsFor(pod_vm->vm_->record()));
-  RETURN_IF_ERROR(pod_vm->ConfigureGuest(scratch.get(), deadline));
+  RETURN_IF_ERROR(pod_vm->ConfigureGuest(scratch.get(), *pending, deadline));
   return pod_vm;
 }
 
@@ -129,15 +143,30 @@ absl::Status PodVm::MakeCgroup() {
   return cgroup_.LimitBlockIo(spec_.host.block_io);
 }
 
-absl::Status PodVm::ConfigureGuest(int scratch_fd, absl::Time deadline) {
+absl::Status PodVm::ConfigureNetwork(const PodLink& link, absl::Time deadline) {
+  RETURN_IF_ERROR(vm_->AttachNic(
+      {link.tap.get(), MacText(link.guest.mac), link.guest.mtu}, deadline));
+  return Annotate(
+      vm_->agent().ConfigureNetwork(ToAgentRequest(link.guest), deadline),
+      "configure the network in the guest");
+}
+
+absl::Status PodVm::ConfigureGuest(int scratch_fd, PendingLink& pending,
+                                   absl::Time deadline) {
   RETURN_IF_ERROR(vm_->AttachDisk(
       {kScratchSerial, scratch_fd, /*read_only=*/false}, deadline));
+  ASSIGN_OR_RETURN(const PodLink link, pending.Await());
+  // First: some sysctls of a pod are about its interface.
+  RETURN_IF_ERROR(ConfigureNetwork(link, deadline));
   agent::v1::ConfigureSandboxRequest request;
   request.set_hostname(spec_.hostname);
   for (const auto& [name, value] : spec_.sysctls) {
     (*request.mutable_sysctls())[name] = value;
   }
-  request.set_resolv_conf(ResolvConf(spec_.dns));
+  const DnsConfig dns = DnsOf(spec_, link);
+  request.set_resolv_conf(dns == DnsConfig()
+                              ? HostResolvConf(services_.settings->resolv_conf)
+                              : ResolvConf(dns));
   request.set_scratch_serial(kScratchSerial);
   RETURN_IF_ERROR(vm_->agent().ConfigureSandbox(request, deadline));
   // Not earlier: a boot is not slowed down.

@@ -19,7 +19,9 @@
 #include "base/ids.h"
 #include "base/process.h"
 #include "image/image_store.h"
+#include "network/pod_network.h"
 #include "sandbox/host_cgroups.h"
+#include "sandbox/pending_link.h"
 #include "sandbox/pod_cgroup.h"
 #include "sandbox/pod_settings.h"
 #include "sandbox/pod_sizer.h"
@@ -42,6 +44,7 @@ struct PodVmServices {
   PodMetrics* metrics = nullptr;
   const PodSettings* settings = nullptr;
   HostCgroups* cgroups = nullptr;
+  PodNetwork* network = nullptr;
 };
 
 // A pod's VM with everything that exists only while it runs: the run
@@ -55,14 +58,16 @@ struct PodVmServices {
 // operation lock.
 class PodVm {
  public:
-  // Boots a VM for the pod and configures its guest. `spec` outlives the PodVm.
-  // `recorder` stores the record each time that a process was started. After an
-  // error Sweep() removes what is left. Errors: those of VmLauncher::Launch(),
-  // of the agent, of the disk (ResourceExhausted), or of a limit on the host
-  // that cannot be (see PodCgroup, FilesLimitFor()).
+  // Boots a VM for the pod, attaches it to its network at the same time, and
+  // configures its guest. `spec` outlives the PodVm. `recorder` stores the
+  // record each time that a process was started. After an error Sweep() and
+  // PodNetwork::Remove() remove what is left. Errors: those of
+  // VmLauncher::Launch(), of the agent, of the disk (ResourceExhausted), or of
+  // a limit on the host that cannot be (see PodCgroup, FilesLimitFor()).
   static absl::StatusOr<std::unique_ptr<PodVm>> Boot(
       const PodVmServices& services, const PodId& id, const PodSpec& spec,
-      uid_t uid, VmRecorder recorder, absl::Time deadline);
+      uid_t uid, VmRecorder recorder, NetworkRecorder network_recorder,
+      absl::Time deadline);
 
   // Takes over the VM of an earlier daemon, without a word from its guest:
   // sizes() are unknown until sizer().Observe(). Errors: VmLauncher::Adopt().
@@ -137,7 +142,9 @@ class PodVm {
   VmLimits LimitsFor(const VmRecord& record) const;
   // With the limits that must be in force before a process enters.
   absl::Status MakeCgroup();
-  absl::Status ConfigureGuest(int scratch_fd, absl::Time deadline);
+  absl::Status ConfigureGuest(int scratch_fd, PendingLink& pending,
+                              absl::Time deadline);
+  absl::Status ConfigureNetwork(const PodLink& link, absl::Time deadline);
   absl::Status MountImage(const ImageRootFs& root_fs, absl::Time deadline);
   absl::Status ReleaseImage(const std::string& image_hex, absl::Time deadline);
   // Makes sure that the guest sees the share. Asks QEMU what is there, so that

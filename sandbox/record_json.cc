@@ -56,7 +56,9 @@ absl::StatusOr<std::string> EncodePodRecord(const PodRecord& record) {
                  {"state", static_cast<int>(record.state)},
                  {"reason", record.reason},
                  {"message", record.message},
-                 {"vm_json", record.vm_json}};
+                 {"vm_json", record.vm_json},
+                 {"network_json", record.network_json},
+                 {"ips", record.ips}};
   PutTime("created_at", record.created_at, &object);
   PutTime("finished_at", record.finished_at, &object);
   if (record.updated_resources) {
@@ -114,6 +116,8 @@ absl::StatusOr<PodRecord> DecodePodRecord(absl::string_view text) {
   fields.Read("reason", &record.reason);
   fields.Read("message", &record.message);
   fields.Read("vm_json", &record.vm_json);
+  fields.Read("network_json", &record.network_json);
+  fields.Read("ips", &record.ips);
   RETURN_IF_ERROR(fields.status());
   return record;
 }

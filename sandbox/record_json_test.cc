@@ -84,6 +84,13 @@ PodRecord RandomPod(std::mt19937* random) {
   pod.spec.dns = {RandomList(random, RandomText),
                   RandomList(random, RandomText),
                   RandomList(random, RandomText)};
+  for (unsigned left = (*random)() % 3; left > 0; --left) {
+    pod.spec.host_ports.push_back({static_cast<int>((*random)() % 65536),
+                                   static_cast<int>((*random)() % 65536),
+                                   RandomText(random), RandomText(random)});
+  }
+  if ((*random)() % 2) pod.spec.shape.ingress_rate = RandomNumber(random);
+  if ((*random)() % 2) pod.spec.shape.egress_rate = RandomNumber(random);
   pod.spec.pid_namespace = static_cast<NamespaceMode>((*random)() % 4);
   pod.spec.labels = RandomMap(random);
   pod.spec.annotations = RandomMap(random);
@@ -108,6 +115,8 @@ PodRecord RandomPod(std::mt19937* random) {
   pod.reason = RandomText(random);
   pod.message = RandomText(random);
   pod.vm_json = RandomText(random);
+  pod.network_json = RandomText(random);
+  pod.ips = RandomList(random, RandomText);
   return pod;
 }
 

@@ -175,6 +175,18 @@ json PodSpecToJson(const PodSpec& spec) {
                  {"labels", spec.labels},
                  {"annotations", spec.annotations},
                  {"sysctls", spec.sysctls}};
+  for (const HostPort& port : spec.host_ports) {
+    object["host_ports"].push_back({{"host_port", port.host_port},
+                                    {"container_port", port.container_port},
+                                    {"protocol", port.protocol},
+                                    {"host_ip", port.host_ip}});
+  }
+  if (spec.shape.ingress_rate) {
+    object["shape"]["ingress_rate"] = *spec.shape.ingress_rate;
+  }
+  if (spec.shape.egress_rate) {
+    object["shape"]["egress_rate"] = *spec.shape.egress_rate;
+  }
   if (spec.resources) object["resources"] = ResourcesToJson(*spec.resources);
   if (spec.overhead) object["overhead"] = ResourcesToJson(*spec.overhead);
   json size = SizeOverridesToJson(spec.size);
@@ -194,6 +206,17 @@ void ReadPodSpec(JsonFields* fields, PodSpec* spec) {
   fields->Read("cgroup_parent", &spec->cgroup_parent);
   fields->ReadObject(
       "dns", [spec](JsonFields* members) { ReadDns(members, &spec->dns); });
+  fields->ReadObjects("host_ports", [spec](JsonFields* members) {
+    HostPort& port = spec->host_ports.emplace_back();
+    members->Read("host_port", &port.host_port);
+    members->Read("container_port", &port.container_port);
+    members->Read("protocol", &port.protocol);
+    members->Read("host_ip", &port.host_ip);
+  });
+  fields->ReadObject("shape", [spec](JsonFields* members) {
+    members->Read("ingress_rate", &spec->shape.ingress_rate);
+    members->Read("egress_rate", &spec->shape.egress_rate);
+  });
   fields->ReadEnum("pid_namespace", NamespaceMode::kPod, NamespaceMode::kTarget,
                    &spec->pid_namespace);
   fields->Read("labels", &spec->labels);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
+#include "guestagent/agent/guest_network.h"
 #include "guestagent/agent/host_seed.h"
 
 namespace podvisor {
@@ -74,6 +75,16 @@ grpc::Status AgentService::ConfigureSandbox(
   }
   if (parts_.on_configured) parts_.on_configured();
   return ToGrpc(status);
+}
+
+grpc::Status AgentService::ConfigureNetwork(
+    grpc::ServerContext* context,
+    const agent::v1::ConfigureNetworkRequest* request,
+    agent::v1::ConfigureNetworkResponse*) {
+  const absl::Status configured =
+      ConfigureGuestNetwork(*request, parts_.modules, CancelledBy(context));
+  if (configured.ok()) parts_.namespaces->SetAddresses(AddressTexts(*request));
+  return ToGrpc(configured);
 }
 
 grpc::Status AgentService::PowerOff(grpc::ServerContext*,

@@ -56,6 +56,10 @@ class AgentService final : public agent::v1::Agent::Service {
       grpc::ServerContext* context,
       const agent::v1::ConfigureSandboxRequest* request,
       agent::v1::ConfigureSandboxResponse* response) override;
+  grpc::Status ConfigureNetwork(
+      grpc::ServerContext* context,
+      const agent::v1::ConfigureNetworkRequest* request,
+      agent::v1::ConfigureNetworkResponse* response) override;
   grpc::Status PowerOff(grpc::ServerContext* context,
                         const agent::v1::PowerOffRequest* request,
                         agent::v1::PowerOffResponse* response) override;

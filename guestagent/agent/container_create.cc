@@ -16,6 +16,7 @@
 #include "base/status_macros.h"
 #include "guestagent/agent/container_state.h"
 #include "guestagent/agent/crun_console.h"
+#include "guestagent/agent/hosts_file.h"
 #include "guestagent/agent/oci_devices.h"
 #include "guestagent/agent/oci_spec.h"
 #include "guestagent/agent/user_database.h"
@@ -66,13 +67,6 @@ absl::StatusOr<ContainerPipes> MakePipes(const agent::v1::ContainerSpec& spec,
   return pipes;
 }
 
-std::string DefaultHosts(absl::string_view hostname) {
-  return absl::StrCat(
-      "127.0.0.1\tlocalhost\n"
-      "::1\tlocalhost ip6-localhost ip6-loopback\n",
-      hostname.empty() ? "" : absl::StrCat("127.0.1.1\t", hostname, "\n"));
-}
-
 absl::Status WriteEtcFiles(const ContainerFiles& files, const SandboxView& view,
                            OciEnvironment* environment) {
   if (!view.resolv_conf_file.empty()) {
@@ -83,8 +77,9 @@ absl::Status WriteEtcFiles(const ContainerFiles& files, const SandboxView& view,
   }
   ASSIGN_OR_RETURN(environment->hostname_file,
                    files.WriteEtcFile("hostname", view.hostname + "\n"));
-  ASSIGN_OR_RETURN(environment->hosts_file,
-                   files.WriteEtcFile("hosts", DefaultHosts(view.hostname)));
+  ASSIGN_OR_RETURN(
+      environment->hosts_file,
+      files.WriteEtcFile("hosts", HostsFile(view.hostname, view.addresses)));
   return absl::OkStatus();
 }
 

@@ -213,6 +213,11 @@ absl::Status SandboxNamespaces::Apply(const SandboxSettings& settings) {
   return MountShm(absl::StrCat(run_dir_, "/shm"), settings.shm_bytes);
 }
 
+void SandboxNamespaces::SetAddresses(std::vector<std::string> addresses) {
+  absl::MutexLock lock(&mutex_);
+  addresses_ = std::move(addresses);
+}
+
 absl::StatusOr<SandboxView> SandboxNamespaces::View() const {
   absl::MutexLock lock(&mutex_);
   if (!configured_.has_value()) {
@@ -228,6 +233,7 @@ absl::StatusOr<SandboxView> SandboxNamespaces::View() const {
       .uts_namespace = absl::StrCat(ns, "uts"),
       .pid_namespace = absl::StrCat(ns, "pid"),
       .hostname = configured_->hostname,
+      .addresses = addresses_,
       .resolv_conf_file = absl::StrCat(run_dir_, "/resolv.conf"),
       .hostname_file = absl::StrCat(run_dir_, "/hostname"),
       .shm_dir = absl::StrCat(run_dir_, "/shm"),

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -22,6 +23,7 @@ struct SandboxView {
   std::string uts_namespace;
   std::string pid_namespace;
   std::string hostname;
+  std::vector<std::string> addresses;  // of the pod, as text
   std::string resolv_conf_file;  // bound to /etc/resolv.conf; may be empty
   std::string hostname_file;     // bound to /etc/hostname
   std::string shm_dir;           // a tmpfs, bound to /dev/shm
@@ -70,6 +72,10 @@ class SandboxNamespaces {
   // impossible host name; then the sandbox stays unconfigured.
   absl::Status Configure(const SandboxSettings& settings);
 
+  // What the pod's host name stands for in its containers' /etc/hosts. Replaces
+  // those of an earlier call.
+  void SetAddresses(std::vector<std::string> addresses);
+
   // FailedPrecondition before Configure() has succeeded, Unavailable when the
   // pause process is gone.
   absl::StatusOr<SandboxView> View() const;
@@ -81,6 +87,7 @@ class SandboxNamespaces {
   pid_t pause_pid_ = 0;  // set once, before threads
   mutable absl::Mutex mutex_;
   std::optional<SandboxSettings> configured_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> addresses_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace podvisor

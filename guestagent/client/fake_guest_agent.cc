@@ -285,6 +285,24 @@ absl::Status FakeGuestAgent::ConfigureSandbox(
   return absl::OkStatus();
 }
 
+absl::Status FakeGuestAgent::ConfigureNetwork(
+    const agent::v1::ConfigureNetworkRequest& request,
+    absl::Time /*deadline*/) {
+  absl::MutexLock lock(&mutex_);
+  Record("ConfigureNetwork");
+  if (absl::Status answers = Answers(); !answers.ok()) return answers;
+  if (faults_.network_fails) {
+    return absl::DeadlineExceededError("no such interface came");
+  }
+  network_ = request;
+  return absl::OkStatus();
+}
+
+agent::v1::ConfigureNetworkRequest FakeGuestAgent::network() const {
+  absl::MutexLock lock(&mutex_);
+  return network_;
+}
+
 absl::Status FakeGuestAgent::MountImage(absl::string_view serial,
                                         absl::string_view image,
                                         absl::string_view /*fs_type*/,

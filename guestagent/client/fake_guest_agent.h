@@ -32,6 +32,7 @@ struct GuestFaults {
   bool reclaims_nothing = false;      // cache stays, ReclaimMemory is OK
   bool reclaim_hangs = false;         // ReclaimMemory: DeadlineExceeded
   bool configure_fails = false;       // ConfigureSandbox: Internal
+  bool network_fails = false;         // ConfigureNetwork: DeadlineExceeded
   bool mount_fails = false;           // MountImage, MountShare: NotFound
   bool create_fails = false;          // InvalidArgument
   bool create_hangs = false;          // Create waits until Disconnect()
@@ -131,6 +132,8 @@ class FakeGuestAgent final : public GuestAgent {
   // How far the container's output was acknowledged; zero for an unknown one.
   OutputOffsets acknowledged(const ContainerId& id) const
       ABSL_LOCKS_EXCLUDED(mutex_);
+  agent::v1::ConfigureNetworkRequest network() const
+      ABSL_LOCKS_EXCLUDED(mutex_);
   agent::v1::ConfigureSandboxRequest configured() const
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Images by the serials of their disks.
@@ -156,6 +159,9 @@ class FakeGuestAgent final : public GuestAgent {
   absl::StatusOr<agent::v1::HelloResponse> Hello(absl::Time deadline) override;
   absl::Status ConfigureSandbox(
       const agent::v1::ConfigureSandboxRequest& request,
+      absl::Time deadline) override;
+  absl::Status ConfigureNetwork(
+      const agent::v1::ConfigureNetworkRequest& request,
       absl::Time deadline) override;
   absl::Status MountImage(absl::string_view serial, absl::string_view image,
                           absl::string_view fs_type,
@@ -233,6 +239,7 @@ class FakeGuestAgent final : public GuestAgent {
   std::vector<agent::v1::ContainerExit> exits_ ABSL_GUARDED_BY(mutex_);
   agent::v1::GetStatsResponse stats_ ABSL_GUARDED_BY(mutex_);
   agent::v1::ConfigureSandboxRequest configured_ ABSL_GUARDED_BY(mutex_);
+  agent::v1::ConfigureNetworkRequest network_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> images_ ABSL_GUARDED_BY(mutex_);
   StreamHandler stream_handler_ ABSL_GUARDED_BY(mutex_);
   ExecHandler exec_ ABSL_GUARDED_BY(mutex_);

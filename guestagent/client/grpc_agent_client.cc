@@ -126,6 +126,11 @@ absl::Status GrpcAgentClient::ConfigureSandbox(
   return Unary(&Agent::Stub::ConfigureSandbox, request, deadline).status();
 }
 
+absl::Status GrpcAgentClient::ConfigureNetwork(
+    const agent::v1::ConfigureNetworkRequest& request, absl::Time deadline) {
+  return Unary(&Agent::Stub::ConfigureNetwork, request, deadline).status();
+}
+
 absl::Status GrpcAgentClient::MountImage(absl::string_view serial,
                                          absl::string_view image,
                                          absl::string_view fs_type,

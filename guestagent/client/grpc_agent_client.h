@@ -57,6 +57,9 @@ class GrpcAgentClient final : public GuestAgent {
   absl::Status ConfigureSandbox(
       const agent::v1::ConfigureSandboxRequest& request,
       absl::Time deadline) override;
+  absl::Status ConfigureNetwork(
+      const agent::v1::ConfigureNetworkRequest& request,
+      absl::Time deadline) override;
   absl::Status MountImage(absl::string_view serial, absl::string_view image,
                           absl::string_view fs_type,
                           absl::Time deadline) override;

@@ -31,6 +31,15 @@ class GrpcAgentClientTest : public testing::Test {
                                                 AgentClientOptions(), &clock_);
   }
 
+  // Execs go on until they are cancelled, and tell that. Borrows it.
+  void HangExecUntilCancelled(absl::Notification* cancelled) {
+    agent_.exec = [cancelled](grpc::ServerContext* context, auto*) {
+      const grpc::Status status = ScriptedAgent::Hang(context);
+      cancelled->Notify();
+      return status;
+    };
+  }
+
   absl::Time Soon() { return clock_.Now() + absl::Seconds(30); }
   int sessions() { return static_cast<int>(server_->peer().secrets().size()); }
 
@@ -378,11 +387,7 @@ TEST_F(GrpcAgentClientTest, ExecReturnsOutputUpToTheLimitAndTheExitCode) {
 
 TEST_F(GrpcAgentClientTest, ExecPastItsDeadlineIsCancelledInTheAgent) {
   absl::Notification cancelled;
-  agent_.exec = [&](grpc::ServerContext* context, auto*) {
-    const grpc::Status status = ScriptedAgent::Hang(context);
-    cancelled.Notify();
-    return status;
-  };
+  HangExecUntilCancelled(&cancelled);
   Serve();
   ASSERT_TRUE(client_->Connect(Soon()).ok());
 
@@ -398,11 +403,7 @@ TEST_F(GrpcAgentClientTest, ExecPastItsDeadlineIsCancelledInTheAgent) {
 
 TEST_F(GrpcAgentClientTest, ExecThatNobodyWaitsForIsCancelledInTheAgent) {
   absl::Notification cancelled;
-  agent_.exec = [&](grpc::ServerContext* context, auto*) {
-    const grpc::Status status = ScriptedAgent::Hang(context);
-    cancelled.Notify();
-    return status;
-  };
+  HangExecUntilCancelled(&cancelled);
   Serve();
   ASSERT_TRUE(client_->Connect(Soon()).ok());
 

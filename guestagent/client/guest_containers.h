@@ -27,6 +27,9 @@ class GuestSandbox {
   virtual absl::Status ConfigureSandbox(
       const agent::v1::ConfigureSandboxRequest& request,
       absl::Time deadline) = 0;
+  virtual absl::Status ConfigureNetwork(
+      const agent::v1::ConfigureNetworkRequest& request,
+      absl::Time deadline) = 0;
   // `fs_type` is "squashfs"; `image` 64 hex digits.
   virtual absl::Status MountImage(absl::string_view serial,
                                   absl::string_view image,

@@ -1,4 +1,4 @@
-#include "image/bounded_json.h"
+#include "base/bounded_json.h"
 
 #include <set>
 #include <utility>

@@ -1,5 +1,5 @@
-#ifndef PODVISOR_IMAGE_BOUNDED_JSON_H_
-#define PODVISOR_IMAGE_BOUNDED_JSON_H_
+#ifndef PODVISOR_BASE_BOUNDED_JSON_H_
+#define PODVISOR_BASE_BOUNDED_JSON_H_
 
 #include <cstdint>
 #include <string>
@@ -30,4 +30,4 @@ absl::StatusOr<std::vector<std::string>> JsonStrings(
 
 }  // namespace podvisor
 
-#endif  // PODVISOR_IMAGE_BOUNDED_JSON_H_
+#endif  // PODVISOR_BASE_BOUNDED_JSON_H_

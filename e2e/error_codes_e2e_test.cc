@@ -1,0 +1,166 @@
+// The code of each call's refusal tells a client what to do next: unknown ids,
+// wrong states, calls that are not built.
+
+#include <string>
+
+#include "e2e/test_node.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace podvisor::e2e {
+namespace {
+
+using grpc::StatusCode;
+using Runtime = cri::RuntimeService::Stub;
+
+constexpr char kUnknown[] = "2b0f6a3e2b0f6a3e2b0f6a3e2b0f6a3e";
+
+class ErrorCodesE2eTest : public testing::Test {
+ protected:
+  template <typename Request, typename Response>
+  grpc::Status Ask(grpc::Status (Runtime::*rpc)(grpc::ClientContext*,
+                                                const Request&, Response*),
+                   const Request& request) {
+    Call call;
+    Response response;
+    return (node_.runtime().*rpc)(&call, request, &response);
+  }
+
+  // The answer for a request that is empty but for the id of a container.
+  template <typename Request, typename Response>
+  StatusCode OfContainer(grpc::Status (Runtime::*rpc)(grpc::ClientContext*,
+                                                      const Request&,
+                                                      Response*),
+                         const std::string& id) {
+    Request request;
+    request.set_container_id(id);
+    return Ask(rpc, request).error_code();
+  }
+
+  template <typename Request, typename Response>
+  StatusCode OfPod(grpc::Status (Runtime::*rpc)(grpc::ClientContext*,
+                                                const Request&, Response*),
+                   const std::string& id) {
+    Request request;
+    request.set_pod_sandbox_id(id);
+    return Ask(rpc, request).error_code();
+  }
+
+  // How a call ends whose answer is a stream.
+  template <typename Reader, typename Request>
+  StatusCode EndOf(std::unique_ptr<Reader> (Runtime::*rpc)(grpc::ClientContext*,
+                                                           const Request&)) {
+    Call call;
+    return (node_.runtime().*rpc)(&call, {})->Finish().error_code();
+  }
+
+  StatusCode Exec(const std::string& id) {
+    cri::ExecSyncRequest request;
+    request.set_container_id(id);
+    request.add_cmd("true");
+    return Ask(&Runtime::ExecSync, request).error_code();
+  }
+
+  StatusCode Create(const std::string& pod, const cri::ContainerConfig& config,
+                    const cri::PodSandboxConfig& pod_config) {
+    cri::CreateContainerRequest request;
+    request.set_pod_sandbox_id(pod);
+    *request.mutable_config() = config;
+    *request.mutable_sandbox_config() = pod_config;
+    return Ask(&Runtime::CreateContainer, request).error_code();
+  }
+
+  StatusCode Update(const std::string& id) {
+    cri::UpdateContainerResourcesRequest request;
+    request.set_container_id(id);
+    *request.mutable_linux() = Resources(500, 32);
+    return Ask(&Runtime::UpdateContainerResources, request).error_code();
+  }
+
+  TestNode node_;
+};
+
+TEST_F(ErrorCodesE2eTest, UnknownIdsAreNotFoundAndFineWhereGoneIsTheGoal) {
+  EXPECT_EQ(OfContainer(&Runtime::StartContainer, kUnknown),
+            StatusCode::NOT_FOUND);
+  EXPECT_EQ(OfContainer(&Runtime::ContainerStatus, kUnknown),
+            StatusCode::NOT_FOUND);
+  EXPECT_EQ(OfContainer(&Runtime::ReopenContainerLog, kUnknown),
+            StatusCode::NOT_FOUND);
+  EXPECT_EQ(OfContainer(&Runtime::ContainerStats, kUnknown),
+            StatusCode::NOT_FOUND);
+  EXPECT_EQ(Exec(kUnknown), StatusCode::NOT_FOUND);
+  EXPECT_EQ(Update(kUnknown), StatusCode::NOT_FOUND);
+  EXPECT_EQ(OfContainer(&Runtime::StopContainer, kUnknown), StatusCode::OK);
+  EXPECT_EQ(OfContainer(&Runtime::RemoveContainer, kUnknown), StatusCode::OK);
+
+  const cri::PodSandboxConfig pod = node_.PodConfig("unknown");
+  EXPECT_EQ(Create(kUnknown, node_.ContainerConfig("c", "true"), pod),
+            StatusCode::NOT_FOUND);
+  EXPECT_EQ(OfPod(&Runtime::PodSandboxStatus, kUnknown), StatusCode::NOT_FOUND);
+  EXPECT_EQ(OfPod(&Runtime::PodSandboxStats, kUnknown), StatusCode::NOT_FOUND);
+  EXPECT_EQ(OfPod(&Runtime::UpdatePodSandboxResources, kUnknown),
+            StatusCode::NOT_FOUND);
+  EXPECT_EQ(OfPod(&Runtime::StopPodSandbox, kUnknown), StatusCode::OK);
+  EXPECT_EQ(OfPod(&Runtime::RemovePodSandbox, kUnknown), StatusCode::OK);
+}
+
+TEST_F(ErrorCodesE2eTest, WrongStatesAreFailedPreconditions) {
+  node_.PullImage();
+  const cri::PodSandboxConfig config = node_.PodConfig("states");
+  const cri::ContainerConfig container = node_.ContainerConfig(
+      "states", "trap 'exit 0' TERM; while :; do :; done");
+  const std::string pod = node_.RunPod(config);
+  const std::string id = node_.CreateContainer(pod, container, config);
+
+  EXPECT_EQ(Exec(id), StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(OfContainer(&Runtime::ReopenContainerLog, id),
+            StatusCode::FAILED_PRECONDITION);
+
+  node_.StartContainer(id);
+  EXPECT_EQ(OfContainer(&Runtime::StartContainer, id),
+            StatusCode::FAILED_PRECONDITION);
+
+  node_.StopContainer(id);
+  EXPECT_EQ(OfContainer(&Runtime::StartContainer, id),
+            StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(Exec(id), StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(Update(id), StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(OfContainer(&Runtime::ReopenContainerLog, id),
+            StatusCode::FAILED_PRECONDITION);
+
+  EXPECT_EQ(OfPod(&Runtime::StopPodSandbox, pod), StatusCode::OK);
+  EXPECT_EQ(Create(pod, node_.ContainerConfig("late", "true"), config),
+            StatusCode::FAILED_PRECONDITION);
+  node_.RemovePod(pod);
+}
+
+TEST_F(ErrorCodesE2eTest, WhatIsNotBuiltIsUnimplemented) {
+  const auto unbuilt = [this](auto rpc, const auto& request) {
+    return Ask(rpc, request).error_code();
+  };
+  const StatusCode kUnbuilt = StatusCode::UNIMPLEMENTED;
+  const grpc::Status exec = Ask(&Runtime::Exec, cri::ExecRequest());
+  EXPECT_EQ(exec.error_code(), kUnbuilt);
+  EXPECT_THAT(exec.error_message(), testing::HasSubstr("--sync"));
+  EXPECT_EQ(unbuilt(&Runtime::Attach, cri::AttachRequest()), kUnbuilt);
+  EXPECT_EQ(unbuilt(&Runtime::PortForward, cri::PortForwardRequest()),
+            kUnbuilt);
+  EXPECT_EQ(
+      unbuilt(&Runtime::CheckpointContainer, cri::CheckpointContainerRequest()),
+      kUnbuilt);
+  EXPECT_EQ(unbuilt(&Runtime::CheckpointPod, cri::CheckpointPodRequest()),
+            kUnbuilt);
+  EXPECT_EQ(unbuilt(&Runtime::RestorePod, cri::RestorePodRequest()), kUnbuilt);
+  EXPECT_EQ(unbuilt(&Runtime::ListMetricDescriptors,
+                    cri::ListMetricDescriptorsRequest()),
+            kUnbuilt);
+  EXPECT_EQ(unbuilt(&Runtime::ListPodSandboxMetrics,
+                    cri::ListPodSandboxMetricsRequest()),
+            kUnbuilt);
+  EXPECT_EQ(EndOf(&Runtime::GetContainerEvents), kUnbuilt);
+  EXPECT_EQ(EndOf(&Runtime::StreamPodSandboxMetrics), kUnbuilt);
+}
+
+}  // namespace
+}  // namespace podvisor::e2e
