@@ -55,9 +55,9 @@ constexpr char kUsage[] =
     "  --version       print the version\n"
     "  --help          this text\n";
 
-// How long pods of an earlier daemon may take to answer.
 // For killed plugins of an earlier daemon to be gone.
 constexpr absl::Duration kStrayTime = absl::Seconds(5);
+// How long pods of an earlier daemon may take to answer.
 constexpr absl::Duration kRecoveryTime = absl::Seconds(30);
 // How long calls that are under way may take at the end.
 constexpr absl::Duration kShutdownTime = absl::Seconds(5);
