@@ -87,9 +87,15 @@ void ByteStream::Cancel() {
   eventfd_write(cancel_.get(), 1);
 }
 
-bool ByteStream::HungUp() const {
-  pollfd polled = {socket_.get(), POLLRDHUP, 0};
-  return poll(&polled, 1, 0) > 0 && polled.revents != 0;
+absl::Status ByteStream::CheckReading() const {
+  if (Now() >= absl::FromUnixNanos(last_activity_nanos_) + idle_) {
+    return absl::DeadlineExceededError("the client is silent for too long");
+  }
+  pollfd polled[] = {{socket_.get(), POLLRDHUP, 0},
+                     {stop_reading_.get(), POLLIN, 0}};
+  if (poll(polled, 2, 0) <= 0) return absl::OkStatus();
+  return polled[1].revents != 0 ? absl::CancelledError("the stream is over")
+                                : absl::UnavailableError("the client left");
 }
 
 void ByteStream::Linger(absl::Duration at_most) {

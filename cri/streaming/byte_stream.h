@@ -41,9 +41,10 @@ class ByteStream {
   void StopReading();
   // Ends reading and writing.
   void Cancel();
-  // True once the client has closed the connection, or it broke; what it sent
-  // before may still wait to be read.
-  bool HungUp() const;
+  // For a reader that does not read now. OK: reading would go on or wait.
+  // Cancelled, DeadlineExceeded: as Read(). Unavailable: the client has closed
+  // the connection, or it broke; what it sent before may wait to be read.
+  absl::Status CheckReading() const;
 
   // Says that nothing follows and waits until the client closes too, so that
   // bytes which it has yet to read are not lost by a reset. Only by the reading

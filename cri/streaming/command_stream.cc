@@ -136,7 +136,7 @@ class CommandStream {
   absl::Status Push(StreamPeer::Input input) {
     while (!queue_.Push(input, kHangUpPoll)) {
       if (!running_) return absl::ResourceExhaustedError("too early");
-      if (bytes_->HungUp()) return absl::UnavailableError("the client left");
+      RETURN_IF_ERROR(bytes_->CheckReading());
     }
     return absl::OkStatus();
   }

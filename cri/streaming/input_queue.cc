@@ -21,6 +21,13 @@ void InputQueue::HangUp() {
   gone_ = true;
   inputs_.clear();
   bytes_ = 0;
+  if (on_gone_) std::exchange(on_gone_, nullptr)();
+}
+
+void InputQueue::OnGone(std::function<void()> on_gone) {
+  absl::MutexLock lock(&mutex_);
+  on_gone_ = std::move(on_gone);
+  if (gone_ && on_gone_) std::exchange(on_gone_, nullptr)();
 }
 
 StreamPeer::Input InputQueue::NextInput() {

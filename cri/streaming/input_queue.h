@@ -39,6 +39,8 @@ class InputQueue final : public StreamPeer {
   // StreamPeer.
   Input NextInput() override ABSL_LOCKS_EXCLUDED(mutex_);
   void StopInput() override ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnGone(std::function<void()> on_gone) override
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status TakeOutput(bool is_stderr, absl::string_view data) override {
     return output_(is_stderr, data);
   }
@@ -49,6 +51,8 @@ class InputQueue final : public StreamPeer {
   std::deque<Input> inputs_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;
+  // Run under the lock, so that none runs after it was taken away.
+  std::function<void()> on_gone_ ABSL_GUARDED_BY(mutex_);
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -52,6 +52,18 @@ TEST_F(InputQueueTest, TellsAWaitingGuestThatTheClientLeft) {
   EXPECT_TRUE(queue_.Push(Data(1 << 20), absl::ZeroDuration()));
 }
 
+TEST_F(InputQueueTest, TellsAGuestThatTakesNoInputThatTheClientLeft) {
+  int told = 0;
+  queue_.OnGone([&] { ++told; });
+  queue_.HangUp();
+  queue_.HangUp();
+  EXPECT_EQ(told, 1);
+
+  queue_.OnGone([&] { ++told; });
+  EXPECT_EQ(told, 2) << "it had left before";
+  queue_.OnGone(nullptr);
+}
+
 TEST_F(InputQueueTest, FreesAClientThatWaitsForAGuestThatStopped) {
   ASSERT_TRUE(queue_.Push(Data(InputQueue::kMaxBytes), absl::ZeroDuration()));
   std::thread guest([this] { queue_.StopInput(); });

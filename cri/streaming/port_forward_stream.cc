@@ -33,6 +33,7 @@ struct Forward {
   absl::Time pair_end;
   std::unique_ptr<InputQueue> queue;  // from here on it is dialled
   std::thread thread;
+  std::atomic<bool> aborted{false};  // by the client
   std::atomic<bool> done{false};
 };
 
@@ -89,6 +90,7 @@ class PortForwardStream {
     }
     if (const auto* aborted = std::get_if<SpdyAborted>(&event)) {
       if (Forward* forward = FindByData(aborted->stream)) {
+        forward->aborted = true;
         if (forward->queue != nullptr) forward->queue->HangUp();
       }
     }
@@ -139,7 +141,8 @@ class PortForwardStream {
       const absl::Status status = dial_(forward->port, forward->queue.get());
       if (status.ok()) {
         connection_->CloseWrite(forward->data).IgnoreError();
-      } else {
+      } else if (!forward->aborted) {
+        // Not for a client that wants no more: it may have heard all.
         connection_
             ->Send(forward->error, CleanText(status.message(), kMaxErrorBytes))
             .IgnoreError();
@@ -162,7 +165,7 @@ class PortForwardStream {
     }
     const absl::Time end = bytes_->Now() + kStallLimit;
     while (!forward->queue->Push(input, kHangUpPoll)) {
-      if (bytes_->HungUp()) return absl::UnavailableError("the client left");
+      RETURN_IF_ERROR(bytes_->CheckReading());
       if (bytes_->Now() < end) continue;
       forward->queue->HangUp();
       return connection_->Reset(stream);

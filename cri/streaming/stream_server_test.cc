@@ -144,6 +144,14 @@ class Client {
     Say(absl::StrCat(frame, data));
   }
 
+  void Abort(uint32_t stream) {
+    std::string frame;
+    for (const uint32_t word : {0x80030003u, 8u, stream, 5u}) {
+      AppendBigEndian32(word, &frame);
+    }
+    Say(frame);
+  }
+
   void Close() { socket_.Reset(); }
 
   // Takes frames until `stream` is closed or the connection is; what its
@@ -286,6 +294,73 @@ TEST_F(StreamServerTest, EndsWhileACommandRuns) {
   server_.reset();
 }
 
+// More than waits anywhere for a guest that takes none of it.
+constexpr size_t kTooMuch = 600 << 10;
+
+TEST_F(StreamServerTest, HangsUpOnACommandThatTakesNoInput) {
+  absl::Notification started;
+  absl::Notification gone;
+  backend_.script = [&](StreamPeer* peer) -> absl::StatusOr<int> {
+    peer->OnGone([&] { gone.Notify(); });
+    started.Notify();
+    gone.WaitForNotification();
+    return absl::CancelledError("");
+  };
+  Start();
+  Client client(server_->address());
+  client.Upgrade(ExecUrl({.in = true}), "v4.channel.k8s.io");
+  client.Open(1, {{"streamtype", "error"}});
+  client.Open(3, {{"streamtype", "stdin"}});
+  client.Data(3, std::string(kTooMuch, 'x'));
+  started.WaitForNotification();
+
+  client.Close();
+
+  EXPECT_TRUE(gone.WaitForNotificationWithTimeout(absl::Seconds(20)));
+}
+
+TEST_F(StreamServerTest, EndsThoughNobodyTakesItsClientsInput) {
+  absl::Notification started;
+  absl::Notification gone;
+  backend_.script = [&](StreamPeer* peer) -> absl::StatusOr<int> {
+    peer->OnGone([&] { gone.Notify(); });
+    started.Notify();
+    gone.WaitForNotification();
+    return absl::CancelledError("");
+  };
+  Start();
+  Client client(server_->address());
+  client.Upgrade(ExecUrl({.in = true}), "v4.channel.k8s.io");
+  client.Open(1, {{"streamtype", "error"}});
+  client.Open(3, {{"streamtype", "stdin"}});
+  client.Data(3, std::string(kTooMuch, 'x'));
+  started.WaitForNotification();
+
+  const absl::Time begin = clock_.Now();
+  server_.reset();
+
+  EXPECT_LT(clock_.Now() - begin, absl::Seconds(20));
+}
+
+TEST_F(StreamServerTest, TellsWhyACommandFailedThoughItsInputIsNotTaken) {
+  absl::Notification full;
+  backend_.script = [&](StreamPeer*) -> absl::StatusOr<int> {
+    full.WaitForNotification();
+    return absl::NotFoundError("no such container");
+  };
+  Start();
+  Client client(server_->address());
+  client.Upgrade(ExecUrl({.in = true}), "v4.channel.k8s.io");
+  client.Open(1, {{"streamtype", "error"}});
+  client.Open(3, {{"streamtype", "stdin"}});
+  client.Data(3, std::string(kTooMuch, 'x'));
+  full.Notify();
+
+  EXPECT_THAT(client.HearUntilEndOf(1).at(1), HasSubstr("no such container"));
+  while (client.Hear()) {
+  }
+}
+
 TEST_F(StreamServerTest, RefusesATokenThatWasUsed) {
   Start();
   const std::string url = ExecUrl({.out = true});
@@ -332,6 +407,28 @@ TEST_F(StreamServerTest, ForwardsConnectionsSideBySide) {
   EXPECT_EQ(client.HearData(3, 3), "one");
   EXPECT_EQ(client.HearData(7, 3), "two");
   EXPECT_EQ(backend_.last_port, 8080);
+}
+
+// client-go does so once it has heard all, and takes any word on the error
+// stream for a reason to give up the connections beside this one.
+TEST_F(StreamServerTest, SaysNothingOfAForwardThatItsClientHasAborted) {
+  backend_.script = [](StreamPeer* peer) -> absl::StatusOr<int> {
+    EXPECT_TRUE(peer->TakeOutput(false, "all").ok());
+    EXPECT_TRUE(peer->TakeOutput(false, "").ok());
+    EXPECT_EQ(peer->NextInput().kind, Kind::kGone);
+    return absl::CancelledError("the peer has left");
+  };
+  Start();
+  Client client(server_->address());
+  client.Upgrade(ForwardUrl(), "portforward.k8s.io");
+  client.Open(1, {{"streamtype", "error"}, {"port", "80"}, {"requestid", "0"}});
+  client.Open(3, {{"streamtype", "data"}, {"port", "80"}, {"requestid", "0"}});
+  EXPECT_EQ(client.HearUntilEndOf(3).at(3), "all");
+
+  client.Abort(3);
+
+  EXPECT_EQ(client.HearUntilEndOf(1).count(1), 1u) << "closed, not broken off";
+  EXPECT_EQ(client.HearUntilEndOf(1).at(1), "");
 }
 
 TEST_F(StreamServerTest, TellsOnTheErrorStreamThatNobodyListens) {

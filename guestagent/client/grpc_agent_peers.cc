@@ -3,6 +3,7 @@
 // sends, so that neither direction waits for the other.
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,18 +56,12 @@ void Fill(StreamPeer::Input input, PortForwardInput* message) {
   }
 }
 
-// Carries what the peer does until it is gone, which cancels the call, or until
-// the call ends.
+// Carries what the peer does until it is gone or the call ends.
 template <typename Input, typename Stream>
-void CarryInput(StreamPeer* peer, Stream* stream,
-                grpc::ClientContext* context) {
+void CarryInput(StreamPeer* peer, Stream* stream) {
   for (;;) {
     StreamPeer::Input input = peer->NextInput();
-    if (input.kind == Kind::kStopped) return;
-    if (input.kind == Kind::kGone) {
-      context->TryCancel();
-      return;
-    }
+    if (input.kind == Kind::kStopped || input.kind == Kind::kGone) return;
     Input message;
     Fill(std::move(input), &message);
     if (!stream->Write(message)) return;
@@ -80,7 +75,14 @@ template <typename Input, typename Output, typename Stream, typename Take>
 absl::StatusOr<std::optional<int>> ServeStream(AgentConnection::Call* call,
                                                Stream* stream, StreamPeer* peer,
                                                const Take& take) {
-  std::thread input([&] { CarryInput<Input>(peer, stream, call->context()); });
+  // A peer that leaves ends the call, also while the guest takes no input and
+  // so nobody asks the peer.
+  std::atomic<bool> left{false};
+  peer->OnGone([&left, call] {
+    left = true;
+    call->context()->TryCancel();
+  });
+  std::thread input([&] { CarryInput<Input>(peer, stream); });
   absl::StatusOr<std::optional<int>> result = std::optional<int>();
   bool over = false;
   Output output;
@@ -94,8 +96,11 @@ absl::StatusOr<std::optional<int>> ServeStream(AgentConnection::Call* call,
   // fail by themselves, and a cancelled one would lose its status.
   if (over) call->context()->TryCancel();
   input.join();
+  peer->OnGone(nullptr);
   const grpc::Status finished = stream->Finish();
   if (over) return result;
+  // Our own doing, and no reason to give the session up, which others use.
+  if (left) return absl::CancelledError("the peer has left");
   RETURN_IF_ERROR(call->Finish(finished));
   return result;
 }

@@ -67,6 +67,11 @@ class StreamPeer {
   virtual Input NextInput() = 0;
   // Ends NextInput(), also one that waits.
   virtual void StopInput() = 0;
+  // What to do, once, when the peer leaves, or at once when it has left: also
+  // while nobody waits in NextInput(), because the guest takes no more. Runs on
+  // any thread and must neither block nor call the peer. Replaces the one
+  // before; none runs once `on_gone` = nullptr has returned.
+  virtual void OnGone(std::function<void()> on_gone) = 0;
 
   // Hands output over; waits while the peer does not take it. An error means
   // that the peer is gone. No data means that none follows, where the call

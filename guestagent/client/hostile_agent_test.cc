@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -96,6 +97,7 @@ class Listener final : public StreamPeer {
     return {.kind = Input::Kind::kStopped};
   }
   void StopInput() override { stopped_.Notify(); }
+  void OnGone(std::function<void()>) override {}
   absl::Status TakeOutput(bool, absl::string_view data) override {
     heard_ += data.size();
     if (heard_ <= max_bytes_) return absl::OkStatus();
@@ -105,6 +107,37 @@ class Listener final : public StreamPeer {
  private:
   const size_t max_bytes_;
   size_t heard_ = 0;
+  absl::Notification stopped_;
+};
+
+// A peer that speaks without end, and leaves as soon as it was listened to.
+class Talker final : public StreamPeer {
+ public:
+  ~Talker() override {
+    if (leaving_.joinable()) leaving_.join();
+  }
+
+  Input NextInput() override {
+    if (stopped_.HasBeenNotified()) return {.kind = Input::Kind::kStopped};
+    if (++inputs_ == 1) heard_.Notify();
+    return {.kind = Input::Kind::kData, .data = std::string(32 << 10, 'x')};
+  }
+  void StopInput() override { stopped_.Notify(); }
+  void OnGone(std::function<void()> on_gone) override {
+    if (on_gone == nullptr) return leaving_.join();
+    leaving_ = std::thread([this, on_gone = std::move(on_gone)] {
+      heard_.WaitForNotification();
+      on_gone();
+    });
+  }
+  absl::Status TakeOutput(bool, absl::string_view) override {
+    return absl::OkStatus();
+  }
+
+ private:
+  int inputs_ = 0;
+  std::thread leaving_;
+  absl::Notification heard_;
   absl::Notification stopped_;
 };
 
@@ -451,6 +484,34 @@ TEST_F(HostileAgentTest, EndlessOutputOfASessionWaitsForItsPeerAndEndsWithIt) {
 
   EXPECT_EQ(Try(CallAttach, &agent).code(), Code::kCancelled);
   EXPECT_EQ(Try(CallPortForward, &agent).code(), Code::kCancelled);
+}
+
+TEST_F(HostileAgentTest, APeerThatLeavesIsNotHeldByAnAgentThatTakesNoInput) {
+  ScriptedAgent agent;
+  agent.attach = [](grpc::ServerContext* context, auto*) {
+    return ScriptedAgent::Hang(context);
+  };
+  agent.port_forward = [](grpc::ServerContext* context, auto*) {
+    return ScriptedAgent::Hang(context);
+  };
+
+  int sessions = 0;
+  AgentServer server(&agent);
+  const absl::Status status = Try(
+      [&](GrpcAgentClient& client, absl::Time deadline) {
+        Talker attached;
+        EXPECT_EQ(client.Attach(kId, true, &attached).status().code(),
+                  Code::kCancelled);
+        Talker connection;
+        EXPECT_EQ(client.PortForward(80, &connection).code(), Code::kCancelled);
+        const absl::Status observed = client.Observe(deadline).status();
+        sessions = static_cast<int>(server.peer().secrets().size());
+        return observed;
+      },
+      server.peer().path(), kLong);
+
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(sessions, 1) << "the streams of others end with a session";
 }
 
 TEST_F(HostileAgentTest, RefusedPortIsCleanedAndKeepsTheChannel) {
