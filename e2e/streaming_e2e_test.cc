@@ -187,7 +187,11 @@ TEST_F(StreamingE2eTest, FortyExecsWithAndWithoutATerminalLeaveNothing) {
   ExpectNothingLeft(before);
 }
 
-TEST_F(StreamingE2eTest, AProcessEndsWithItsClient) {
+TEST_F(StreamingE2eTest, AProcessEndsWithItsClientAndNoOtherStreamDoes) {
+  CrictlSession other(node_, Through::kPipes,
+                      {"exec", "-i", *container_, "cat"});
+  other.Say("before\n");
+  other.Await("before\n");
   const Census before = CountDaemon();
   {
     CrictlSession session(
@@ -197,6 +201,8 @@ TEST_F(StreamingE2eTest, AProcessEndsWithItsClient) {
   }
   EXPECT_TRUE(AwaitTrue(absl::Seconds(30), [] { return !GuestRuns("4321"); }));
   ExpectNothingLeft(before);
+  other.Say("after\n");
+  other.Await("after\n");
 }
 
 TEST_F(StreamingE2eTest, AProcessThatTakesNoInputEndsWithItsClientToo) {
