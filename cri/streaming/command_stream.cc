@@ -1,5 +1,6 @@
 #include "cri/streaming/command_stream.h"
 
+#include <atomic>
 #include <map>
 #include <string>
 #include <thread>
@@ -52,6 +53,7 @@ class CommandStream {
   void Serve(ChannelVersion version, const CommandRunner& run) {
     std::thread runner([&] {
       Finish(version, run(&queue_));
+      finished_ = true;
       bytes_->StopReading();
     });
     running_ = true;
@@ -66,8 +68,13 @@ class CommandStream {
         if (!status.ok()) break;
       }
     }
-    // Cancelled is the runner's word that it has told the end.
-    if (!absl::IsCancelled(status)) bytes_->Cancel();
+    // Cancelled is the runner's word that it has told the end, or the server's
+    // that it ends.
+    if (absl::IsCancelled(status)) {
+      server_ends_ = !finished_;
+    } else {
+      bytes_->Cancel();
+    }
     queue_.HangUp();
     runner.join();
     bytes_->Linger(kLinger);
@@ -154,7 +161,13 @@ class CommandStream {
         connection_->CloseWrite(StreamOf(role)).IgnoreError();
       }
     }
-    connection_->Send(error, ExitMessage(version, exit_code)).IgnoreError();
+    const absl::Status ends =
+        absl::UnavailableError("podvisord ends, and this stream with it");
+    connection_
+        ->Send(error,
+               ExitMessage(version,
+                           exit_code.ok() || !server_ends_ ? exit_code : ends))
+        .IgnoreError();
     for (const Role role : {Role::kError, Role::kStdin, Role::kResize}) {
       if (StreamOf(role) != 0) {
         connection_->CloseWrite(StreamOf(role)).IgnoreError();
@@ -171,6 +184,8 @@ class CommandStream {
   uint32_t ids_[kRoles] = {};
   SizeMessages sizes_;
   bool running_ = false;  // of the reading thread
+  std::atomic<bool> finished_{false};
+  std::atomic<bool> server_ends_{false};
 };
 
 }  // namespace

@@ -34,6 +34,8 @@ namespace {
 
 constexpr int kBacklog = 128;
 constexpr absl::Duration kRefusalLinger = absl::Seconds(2);
+// For clients to hear that the server ends.
+constexpr absl::Duration kGoodbye = absl::Seconds(2);
 // After a failed accept(), which does not get better at once.
 constexpr int kAcceptPauseMillis = 100;
 
@@ -112,7 +114,7 @@ class ThreadedServer final : public StreamServer {
     {
       absl::MutexLock lock(&mutex_);
       stopping_ = true;
-      for (auto& [id, client] : clients_) client.bytes->Cancel();
+      for (auto& [id, client] : clients_) client.bytes->StopReading();
     }
     eventfd_write(wake_.get(), 1);
     if (acceptor_.joinable()) acceptor_.join();
@@ -121,6 +123,10 @@ class ThreadedServer final : public StreamServer {
     };
     {
       absl::MutexLock lock(&mutex_);
+      // A client that is told nothing takes its command for a success.
+      if (!mutex_.AwaitWithTimeout(absl::Condition(&over), kGoodbye)) {
+        for (auto& [id, client] : clients_) client.bytes->Cancel();
+      }
       mutex_.Await(absl::Condition(&over));
     }
     JoinFinished();

@@ -292,6 +292,8 @@ TEST_F(StreamServerTest, EndsWhileACommandRuns) {
   started.WaitForNotification();
 
   server_.reset();
+
+  EXPECT_THAT(client.HearUntilEndOf(1).at(1), HasSubstr("podvisord ends"));
 }
 
 // More than waits anywhere for a guest that takes none of it.
