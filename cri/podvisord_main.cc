@@ -24,6 +24,8 @@
 #include "cri/request_counter.h"
 #include "cri/runtime_service.h"
 #include "cri/seccomp_profile.h"
+#include "cri/streaming/stream_server.h"
+#include "cri/streaming_calls.h"
 #include "cri/version.h"
 #include "grpc/grpc.h"
 #include "grpcpp/security/server_credentials.h"
@@ -228,8 +230,14 @@ absl::Status Serve(const Config& config) {
         "containers that want seccomp RuntimeDefault will be refused",
         {{"reason", facts.seccomp_default.status().message()}});
   }
-  RuntimeService runtime(
-      {&pods, health.get(), network_health.get(), &events, &clock}, facts);
+  PodStreams pod_streams(&pods);
+  StreamServerOptions stream_options;
+  stream_options.address = config.server.streaming_address;
+  ASSIGN_OR_RETURN(const std::unique_ptr<StreamServer> streams,
+                   StreamServer::Start(stream_options, &pod_streams, &clock));
+  RuntimeService runtime({&pods, health.get(), network_health.get(), &events,
+                          streams.get(), &clock},
+                         facts);
   ImageService image_service(*images, scratch_disks, config.server.root_dir,
                              clock);
   ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server,
@@ -238,6 +246,7 @@ absl::Status Serve(const Config& config) {
   Log(LogLevel::kInfo, "podvisord is ready",
       {{"socket", config.server.socket},
        {"metrics_address", metrics_server->address()},
+       {"streaming_address", streams->address()},
        {"accelerator", facts.accelerator},
        {"accelerator_reason", facts.accelerator_reason},
        {"version", kVersion}});

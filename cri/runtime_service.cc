@@ -16,6 +16,7 @@
 #include "cri/grpc_status.h"
 #include "cri/seccomp_profile.h"
 #include "cri/stream_list.h"
+#include "cri/streaming_calls.h"
 #include "nlohmann/json.hpp"
 #include "sandbox/container_lifecycle.h"
 
@@ -64,6 +65,7 @@ RuntimeService::RuntimeService(const RuntimeParts& parts, RuntimeFacts facts)
       health_(parts.health),
       network_health_(parts.network_health),
       events_(parts.events),
+      streams_(parts.streams),
       clock_(parts.clock),
       facts_(std::move(facts)) {}
 
@@ -375,27 +377,35 @@ grpc::Status RuntimeService::ExecSync(
 }
 
 grpc::Status RuntimeService::Exec(grpc::ServerContext*,
-                                  const runtime::v1::ExecRequest*,
-                                  runtime::v1::ExecResponse*) {
-  return Answer([] {
-    return absl::UnimplementedError(
-        "streaming is not built yet; ExecSync is (crictl exec --sync)");
+                                  const runtime::v1::ExecRequest* request,
+                                  runtime::v1::ExecResponse* response) {
+  return Answer([&]() -> absl::Status {
+    ASSIGN_OR_RETURN(StreamRequest checked, CheckExec(*pods_, *request));
+    ASSIGN_OR_RETURN(*response->mutable_url(),
+                     streams_->UrlFor(std::move(checked)));
+    return absl::OkStatus();
   });
 }
 
 grpc::Status RuntimeService::Attach(grpc::ServerContext*,
-                                    const runtime::v1::AttachRequest*,
-                                    runtime::v1::AttachResponse*) {
-  return Answer(
-      [] { return absl::UnimplementedError("streaming is not built yet"); });
+                                    const runtime::v1::AttachRequest* request,
+                                    runtime::v1::AttachResponse* response) {
+  return Answer([&]() -> absl::Status {
+    ASSIGN_OR_RETURN(StreamRequest checked, CheckAttach(*pods_, *request));
+    ASSIGN_OR_RETURN(*response->mutable_url(),
+                     streams_->UrlFor(std::move(checked)));
+    return absl::OkStatus();
+  });
 }
 
-grpc::Status RuntimeService::PortForward(grpc::ServerContext*,
-                                         const runtime::v1::PortForwardRequest*,
-                                         runtime::v1::PortForwardResponse*) {
-  return Answer([] {
-    return absl::UnimplementedError(
-        "streaming and pod networks are not built yet");
+grpc::Status RuntimeService::PortForward(
+    grpc::ServerContext*, const runtime::v1::PortForwardRequest* request,
+    runtime::v1::PortForwardResponse* response) {
+  return Answer([&]() -> absl::Status {
+    ASSIGN_OR_RETURN(StreamRequest checked, CheckPortForward(*pods_, *request));
+    ASSIGN_OR_RETURN(*response->mutable_url(),
+                     streams_->UrlFor(std::move(checked)));
+    return absl::OkStatus();
   });
 }
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "cri/node_health.h"
 #include "cri/stats_service.h"
+#include "cri/streaming/stream_server.h"
 #include "sandbox/pod_event_feed.h"
 #include "sandbox/pod_manager.h"
 #include "third_party/cri_api/api.grpc.pb.h"
@@ -32,6 +33,7 @@ struct RuntimeParts {
   const NodeHealth* health = nullptr;
   const NodeHealth* network_health = nullptr;
   PodEventFeed* events = nullptr;
+  StreamServer* streams = nullptr;
   Clock* clock = nullptr;
 };
 
@@ -119,7 +121,7 @@ class RuntimeService final : public StatsService {
   grpc::Status ExecSync(grpc::ServerContext* context,
                         const runtime::v1::ExecSyncRequest* request,
                         runtime::v1::ExecSyncResponse* response) override;
-  // These three say that they are not built yet.
+  // These three answer with a URL of the streaming server.
   grpc::Status Exec(grpc::ServerContext* context,
                     const runtime::v1::ExecRequest* request,
                     runtime::v1::ExecResponse* response) override;
@@ -156,6 +158,7 @@ class RuntimeService final : public StatsService {
   const NodeHealth* const health_;
   const NodeHealth* const network_health_;
   PodEventFeed* const events_;
+  StreamServer* const streams_;
   Clock* const clock_;
   const RuntimeFacts facts_;
 };

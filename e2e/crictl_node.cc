@@ -16,11 +16,16 @@ CrictlNode::CrictlNode(const std::vector<std::string>& config_edits)
   EXPECT_EQ(Crictl({"pull", kImage}).exit_code, 0);
 }
 
-CommandResult CrictlNode::Crictl(std::vector<std::string> arguments) {
+std::vector<std::string> CrictlNode::Arguments(
+    std::vector<std::string> arguments) {
   arguments.insert(
       arguments.begin(),
       {"--config", node_.directory() + "/crictl.yaml", "--timeout", "60s"});
-  return RunProgram("../cri_tools/crictl", std::move(arguments));
+  return arguments;
+}
+
+CommandResult CrictlNode::Crictl(std::vector<std::string> arguments) {
+  return RunProgram(kCrictl, Arguments(std::move(arguments)));
 }
 
 std::string CrictlNode::Say(const std::vector<std::string>& arguments) {

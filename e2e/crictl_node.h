@@ -11,6 +11,8 @@
 
 namespace podvisor::e2e {
 
+inline constexpr char kCrictl[] = "../cri_tools/crictl";
+
 // A TestNode with its image, used through the real crictl, as a person at a
 // node does. Not thread-safe.
 class CrictlNode {
@@ -19,6 +21,8 @@ class CrictlNode {
 
   TestNode& node() { return node_; }
 
+  // `arguments` with what leads crictl to this node before them.
+  std::vector<std::string> Arguments(std::vector<std::string> arguments);
   CommandResult Crictl(std::vector<std::string> arguments);
   // What crictl prints, without the end of the line; it must succeed.
   std::string Say(const std::vector<std::string>& arguments);

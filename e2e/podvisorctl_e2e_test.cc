@@ -108,11 +108,12 @@ TEST_F(PodvisorctlE2eTest, AWatchShowsChangesAndOutlivesTheDaemon) {
   const std::string path = node_.directory() + "/watch.out";
   const UniqueFd output(
       open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  const ProcessIdentity watch =
-      StartProgram("cri/podvisorctl",
-                   {"--config", node_.directory() + "/podvisor.toml", "vms",
-                    "--watch", "--interval", "100ms"},
-                   output.get());
+  SpawnOptions options;
+  options.argv = {"--config",   node_.directory() + "/podvisor.toml",
+                  "vms",        "--watch",
+                  "--interval", "100ms"};
+  options.stdout_fd = output.get();
+  const ProcessIdentity watch = StartProgram("cri/podvisorctl", options);
   const auto shows = [&](const std::string& text) {
     return AwaitTrue(absl::Seconds(20), [&] {
       return absl::StrContains(ReadFile(path).value_or(""), text);

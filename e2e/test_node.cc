@@ -116,12 +116,8 @@ CommandResult RunProgram(const std::string& program,
   return RunCommand(options).value();
 }
 
-ProcessIdentity StartProgram(const std::string& program,
-                             std::vector<std::string> arguments, int output) {
-  SpawnOptions options;
-  options.argv = std::move(arguments);
+ProcessIdentity StartProgram(const std::string& program, SpawnOptions options) {
   options.argv.insert(options.argv.begin(), Runfile(program));
-  options.stdout_fd = output;
   return Spawn(options).value();
 }
 

@@ -108,9 +108,8 @@ class TestNode {
 CommandResult RunProgram(const std::string& program,
                          std::vector<std::string> arguments);
 
-// Starts one with its output in a file descriptor; the caller ends it.
-ProcessIdentity StartProgram(const std::string& program,
-                             std::vector<std::string> arguments, int output);
+// Starts one; `options.argv` is its arguments alone. The caller ends it.
+ProcessIdentity StartProgram(const std::string& program, SpawnOptions options);
 
 // True once `done` is, looking every 50 ms until the time is over.
 bool AwaitTrue(absl::Duration timeout, const std::function<bool()>& done);

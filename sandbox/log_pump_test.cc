@@ -78,6 +78,15 @@ class ScriptedStreams final : public GuestStreams {
                                           absl::Time) override {
     return absl::UnimplementedError("");
   }
+  absl::StatusOr<int> Exec(const GuestExec&, StreamPeer*) override {
+    return absl::UnimplementedError("");
+  }
+  absl::StatusOr<int> Attach(const ContainerId&, bool, StreamPeer*) override {
+    return absl::UnimplementedError("");
+  }
+  absl::Status PortForward(uint16_t, StreamPeer*) override {
+    return absl::UnimplementedError("");
+  }
 
  private:
   const std::string all_[2];

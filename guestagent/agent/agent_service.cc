@@ -248,4 +248,14 @@ grpc::Status AgentService::Exec(grpc::ServerContext* context,
   return ToGrpc(parts_.containers->Exec(context, stream));
 }
 
+grpc::Status AgentService::Attach(grpc::ServerContext* context,
+                                  ContainerRuntime::AttachStream* stream) {
+  return ToGrpc(parts_.containers->Attach(context, stream));
+}
+
+grpc::Status AgentService::PortForward(grpc::ServerContext* context,
+                                       PortForwards::Stream* stream) {
+  return ToGrpc(forwards_.Serve(context, stream));
+}
+
 }  // namespace podvisor

@@ -13,6 +13,7 @@
 #include "guestagent/agent/kernel_modules.h"
 #include "guestagent/agent/memory_reclaim.h"
 #include "guestagent/agent/memory_view.h"
+#include "guestagent/agent/port_forward.h"
 #include "guestagent/agent/sandbox_namespaces.h"
 #include "guestagent/agent/share_mount.h"
 
@@ -124,6 +125,10 @@ class AgentService final : public agent::v1::Agent::Service {
                             ContainerRuntime::OutputStream* stream) override;
   grpc::Status Exec(grpc::ServerContext* context,
                     ContainerRuntime::ExecStream* stream) override;
+  grpc::Status Attach(grpc::ServerContext* context,
+                      ContainerRuntime::AttachStream* stream) override;
+  grpc::Status PortForward(grpc::ServerContext* context,
+                           PortForwards::Stream* stream) override;
 
  private:
   absl::Status Observe(agent::v1::GuestResources* response) const;
@@ -132,6 +137,7 @@ class AgentService final : public agent::v1::Agent::Service {
                         agent::v1::GuestResources* response) const;
 
   const AgentParts parts_;
+  PortForwards forwards_;
 };
 
 }  // namespace podvisor

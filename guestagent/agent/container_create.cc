@@ -183,6 +183,7 @@ absl::Status KeepWithoutProcess(const ContainerFiles& files,
                       .oom_score_adj = 0,
                       .bundle_dir = files.bundle_dir(),
                       .writable_layer = files.writable_layer(),
+                      .input = nullptr,
                       .output = silent,
                       .exit = {},
                       .start_error = start_error},
@@ -266,11 +267,20 @@ absl::Status ContainerRuntime::State::Create(
   UniqueFd stdin_writer;
   ASSIGN_OR_RETURN(std::shared_ptr<ContainerOutput> output,
                    OpenOutput(&pump, &pipes, &stdin_writer));
+  absl::StatusOr<std::shared_ptr<ContainerInput>> input =
+      ContainerInput::Open(std::move(stdin_writer), {.accepts = spec.stdin(),
+                                                     .once = spec.stdin_once(),
+                                                     .terminal = spec.tty()});
+  if (!input.ok()) {
+    output->Abandon();
+    return input.status();
+  }
   entry->MarkCreated({.state = agent::v1::ContainerState::CREATED,
                       .pid = pid,
                       .oom_score_adj = spec.oom_score_adj(),
                       .bundle_dir = files->bundle_dir(),
                       .writable_layer = files->writable_layer(),
+                      .input = *std::move(input),
                       .output = output,
                       .exit = {},
                       .start_error = {}},
@@ -282,7 +292,6 @@ absl::Status ContainerRuntime::State::Create(
   }
   container.Keep();
   entry->files = std::move(files);
-  entry->stdin_writer = std::move(stdin_writer);
   Answer(user, response);
   return absl::OkStatus();
 }

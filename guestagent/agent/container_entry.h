@@ -15,6 +15,7 @@
 #include "guestagent/agent.pb.h"
 #include "guestagent/agent/cgroup_directory.h"
 #include "guestagent/agent/container_files.h"
+#include "guestagent/agent/container_input.h"
 #include "guestagent/agent/container_layer_usage.h"
 #include "guestagent/agent/container_output.h"
 
@@ -39,8 +40,6 @@ class ContainerEntry {
 
   // Written by Create before MarkCreated(), by Delete after the exit.
   std::unique_ptr<ContainerFiles> files ABSL_GUARDED_BY(operation_mutex);
-  // Keeps the standard input of a container that asked for one open.
-  UniqueFd stdin_writer ABSL_GUARDED_BY(operation_mutex);
 
   const std::string& id() const { return id_; }
   const CgroupDirectory& cgroup() const { return cgroup_; }
@@ -52,6 +51,7 @@ class ContainerEntry {
     int oom_score_adj = 0;
     std::string bundle_dir;
     std::string writable_layer;
+    std::shared_ptr<ContainerInput> input;
     std::shared_ptr<ContainerOutput> output;
     agent::v1::ContainerExit exit;  // when EXITED
     // Why it cannot start: it has no process then, and never gets one.

@@ -55,22 +55,28 @@ void ContainerOutput::OnReadable(int index) {
   const ssize_t count = read(stream.fd.get(), data, wanted);
   // A terminal whose last user is gone says EIO.
   if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) {
-    CloseStream(&stream);
+    CloseStream(index);
     return;
   }
   if (count > 0) {
-    stream.buffer.Append(absl::string_view(data, static_cast<size_t>(count)));
+    const absl::string_view piece(data, static_cast<size_t>(count));
+    stream.buffer.Append(piece);
+    for (const std::shared_ptr<OutputTap>& tap : taps_) {
+      tap->Append(index, piece);
+    }
   }
   stream.resting = stream.buffer.Room() == 0;
   if (!stream.resting) pump_->Rearm(stream.watch, stream.fd.get());
 }
 
-void ContainerOutput::CloseStream(Stream* stream) {
-  if (stream->fd.valid()) {
-    pump_->Remove(stream->watch, stream->fd.get());
-    stream->fd.Reset();
+void ContainerOutput::CloseStream(int index) {
+  Stream& stream = streams_[index];
+  if (stream.fd.valid()) {
+    pump_->Remove(stream.watch, stream.fd.get());
+    stream.fd.Reset();
   }
-  stream->buffer.Close();
+  stream.buffer.Close();
+  for (const std::shared_ptr<OutputTap>& tap : taps_) tap->EndStream(index);
 }
 
 absl::Status ContainerOutput::AcknowledgeStream(int index, uint64_t offset) {
@@ -184,11 +190,35 @@ void ContainerOutput::End(uint64_t session) {
   cancel_ = nullptr;
 }
 
+absl::StatusOr<std::shared_ptr<OutputTap>> ContainerOutput::OpenTap() {
+  absl::MutexLock lock(&mutex_);
+  if (abandoned_) return absl::NotFoundError("the container was deleted");
+  if (taps_.size() >= kMaxTaps) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the container has ", kMaxTaps, " attached already"));
+  }
+  const std::shared_ptr<OutputTap> tap = std::make_shared<OutputTap>();
+  for (int index = 0; index < 2; ++index) {
+    if (streams_[index].buffer.closed()) tap->EndStream(index);
+  }
+  taps_.push_back(tap);
+  return tap;
+}
+
+void ContainerOutput::CloseTap(const std::shared_ptr<OutputTap>& tap) {
+  absl::MutexLock lock(&mutex_);
+  taps_.erase(std::remove(taps_.begin(), taps_.end(), tap), taps_.end());
+}
+
 void ContainerOutput::Abandon() {
   absl::MutexLock lock(&mutex_);
   abandoned_ = true;
-  for (Stream& stream : streams_) {
-    CloseStream(&stream);
+  for (const std::shared_ptr<OutputTap>& tap : taps_) {
+    tap->Fail(absl::NotFoundError("the container was deleted"));
+  }
+  for (int index = 0; index < 2; ++index) {
+    CloseStream(index);
+    Stream& stream = streams_[index];
     (void)stream.buffer.Acknowledge(stream.buffer.end());
   }
   CancelSession();

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -15,11 +16,13 @@
 #include "guestagent/agent.pb.h"
 #include "guestagent/agent/output_buffer.h"
 #include "guestagent/agent/output_pump.h"
+#include "guestagent/agent/output_tap.h"
 
 namespace podvisor {
 
 // The output of one container, from its pipes to whoever streams it: one
-// session at a time, which the next one ends.
+// session at a time, which the next one ends. Taps get a copy of what is read
+// from the pipes; they neither hold it up nor move it on.
 //
 // Keeps at most kCapacity unacknowledged bytes of each stream and then leaves
 // the pipe alone, so that its writer waits: nothing is ever dropped.
@@ -60,6 +63,12 @@ class ContainerOutput : public std::enable_shared_from_this<ContainerOutput> {
   // The session's peer is gone, or done.
   void End(uint64_t session);
 
+  // From now on until CloseTap(). ResourceExhausted when there are kMaxTaps,
+  // NotFound after Abandon().
+  static constexpr size_t kMaxTaps = 16;
+  absl::StatusOr<std::shared_ptr<OutputTap>> OpenTap();
+  void CloseTap(const std::shared_ptr<OutputTap>& tap);
+
   // Closes the pipes, drops what is kept and ends the session.
   void Abandon();
 
@@ -77,7 +86,7 @@ class ContainerOutput : public std::enable_shared_from_this<ContainerOutput> {
 
   absl::Status Watch(int index, UniqueFd fd);
   void OnReadable(int index);
-  void CloseStream(Stream* stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CloseStream(int index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AcknowledgeStream(int index, uint64_t offset)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasNews(uint64_t session) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -90,6 +99,7 @@ class ContainerOutput : public std::enable_shared_from_this<ContainerOutput> {
   uint64_t last_session_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t session_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: none
   std::function<void()> cancel_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<OutputTap>> taps_ ABSL_GUARDED_BY(mutex_);
   bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/file.h"
 #include "gtest/gtest.h"
@@ -173,6 +174,61 @@ TEST_F(ContainerOutputTest, ReconnectsLoseAndRepeatNothing) {
   }
   writer.join();
   EXPECT_TRUE(stored == source);
+}
+
+TEST_F(ContainerOutputTest, TapGetsWhatComesAfterItAndLeavesTheLogAlone) {
+  const uint64_t session = Begin(0, 0);
+  ASSERT_TRUE(WriteAll(out_.get(), "before").ok());
+  ASSERT_TRUE(output_->Next(session).ok());
+  const auto tap = output_->OpenTap();
+  ASSERT_TRUE(tap.ok()) << tap.status();
+  ASSERT_TRUE(WriteAll(out_.get(), "after").ok());
+
+  EXPECT_EQ((*tap)->Next(absl::InfiniteFuture())->data, "after");
+  const auto chunk = output_->Next(session);
+  ASSERT_TRUE(chunk.ok());
+  EXPECT_EQ((*chunk)->data(), "after");
+  EXPECT_EQ((*chunk)->offset(), 6u);
+  out_.Reset();
+  err_.Reset();
+  EXPECT_TRUE(
+      absl::IsOutOfRange((*tap)->Next(absl::InfiniteFuture()).status()));
+}
+
+TEST_F(ContainerOutputTest, TapThatNobodyReadsDoesNotHoldTheLogUp) {
+  const auto tap = output_->OpenTap();
+  ASSERT_TRUE(tap.ok()) << tap.status();
+  const uint64_t session = Begin(0, 0);
+  const std::string data(4 << 20, 'x');
+  std::thread writer([&] {
+    EXPECT_TRUE(WriteAll(out_.get(), data).ok());
+    out_.Reset();
+  });
+  uint64_t received = 0;
+  while (received < data.size()) {
+    const auto chunk = output_->Next(session);
+    ASSERT_TRUE(chunk.ok()) << chunk.status();
+    received += (*chunk)->data().size();
+    ASSERT_TRUE(output_->Acknowledge(session, received, 0).ok());
+  }
+  writer.join();
+  EXPECT_TRUE(
+      absl::IsResourceExhausted((*tap)->Next(absl::InfiniteFuture()).status()));
+}
+
+TEST_F(ContainerOutputTest, TapsAreLimitedAndLearnOfTheEnd) {
+  std::vector<std::shared_ptr<OutputTap>> taps;
+  for (size_t i = 0; i < ContainerOutput::kMaxTaps; ++i) {
+    const auto tap = output_->OpenTap();
+    ASSERT_TRUE(tap.ok()) << tap.status();
+    taps.push_back(*tap);
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(output_->OpenTap().status()));
+  output_->CloseTap(taps[3]);
+  EXPECT_TRUE(output_->OpenTap().ok());
+  output_->Abandon();
+  EXPECT_TRUE(absl::IsNotFound(taps[0]->Next(absl::InfiniteFuture()).status()));
+  EXPECT_TRUE(absl::IsNotFound(output_->OpenTap().status()));
 }
 
 }  // namespace

@@ -224,9 +224,9 @@ absl::Status ContainerRuntime::Delete(
   }
   RETURN_IF_ERROR(entry.cgroup().Remove(deadline));
   RETURN_IF_ERROR(state_->crun.Forget(entry.id()));
-  const std::shared_ptr<ContainerOutput> output = entry.Look().output;
-  if (output != nullptr) output->Abandon();
-  entry.stdin_writer.Reset();
+  const ContainerEntry::View view = entry.Look();
+  if (view.output != nullptr) view.output->Abandon();
+  if (view.input != nullptr) view.input->Close();
   if (entry.files != nullptr) RETURN_IF_ERROR(entry.files->Remove());
   entry.files.reset();
   entry.MarkGone();

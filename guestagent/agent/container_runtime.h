@@ -84,10 +84,14 @@ class ContainerRuntime {
   using ExecStream =
       grpc::ServerReaderWriter<agent::v1::ExecOutput, agent::v1::ExecInput>;
 
+  using AttachStream =
+      grpc::ServerReaderWriter<agent::v1::AttachOutput, agent::v1::AttachInput>;
+
   // `context` is asked for cancellation and cancelled to end the stream's
   // reader when the stream is over on this side.
   absl::Status StreamOutput(grpc::ServerContext* context, OutputStream* stream);
   absl::Status Exec(grpc::ServerContext* context, ExecStream* stream);
+  absl::Status Attach(grpc::ServerContext* context, AttachStream* stream);
 
  private:
   class State;

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/ids.h"
 #include "base/status_macros.h"
+#include "guestagent/agent/attach_session.h"
 #include "guestagent/agent/container_state.h"
 #include "guestagent/agent/exec_process.h"
 #include "guestagent/agent/exec_session.h"
@@ -116,6 +117,17 @@ absl::Status ContainerRuntime::Exec(grpc::ServerContext* context,
   if (drain <= absl::ZeroDuration()) drain = kDefaultDrain;
   return RunExecSession(request, std::min(drain, kMaxDrain), state_->crun,
                         state_->reaper, context, stream);
+}
+
+absl::Status ContainerRuntime::Attach(grpc::ServerContext* context,
+                                      AttachStream* stream) {
+  agent::v1::AttachInput first;
+  if (!stream->Read(&first) || !first.has_start()) {
+    return absl::InvalidArgumentError("the first message is not a start");
+  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<ContainerEntry> entry,
+                   state_->Find(first.start().container_id()));
+  return RunAttachSession(*entry, first.start().stdin(), context, stream);
 }
 
 }  // namespace podvisor

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -16,6 +15,7 @@
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "guestagent/agent/crun_console.h"
+#include "guestagent/agent/write_or_stop.h"
 
 namespace podvisor {
 namespace {
@@ -32,14 +32,6 @@ absl::Status MakePipe(bool we_read, UniqueFd* ours, UniqueFd* theirs) {
     return ErrnoStatus(errno, "make a pipe non-blocking");
   }
   return absl::OkStatus();
-}
-
-// A process that reads no more must not end the agent.
-void BlockSigpipe() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGPIPE);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
 }  // namespace
@@ -110,25 +102,8 @@ std::optional<int> ExecProcess::exit_code() const {
 }
 
 void ExecProcess::WriteStdin(absl::string_view data) {
-  BlockSigpipe();
-  while (!data.empty() && stdin_.valid()) {
-    const ssize_t count = write(stdin_.get(), data.data(), data.size());
-    if (count > 0) {
-      data.remove_prefix(static_cast<size_t>(count));
-      continue;
-    }
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno != EAGAIN) {
-      stdin_.Reset();
-      return;
-    }
-    pollfd polled[] = {{stdin_.get(), POLLOUT, 0}, {stop_.get(), POLLIN, 0}};
-    if (poll(polled, 2, -1) < 0 && errno != EINTR) return;
-    if (polled[1].revents != 0) {
-      stdin_.Reset();
-      return;
-    }
-  }
+  if (!stdin_.valid()) return;
+  if (!WriteOrStop(stdin_.get(), data, {stop_.get(), -1}).ok()) stdin_.Reset();
 }
 
 void ExecProcess::CloseStdin() {

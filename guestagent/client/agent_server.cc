@@ -56,7 +56,10 @@ ScriptedAgent::ScriptedAgent()
         return Hang(context);
       }),
       output([](grpc::ServerContext* context, auto*) { return Hang(context); }),
-      exec([](grpc::ServerContext* context, auto*) { return Hang(context); }) {}
+      exec([](grpc::ServerContext* context, auto*) { return Hang(context); }),
+      attach([](grpc::ServerContext* context, auto*) { return Hang(context); }),
+      port_forward(
+          [](grpc::ServerContext* context, auto*) { return Hang(context); }) {}
 
 agent::v1::GuestResources ScriptedAgent::GoodResources() {
   agent::v1::GuestResources resources;
@@ -152,6 +155,20 @@ grpc::Status ScriptedAgent::Exec(
     grpc::ServerReaderWriter<agent::v1::ExecOutput, agent::v1::ExecInput>*
         stream) {
   return exec(context, stream);
+}
+
+grpc::Status ScriptedAgent::Attach(
+    grpc::ServerContext* context,
+    grpc::ServerReaderWriter<agent::v1::AttachOutput, agent::v1::AttachInput>*
+        stream) {
+  return attach(context, stream);
+}
+
+grpc::Status ScriptedAgent::PortForward(
+    grpc::ServerContext* context,
+    grpc::ServerReaderWriter<agent::v1::PortForwardOutput,
+                             agent::v1::PortForwardInput>* stream) {
+  return port_forward(context, stream);
 }
 
 AgentServer::AgentServer(ScriptedAgent* agent) {

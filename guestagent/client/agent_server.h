@@ -45,6 +45,15 @@ class ScriptedAgent : public agent::v1::Agent::Service {
       grpc::ServerContext*,
       grpc::ServerReaderWriter<agent::v1::ExecOutput, agent::v1::ExecInput>*)>
       exec;
+  std::function<grpc::Status(grpc::ServerContext*,
+                             grpc::ServerReaderWriter<agent::v1::AttachOutput,
+                                                      agent::v1::AttachInput>*)>
+      attach;
+  std::function<grpc::Status(
+      grpc::ServerContext*,
+      grpc::ServerReaderWriter<agent::v1::PortForwardOutput,
+                               agent::v1::PortForwardInput>*)>
+      port_forward;
 
   // What a guest of 1 CPU and 256 MiB reports.
   static agent::v1::GuestResources GoodResources();
@@ -93,6 +102,14 @@ class ScriptedAgent : public agent::v1::Agent::Service {
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<agent::v1::ExecOutput, agent::v1::ExecInput>*
           stream) override;
+  grpc::Status Attach(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<agent::v1::AttachOutput, agent::v1::AttachInput>*
+          stream) override;
+  grpc::Status PortForward(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<agent::v1::PortForwardOutput,
+                               agent::v1::PortForwardInput>* stream) override;
 };
 
 // Serves an agent on a unix socket, one connection at a time. `agent` outlives

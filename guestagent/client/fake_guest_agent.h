@@ -108,6 +108,11 @@ class FakeGuestAgent final : public GuestAgent {
   using ExecHandler =
       std::function<absl::StatusOr<ExecSyncResult>(const ExecSyncRequest&)>;
   void SetExecHandler(ExecHandler handler) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Is the process of Exec() and Attach(), from its start to its exit code, and
+  // the server of PortForward(); without it, what ends at once with 0. Called
+  // without a lock held.
+  using StreamHandler = std::function<absl::StatusOr<int>(StreamPeer*)>;
+  void SetStreamHandler(StreamHandler handler) ABSL_LOCKS_EXCLUDED(mutex_);
   // Streams that are open end with Unavailable; the next calls succeed.
   void BreakConnection() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -191,6 +196,10 @@ class FakeGuestAgent final : public GuestAgent {
       override;
   absl::StatusOr<ExecSyncResult> ExecSync(const ExecSyncRequest& request,
                                           absl::Time deadline) override;
+  absl::StatusOr<int> Exec(const GuestExec& request, StreamPeer* peer) override;
+  absl::StatusOr<int> Attach(const ContainerId& id, bool with_stdin,
+                             StreamPeer* peer) override;
+  absl::Status PortForward(uint16_t port, StreamPeer* peer) override;
 
  private:
   struct Container {
@@ -201,6 +210,9 @@ class FakeGuestAgent final : public GuestAgent {
     OutputOffsets acknowledged;
     uint64_t reader = 0;  // the newest StreamOutput() call
   };
+
+  absl::StatusOr<int> ServePeer(const ContainerId& id, absl::string_view call,
+                                StreamPeer* peer) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Counts a call, so that the destructor can wait for it.
   class CallScope;
@@ -232,6 +244,7 @@ class FakeGuestAgent final : public GuestAgent {
   agent::v1::ConfigureSandboxRequest configured_ ABSL_GUARDED_BY(mutex_);
   agent::v1::ConfigureNetworkRequest network_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> images_ ABSL_GUARDED_BY(mutex_);
+  StreamHandler stream_handler_ ABSL_GUARDED_BY(mutex_);
   ExecHandler exec_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> calls_ ABSL_GUARDED_BY(mutex_);
   bool powered_off_ ABSL_GUARDED_BY(mutex_) = false;

@@ -160,4 +160,50 @@ absl::StatusOr<ExecSyncResult> FakeGuestAgent::ExecSync(
   return result;
 }
 
+void FakeGuestAgent::SetStreamHandler(StreamHandler handler) {
+  absl::MutexLock lock(&mutex_);
+  stream_handler_ = std::move(handler);
+}
+
+absl::StatusOr<int> FakeGuestAgent::ServePeer(const ContainerId& id,
+                                              absl::string_view call,
+                                              StreamPeer* peer) {
+  const CallScope scope(this);
+  StreamHandler handler;
+  {
+    absl::MutexLock lock(&mutex_);
+    Record(absl::StrCat(call, " ", id.value()));
+    const absl::StatusOr<Container*> container = Find(id);
+    if (!container.ok()) return container.status();
+    if ((*container)->state.state() != ContainerState::RUNNING) {
+      return absl::FailedPreconditionError("container is not running");
+    }
+    handler = stream_handler_;
+  }
+  return handler ? handler(peer) : 0;
+}
+
+absl::StatusOr<int> FakeGuestAgent::Exec(const GuestExec& request,
+                                         StreamPeer* peer) {
+  return ServePeer(request.container, "Exec", peer);
+}
+
+absl::StatusOr<int> FakeGuestAgent::Attach(const ContainerId& id,
+                                           bool /*with_stdin*/,
+                                           StreamPeer* peer) {
+  return ServePeer(id, "Attach", peer);
+}
+
+absl::Status FakeGuestAgent::PortForward(uint16_t port, StreamPeer* peer) {
+  const CallScope scope(this);
+  StreamHandler handler;
+  {
+    absl::MutexLock lock(&mutex_);
+    Record(absl::StrCat("PortForward ", port));
+    if (absl::Status answers = Answers(); !answers.ok()) return answers;
+    handler = stream_handler_;
+  }
+  return handler ? handler(peer).status() : absl::OkStatus();
+}
+
 }  // namespace podvisor

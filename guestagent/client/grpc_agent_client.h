@@ -2,6 +2,7 @@
 #define PODVISOR_GUESTAGENT_CLIENT_GRPC_AGENT_CLIENT_H_
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -94,6 +95,10 @@ class GrpcAgentClient final : public GuestAgent {
       override;
   absl::StatusOr<ExecSyncResult> ExecSync(const ExecSyncRequest& request,
                                           absl::Time deadline) override;
+  absl::StatusOr<int> Exec(const GuestExec& request, StreamPeer* peer) override;
+  absl::StatusOr<int> Attach(const ContainerId& id, bool with_stdin,
+                             StreamPeer* peer) override;
+  absl::Status PortForward(uint16_t port, StreamPeer* peer) override;
 
  private:
   template <typename Request, typename Response>

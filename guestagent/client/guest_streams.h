@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/ids.h"
 #include "guestagent/agent.pb.h"
@@ -41,6 +42,51 @@ struct ExecSyncResult {
   std::string stderr_data;
 };
 
+// The other end of an interactive stream: a person at a terminal, a connection
+// to be forwarded. Thread-safe.
+class StreamPeer {
+ public:
+  struct Input {
+    enum class Kind {
+      kData,
+      kEndOfData,  // no more data; the peer may still read and resize
+      kResize,
+      kGone,     // the peer has left: nobody reads any more
+      kStopped,  // after StopInput()
+    };
+    Kind kind = Kind::kGone;
+    std::string data = {};  // of kData; at most 64 KiB
+    uint32_t width = 0;     // of kResize, in characters
+    uint32_t height = 0;
+  };
+
+  virtual ~StreamPeer() = default;
+
+  // Blocks until the peer does something. One caller at a time; after kGone
+  // and kStopped not called again.
+  virtual Input NextInput() = 0;
+  // Ends NextInput(), also one that waits.
+  virtual void StopInput() = 0;
+  // What to do, once, when the peer leaves, or at once when it has left: also
+  // while nobody waits in NextInput(), because the guest takes no more. Runs on
+  // any thread and must neither block nor call the peer. Replaces the one
+  // before; none runs once `on_gone` = nullptr has returned.
+  virtual void OnGone(std::function<void()> on_gone) = 0;
+
+  // Hands output over; waits while the peer does not take it. An error means
+  // that the peer is gone. No data means that none follows, where the call
+  // says so. One caller at a time.
+  virtual absl::Status TakeOutput(bool is_stderr, absl::string_view data) = 0;
+};
+
+struct GuestExec {
+  ContainerId container;
+  std::vector<std::string> args;
+  bool tty = false;
+  bool with_stdin = false;
+  absl::Duration drain_timeout = absl::Seconds(10);
+};
+
 // The agent's streams. Every call blocks its thread until it is over.
 // Thread-safe.
 class GuestStreams {
@@ -68,6 +114,23 @@ class GuestStreams {
   // DeadlineExceeded, Cancelled: the process has been killed.
   virtual absl::StatusOr<ExecSyncResult> ExecSync(
       const ExecSyncRequest& request, absl::Time deadline) = 0;
+
+  // Runs a process with `peer` at its streams and returns its exit code. A peer
+  // that leaves takes the process with it (Cancelled).
+  virtual absl::StatusOr<int> Exec(const GuestExec& request,
+                                   StreamPeer* peer) = 0;
+
+  // Joins a running container: live output to `peer`, and with `with_stdin` its
+  // input to the container. Returns the container's exit code; a peer that
+  // leaves detaches (Cancelled) and the container runs on. ResourceExhausted:
+  // the peer is too slow, or too many are attached.
+  virtual absl::StatusOr<int> Attach(const ContainerId& id, bool with_stdin,
+                                     StreamPeer* peer) = 0;
+
+  // One connection to a port of the pod's loopback, until both ends have said
+  // all: empty output is the guest's end of data. FailedPrecondition: nobody
+  // listens, or the connection broke.
+  virtual absl::Status PortForward(uint16_t port, StreamPeer* peer) = 0;
 };
 
 }  // namespace podvisor

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <functional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "absl/synchronization/notification.h"
 #include "base/clock.h"
 #include "gtest/gtest.h"
 #include "guestagent/client/agent_server.h"
@@ -18,10 +20,12 @@
 namespace podvisor {
 namespace {
 
+using agent::v1::AttachOutput;
 using agent::v1::ContainerExit;
 using agent::v1::ContainerState;
 using agent::v1::ExecOutput;
 using agent::v1::OutputChunk;
+using agent::v1::PortForwardOutput;
 using Code = absl::StatusCode;
 
 const ContainerId kId(std::string(64, 'a'));
@@ -81,6 +85,69 @@ absl::Status CallOutput(GrpcAgentClient& client, absl::Time) {
             chunk.data().size();
         return stored;
       });
+}
+
+// A peer that only listens, and counts what it hears.
+class Listener final : public StreamPeer {
+ public:
+  explicit Listener(size_t max_bytes) : max_bytes_(max_bytes) {}
+
+  Input NextInput() override {
+    stopped_.WaitForNotification();
+    return {.kind = Input::Kind::kStopped};
+  }
+  void StopInput() override { stopped_.Notify(); }
+  void OnGone(std::function<void()>) override {}
+  absl::Status TakeOutput(bool, absl::string_view data) override {
+    heard_ += data.size();
+    if (heard_ <= max_bytes_) return absl::OkStatus();
+    return absl::CancelledError("heard enough");
+  }
+
+ private:
+  const size_t max_bytes_;
+  size_t heard_ = 0;
+  absl::Notification stopped_;
+};
+
+// A peer that speaks without end, and leaves as soon as it was listened to.
+class Talker final : public StreamPeer {
+ public:
+  ~Talker() override {
+    if (leaving_.joinable()) leaving_.join();
+  }
+
+  Input NextInput() override {
+    if (stopped_.HasBeenNotified()) return {.kind = Input::Kind::kStopped};
+    if (++inputs_ == 1) heard_.Notify();
+    return {.kind = Input::Kind::kData, .data = std::string(32 << 10, 'x')};
+  }
+  void StopInput() override { stopped_.Notify(); }
+  void OnGone(std::function<void()> on_gone) override {
+    if (on_gone == nullptr) return leaving_.join();
+    leaving_ = std::thread([this, on_gone = std::move(on_gone)] {
+      heard_.WaitForNotification();
+      on_gone();
+    });
+  }
+  absl::Status TakeOutput(bool, absl::string_view) override {
+    return absl::OkStatus();
+  }
+
+ private:
+  int inputs_ = 0;
+  std::thread leaving_;
+  absl::Notification heard_;
+  absl::Notification stopped_;
+};
+
+absl::Status CallAttach(GrpcAgentClient& client, absl::Time) {
+  Listener peer(1 << 20);
+  return client.Attach(kId, true, &peer).status();
+}
+absl::Status CallPortForward(GrpcAgentClient& client, absl::Time) {
+  Listener peer(1 << 20);
+  return client.PortForward(80, &peer);
 }
 
 // --- Below HTTP/2 and in it.
@@ -371,6 +438,104 @@ TEST_F(HostileAgentTest, AgentThatNeverEndsAFinishedExecIsNotWaitedFor) {
   };
 
   EXPECT_TRUE(Try(CallExec, &agent).ok());
+}
+
+TEST_F(HostileAgentTest, AttachEndsThatCannotBeAreErrors) {
+  const auto attach_ends = [this](const std::vector<AttachOutput>& outputs) {
+    ScriptedAgent agent;
+    agent.attach = [&](auto*, auto* stream) {
+      for (const AttachOutput& output : outputs) stream->Write(output);
+      return grpc::Status::OK;
+    };
+    return Try(CallAttach, &agent);
+  };
+  AttachOutput bad_code;
+  bad_code.set_exit_code(256);
+  AttachOutput forged;
+  forged.set_error("slow\n\x1b[2Jforged");
+  AttachOutput huge;
+  huge.set_stdout(std::string(2 << 20, 'x'));
+
+  EXPECT_EQ(attach_ends({}).code(), Code::kDataLoss);
+  EXPECT_EQ(attach_ends({AttachOutput()}).code(), Code::kDataLoss);
+  EXPECT_EQ(attach_ends({bad_code}).code(), Code::kDataLoss);
+  EXPECT_EQ(attach_ends({huge}).code(), Code::kDataLoss);
+  const absl::Status cut_off = attach_ends({forged});
+  EXPECT_EQ(cut_off.code(), Code::kResourceExhausted);
+  EXPECT_EQ(cut_off.message().find_first_of("\n\x1b"), absl::string_view::npos);
+}
+
+TEST_F(HostileAgentTest, EndlessOutputOfASessionWaitsForItsPeerAndEndsWithIt) {
+  ScriptedAgent agent;
+  agent.attach = [](auto*, auto* stream) {
+    AttachOutput output;
+    output.set_stderr(std::string(64 << 10, 'x'));
+    while (stream->Write(output)) {
+    }
+    return grpc::Status::OK;
+  };
+  agent.port_forward = [](auto*, auto* stream) {
+    PortForwardOutput output;
+    output.set_data(std::string(64 << 10, 'x'));
+    while (stream->Write(output)) {
+    }
+    return grpc::Status::OK;
+  };
+
+  EXPECT_EQ(Try(CallAttach, &agent).code(), Code::kCancelled);
+  EXPECT_EQ(Try(CallPortForward, &agent).code(), Code::kCancelled);
+}
+
+TEST_F(HostileAgentTest, APeerThatLeavesIsNotHeldByAnAgentThatTakesNoInput) {
+  ScriptedAgent agent;
+  agent.attach = [](grpc::ServerContext* context, auto*) {
+    return ScriptedAgent::Hang(context);
+  };
+  agent.port_forward = [](grpc::ServerContext* context, auto*) {
+    return ScriptedAgent::Hang(context);
+  };
+
+  int sessions = 0;
+  AgentServer server(&agent);
+  const absl::Status status = Try(
+      [&](GrpcAgentClient& client, absl::Time deadline) {
+        Talker attached;
+        EXPECT_EQ(client.Attach(kId, true, &attached).status().code(),
+                  Code::kCancelled);
+        Talker connection;
+        EXPECT_EQ(client.PortForward(80, &connection).code(), Code::kCancelled);
+        const absl::Status observed = client.Observe(deadline).status();
+        sessions = static_cast<int>(server.peer().secrets().size());
+        return observed;
+      },
+      server.peer().path(), kLong);
+
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(sessions, 1) << "the streams of others end with a session";
+}
+
+TEST_F(HostileAgentTest, RefusedPortIsCleanedAndKeepsTheChannel) {
+  ScriptedAgent agent;
+  agent.port_forward = [](auto*, auto* stream) {
+    PortForwardOutput output;
+    output.set_error("refused\n\x1b[2Jforged");
+    stream->Write(output);
+    return grpc::Status::OK;
+  };
+  int sessions = 0;
+  AgentServer server(&agent);
+  const absl::Status status = Try(
+      [&](GrpcAgentClient& client, absl::Time deadline) {
+        const absl::Status refused = CallPortForward(client, deadline);
+        EXPECT_TRUE(client.Observe(deadline).ok());
+        sessions = static_cast<int>(server.peer().secrets().size());
+        return refused;
+      },
+      server.peer().path(), kLong);
+
+  EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+  EXPECT_EQ(status.message().find_first_of("\n\x1b"), absl::string_view::npos);
+  EXPECT_EQ(sessions, 1);
 }
 
 }  // namespace

@@ -1,0 +1,69 @@
+#ifndef PODVISOR_CRI_STREAMING_BYTE_STREAM_H_
+#define PODVISOR_CRI_STREAMING_BYTE_STREAM_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/unique_fd.h"
+
+namespace podvisor {
+
+// One client's TCP connection, read by one thread and written by one at a time.
+// Reading and writing wait for the client, but not longer than `idle` without a
+// byte in either direction.
+//
+// Thread-safe as far as said above; the rest may be called from any thread.
+class ByteStream {
+ public:
+  // Borrows the clock.
+  ByteStream(UniqueFd socket, absl::Duration idle, Clock* clock);
+
+  ByteStream(const ByteStream&) = delete;
+  ByteStream& operator=(const ByteStream&) = delete;
+
+  absl::Time Now() const { return clock_->Now(); }
+
+  // How many bytes were read, at least one. OutOfRange: the client has closed
+  // its side. Cancelled: after StopReading() or Cancel(). DeadlineExceeded: of
+  // the call, or idle. Unavailable: the connection broke.
+  absl::StatusOr<size_t> Read(char* into, size_t size, absl::Time deadline);
+
+  // Writes all of it; errors as above.
+  absl::Status Write(absl::string_view bytes);
+
+  // Ends reading, at once and for good.
+  void StopReading();
+  // Ends reading and writing.
+  void Cancel();
+  // For a reader that does not read now. OK: reading would go on or wait.
+  // Cancelled, DeadlineExceeded: as Read(). Unavailable: the client has closed
+  // the connection, or it broke; what it sent before may wait to be read.
+  absl::Status CheckReading() const;
+
+  // Says that nothing follows and waits until the client closes too, so that
+  // bytes which it has yet to read are not lost by a reset. Only by the reading
+  // thread, after StopReading().
+  void Linger(absl::Duration at_most);
+
+ private:
+  // Waits for `events`; OK when they, or an error, can be had.
+  absl::Status Wait(short events, int wake_fd, absl::Time deadline) const;
+  void NoteActivity();
+
+  const UniqueFd socket_;
+  const absl::Duration idle_;
+  Clock* const clock_;
+  const UniqueFd stop_reading_;  // eventfds; readable once it is over
+  const UniqueFd cancel_;
+  std::atomic<int64_t> last_activity_nanos_;
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_CRI_STREAMING_BYTE_STREAM_H_

@@ -1,0 +1,27 @@
+#ifndef PODVISOR_CRI_STREAMING_EXIT_MESSAGE_H_
+#define PODVISOR_CRI_STREAMING_EXIT_MESSAGE_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace podvisor {
+
+// Which subprotocol of exec and attach a client speaks; they differ in how the
+// error stream tells the end, and in what may be closed.
+enum class ChannelVersion {
+  kPlainText = 1,  // "channel.k8s.io" to v3: a text, and only for an error
+  kStatus = 4,     // v4: one metav1.Status
+  kHalfClose = 5,  // v5: v4, and standard input can be closed
+};
+
+// What the error stream carries at the end of a process: its exit code, or why
+// it has none. At most one message, and none where there is nothing to say.
+// Kubernetes: k8s.io/apimachinery metav1.Status, with the cause "ExitCode".
+std::string ExitMessage(ChannelVersion version,
+                        const absl::StatusOr<int>& exit_code);
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_CRI_STREAMING_EXIT_MESSAGE_H_

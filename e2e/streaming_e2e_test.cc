@@ -1,0 +1,366 @@
+// Exec, attach and port-forward through the real crictl, as a person at a node
+// uses them, and what the daemon and the guest keep of them: nothing.
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/process.h"
+#include "e2e/crictl_node.h"
+#include "e2e/crictl_session.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace podvisor::e2e {
+namespace {
+
+using testing::HasSubstr;
+using Through = CrictlSession::Through;
+
+// Threads and descriptors that gRPC may have made or kept meanwhile; what a
+// stream leaves behind is two or three of each, every time.
+constexpr size_t kSlack = 8;
+
+struct Census {
+  size_t threads = 0;
+  size_t descriptors = 0;
+};
+
+class StreamingE2eTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    node_ = new CrictlNode({});
+    config_ = new cri::PodSandboxConfig(node_->node().PodConfig("streaming"));
+    pod_ = new std::string(node_->node().RunPod(*config_));
+    container_ = new std::string(Run("main", "exec sleep 3600"));
+  }
+  static void TearDownTestSuite() {
+    delete container_;
+    delete pod_;
+    delete config_;
+    delete node_;
+  }
+
+  static std::string Run(const std::string& name, const std::string& script,
+                         bool with_stdin = false, bool tty = false) {
+    cri::ContainerConfig config = node_->node().ContainerConfig(name, script);
+    config.set_stdin(with_stdin);
+    config.set_tty(tty);
+    const std::string id =
+        node_->node().CreateContainer(*pod_, config, *config_);
+    node_->node().StartContainer(id);
+    return id;
+  }
+
+  static CommandResult Exec(const std::string& script) {
+    return node_->Crictl({"exec", *container_, "sh", "-c", script});
+  }
+  // Standard output of a script in the container, not by way of a stream.
+  static std::string Guest(const std::string& script) {
+    return node_->node().Exec(*container_, {"sh", "-c", script});
+  }
+  // ... and on the host.
+  static std::string Host(const std::string& script) {
+    CommandOptions options;
+    options.argv = {"bash", "-c", script};
+    options.deadline = absl::Now() + absl::Seconds(180);
+    return RunCommand(options)->stdout_data;
+  }
+  static bool GuestRuns(const std::string& process) {
+    return absl::StrContains(Guest("ps -o args"), process);
+  }
+
+  static Census CountDaemon() {
+    const auto entries = [](const char* of) {
+      size_t count = 0;
+      for ([[maybe_unused]] const auto& entry :
+           std::filesystem::directory_iterator(
+               absl::StrCat("/proc/", node_->node().daemon().pid, "/", of))) {
+        ++count;
+      }
+      return count;
+    };
+    return {entries("task"), entries("fd")};
+  }
+  // That the daemon has no more of anything than before.
+  static void ExpectNothingLeft(const Census& before) {
+    Census now;
+    EXPECT_TRUE(AwaitTrue(absl::Seconds(30),
+                          [&] {
+                            now = CountDaemon();
+                            return now.threads <= before.threads + kSlack &&
+                                   now.descriptors <=
+                                       before.descriptors + kSlack;
+                          }))
+        << "threads " << before.threads << ", now " << now.threads
+        << "; descriptors " << before.descriptors << ", now "
+        << now.descriptors;
+  }
+
+  // "127.0.0.1:PORT" of a crictl that forwards.
+  static std::string AddressOf(CrictlSession& forwarding) {
+    const std::string& heard = forwarding.Await(" -> ");
+    const size_t begin = heard.find("127.0.0.1:");
+    return heard.substr(begin, heard.find(" -> ", begin) - begin);
+  }
+
+  static CrictlNode* node_;
+  static cri::PodSandboxConfig* config_;
+  static std::string* pod_;
+  static std::string* container_;
+};
+
+CrictlNode* StreamingE2eTest::node_ = nullptr;
+cri::PodSandboxConfig* StreamingE2eTest::config_ = nullptr;
+std::string* StreamingE2eTest::pod_ = nullptr;
+std::string* StreamingE2eTest::container_ = nullptr;
+
+// --- exec
+
+TEST_F(StreamingE2eTest, ExecKeepsTheStreamsApartAndPassesTheExitCode) {
+  const CommandResult result = Exec("echo out; echo err >&2; exit 3");
+
+  EXPECT_EQ(result.stdout_data, "out\n");
+  EXPECT_THAT(result.stderr_data, HasSubstr("err\n"));
+  EXPECT_THAT(result.stderr_data, HasSubstr("exit code 3"));
+  EXPECT_NE(result.exit_code, 0);
+}
+
+TEST_F(StreamingE2eTest, ExecLosesNothingOfALongOutput) {
+  const CommandResult result = Exec("seq 100000");
+
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.stdout_data.size(), 588895u);
+  EXPECT_TRUE(result.stdout_data.ends_with("\n100000\n"));
+}
+
+TEST_F(StreamingE2eTest, ExecReadsItsInputToTheEnd) {
+  CrictlSession session(node_, Through::kPipes,
+                        {"exec", "-i", *container_, "wc", "-c"});
+  session.Say(std::string(300'000, 'x'));
+  session.CloseInput();
+
+  session.Await("300000\n");
+  EXPECT_EQ(session.AwaitExit(), 0);
+}
+
+TEST_F(StreamingE2eTest, ExecReturnsThoughAChildKeepsThePipe) {
+  EXPECT_EQ(Exec("sleep 300 & echo started").stdout_data, "started\n");
+}
+
+TEST_F(StreamingE2eTest, ATerminalIsResizedAndEndsWithItsShell) {
+  CrictlSession session(node_, Through::kTerminal,
+                        {"exec", "-it", *container_, "sh"});
+  const auto says_when_sized = [](const char* size) {
+    return absl::StrCat("until [ \"$(stty size)\" = '", size,
+                        "' ]; do :; done; echo i''s ", size, "\n");
+  };
+  session.Say("tty; echo $TERM\n" + says_when_sized("24 80"));
+  session.Await("is 24 80\r\n");
+  session.Say(says_when_sized("33 111"));
+  session.Resize(111, 33);
+
+  const std::string& heard = session.Await("is 33 111\r\n");
+  EXPECT_THAT(heard, HasSubstr("/dev/pts/"));
+  EXPECT_THAT(heard, HasSubstr("xterm\r\n"));
+  session.Say("exit 5\n");
+  EXPECT_NE(session.AwaitExit(), 0);
+  session.Await("exit code 5");
+}
+
+TEST_F(StreamingE2eTest, FortyExecsWithAndWithoutATerminalLeaveNothing) {
+  ASSERT_EQ(Exec("echo first").stdout_data, "first\n");
+  const Census before = CountDaemon();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(Exec(absl::StrCat("echo ", i)).stdout_data,
+              absl::StrCat(i, "\n"));
+    CrictlSession session(
+        node_, Through::kTerminal,
+        {"exec", "-it", *container_, "sh", "-c", absl::StrCat("echo t", i)});
+    session.Await(absl::StrCat("t", i, "\r\n"));
+    EXPECT_EQ(session.AwaitExit(), 0);
+  }
+  ExpectNothingLeft(before);
+}
+
+TEST_F(StreamingE2eTest, AProcessEndsWithItsClientAndNoOtherStreamDoes) {
+  CrictlSession other(node_, Through::kPipes,
+                      {"exec", "-i", *container_, "cat"});
+  other.Say("before\n");
+  other.Await("before\n");
+  const Census before = CountDaemon();
+  {
+    CrictlSession session(
+        node_, Through::kPipes,
+        {"exec", *container_, "sh", "-c", "echo up; sleep 4321; true"});
+    session.Await("up\n");
+  }
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(30), [] { return !GuestRuns("4321"); }));
+  ExpectNothingLeft(before);
+  other.Say("after\n");
+  other.Await("after\n");
+}
+
+TEST_F(StreamingE2eTest, AProcessThatTakesNoInputEndsWithItsClientToo) {
+  const Census before = CountDaemon();
+  {
+    CrictlSession session(
+        node_, Through::kPipes,
+        {"exec", "-i", *container_, "sh", "-c", "echo up; sleep 4322; true"});
+    session.Await("up\n");
+    session.Say(std::string(1 << 20, 'x'));
+  }
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(30), [] { return !GuestRuns("4322"); }));
+  ExpectNothingLeft(before);
+}
+
+TEST_F(StreamingE2eTest, ACommandThatIsNotThereHasAnExitCode) {
+  const CommandResult result = node_->Crictl({"exec", *container_, "/nope"});
+
+  EXPECT_NE(result.exit_code, 0);
+  EXPECT_THAT(result.stderr_data, HasSubstr("127"));
+}
+
+TEST_F(StreamingE2eTest, AContainerThatHasStoppedTakesNeitherExecNorAttach) {
+  const std::string stopped = Run("stopped", "exit 0");
+  node_->node().AwaitState(stopped, cri::CONTAINER_EXITED);
+
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"exec", stopped, "true"}, {"attach", stopped}}) {
+    const CommandResult result = node_->Crictl(arguments);
+    EXPECT_NE(result.exit_code, 0);
+    EXPECT_THAT(result.stderr_data, HasSubstr("not running"));
+  }
+}
+
+// --- attach
+
+TEST_F(StreamingE2eTest, PeersComeAndGoAndTheContainerStays) {
+  const std::string piped = Run("piped", "exec cat", true);
+  const std::string terminal = Run("terminal", "exec cat", true, true);
+  Census before;
+  for (int i = 0; i <= 20; ++i) {
+    if (i == 1) before = CountDaemon();
+    CrictlSession one(node_, Through::kPipes, {"attach", "-i", piped});
+    CrictlSession two(node_, Through::kTerminal, {"attach", "-it", terminal});
+    one.Say(absl::StrCat("one ", i, "\n"));
+    two.Say(absl::StrCat("two ", i, "\n"));
+    // Nothing of the peers before.
+    EXPECT_EQ(one.Await("\n"), absl::StrCat("one ", i, "\n"));
+    // What is typed, and what cat makes of it.
+    const std::string twice = absl::StrCat("two ", i, "\r\n");
+    EXPECT_EQ(two.Await(twice + twice), twice + twice);
+  }
+  ExpectNothingLeft(before);
+  for (const std::string& id : {piped, terminal}) {
+    EXPECT_EQ(node_->node().Status(id).state(), cri::CONTAINER_RUNNING);
+  }
+  node_->node().StopContainer(piped);
+  node_->node().StopContainer(terminal);
+}
+
+TEST_F(StreamingE2eTest, APeerHearsTheContainersLastWordAndItsEnd) {
+  const std::string container =
+      Run("last", "read line; echo got $line; exit 0", true);
+  CrictlSession session(node_, Through::kPipes, {"attach", "-i", container});
+  session.Say("word\n");
+
+  session.Await("got word\n");
+  EXPECT_EQ(session.AwaitExit(), 0);
+}
+
+// --- port-forward
+
+TEST_F(StreamingE2eTest, AServerOnTheGuestsLoopbackIsReachedOnlyByForwarding) {
+  Guest(
+      "mkdir -p /tmp/www; echo hello >/tmp/www/name; "
+      "httpd -p 127.0.0.1:8080 -h /tmp/www");
+  cri::PodSandboxStatusRequest request;
+  request.set_pod_sandbox_id(*pod_);
+  cri::PodSandboxStatusResponse response;
+  Call call;
+  ASSERT_TRUE(
+      node_->node().runtime().PodSandboxStatus(&call, request, &response).ok());
+  const std::string ip = response.status().network().ip();
+  ASSERT_NE(ip, "");
+  const Census before = CountDaemon();
+  {
+    CrictlSession forwarding(node_, Through::kPipes,
+                             {"port-forward", *pod_, ":8080"});
+    const std::string url =
+        absl::StrCat("curl -s --max-time 30 http://", AddressOf(forwarding));
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(Host(url + "/name"), "hello\n");
+    EXPECT_EQ(Host(absl::StrCat("curl -s --max-time 10 http://", ip,
+                                ":8080/name; echo $?")),
+              "7\n");  // refused
+  }
+  ExpectNothingLeft(before);
+}
+
+TEST_F(StreamingE2eTest,
+       APortWhereNobodyListensIsToldAndServedOnceSomebodyDoes) {
+  CrictlSession forwarding(node_, Through::kPipes,
+                           {"port-forward", *pod_, ":8085"});
+  const std::string fetch = absl::StrCat("curl -s --max-time 30 http://",
+                                         AddressOf(forwarding), "/name");
+  EXPECT_EQ(Host(fetch), "");
+  forwarding.Await("Connection refused");
+  Guest(
+      "mkdir -p /tmp/late; echo late >/tmp/late/name; "
+      "httpd -p 127.0.0.1:8085 -h /tmp/late");
+
+  CrictlSession again(node_, Through::kPipes, {"port-forward", *pod_, ":8085"});
+  EXPECT_EQ(Host(absl::StrCat("curl -s --max-time 30 http://", AddressOf(again),
+                              "/name")),
+            "late\n");
+}
+
+TEST_F(StreamingE2eTest, SixtyFourMebibytesGoBothWaysAtOnceUnchanged) {
+  // In the background: a busy machine takes a while for so much. Each mebibyte
+  // is another, so that none can take another's place.
+  Guest(
+      "printf '#!/bin/sh\\nexec cat /tmp/down\\n' >/tmp/send; "
+      "chmod +x /tmp/send; head -c 1048568 /dev/urandom >/tmp/piece; "
+      "(for i in $(seq 64); do cat /tmp/piece; printf %08d $i; done "
+      ">/tmp/down; "
+      "md5sum </tmp/down >/tmp/sum.new; mv /tmp/sum.new /tmp/sum) "
+      "</dev/null >/dev/null 2>&1 & "
+      "nc -ll -p 8081 -e md5sum </dev/null >/dev/null 2>&1 & "
+      "nc -ll -p 8082 -e /tmp/send </dev/null >/dev/null 2>&1 &");
+  std::string down;
+  ASSERT_TRUE(AwaitTrue(absl::Seconds(120), [&] {
+    down = Guest(
+        "for i in $(seq 50); do [ -e /tmp/sum ] && break; sleep 0.2; done; "
+        "cat /tmp/sum 2>/dev/null; true");
+    return !down.empty();
+  }));
+  ASSERT_EQ(Guest("wc -c </tmp/down"), "67108864\n");
+  const Census before = CountDaemon();
+  {
+    CrictlSession up_forward(node_, Through::kPipes,
+                             {"port-forward", *pod_, ":8081"});
+    CrictlSession down_forward(node_, Through::kPipes,
+                               {"port-forward", *pod_, ":8082"});
+    const auto netcat = [](CrictlSession& forward) {
+      std::string address = AddressOf(forward);
+      address[address.find(':')] = ' ';
+      return absl::StrCat("busybox nc ", address);
+    };
+    const std::string heard =
+        Host(absl::StrCat("cd ", node_->node().directory(),
+                          "; head -c 67108864 /dev/urandom >up; md5sum <up; ",
+                          netcat(up_forward), " <up & ", netcat(down_forward),
+                          " </dev/null | md5sum >down; wait; cat down; rm up"));
+    const std::string up = heard.substr(0, heard.find('\n') + 1);
+    EXPECT_EQ(up.size(), 36u);
+    EXPECT_EQ(heard, absl::StrCat(up, up, down));
+  }
+  ExpectNothingLeft(before);
+}
+
+}  // namespace
+}  // namespace podvisor::e2e
