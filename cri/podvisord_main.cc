@@ -129,6 +129,83 @@ absl::StatusOr<AcceleratorChoice> ChooseAccelerator(const Config& config,
   return probe.Choose(config.qemu.accelerator, ProbedVm(config));
 }
 
+const char* NameOf(Accelerator accelerator) {
+  return accelerator == Accelerator::kKvm ? "kvm" : "tcg";
+}
+
+std::string TextOf(const QemuVersion& version) {
+  return absl::StrCat(version.major, ".", version.minor, ".", version.micro);
+}
+
+LocalImageStoreOptions ImageOptions(const Config& config) {
+  LocalImageStoreOptions options;
+  options.root_directory = config.server.root_dir + "/images";
+  options.skopeo.registries_conf = config.image.registries_conf;
+  options.skopeo.policy = config.image.policy;
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<HttpServer>> ServeMetrics(
+    const Config& config, PodMetrics* metrics,
+    const std::shared_ptr<NodeHealth>& health, Clock* clock) {
+  MetricsServerOptions options;
+  options.address = config.server.metrics_address;
+  const auto healthy = [health] {
+    const NodeHealth::Verdict verdict = health->verdict();
+    return verdict.reason.empty() ? absl::OkStatus()
+                                  : absl::UnavailableError(absl::StrCat(
+                                        verdict.reason, ": ", verdict.message));
+  };
+  return StartMetricsServer(options, metrics, healthy, clock);
+}
+
+RuntimeFacts FactsOf(const Config& config,
+                     const AcceleratorChoice& accelerator) {
+  RuntimeFacts facts;
+  facts.version = kVersion;
+  facts.root_directory = config.server.root_dir;
+  facts.systemd_cgroups = config.server.cgroup_driver == "systemd";
+  facts.config_toml = EffectiveConfigToml(config);
+  facts.accelerator = NameOf(accelerator.accelerator);
+  facts.accelerator_reason = accelerator.reason;
+  facts.seccomp_default = ReadDefaultSeccomp(kDefaultSeccompPath);
+  if (!facts.seccomp_default.ok()) {
+    Log(LogLevel::kWarning,
+        "containers that want seccomp RuntimeDefault will be refused",
+        {{"reason", facts.seccomp_default.status().message()}});
+  }
+  return facts;
+}
+
+// Answers the clients on the socket until a signal ends the daemon.
+absl::Status ServeCri(const Config& config, const RuntimeParts& parts,
+                      const RuntimeFacts& facts, ImageService* images,
+                      PodMetrics* metrics, absl::string_view metrics_address,
+                      const sigset_t& end_signals) {
+  RuntimeService runtime(parts, facts);
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<grpc::Server> server,
+      Listen(config.server.socket, &runtime, images,
+             std::make_unique<RequestCounter>(metrics, parts.clock)));
+  Log(LogLevel::kInfo, "podvisord is ready",
+      {{"socket", config.server.socket},
+       {"metrics_address", metrics_address},
+       {"streaming_address", parts.streams->address()},
+       {"accelerator", facts.accelerator},
+       {"accelerator_reason", facts.accelerator_reason},
+       {"version", kVersion}});
+
+  int received = 0;
+  sigwait(&end_signals, &received);
+  Log(LogLevel::kInfo, "podvisord ends; its pods go on",
+      {{"signal", received == SIGINT ? "SIGINT" : "SIGTERM"}});
+  parts.events->Close();
+  server->Shutdown(absl::ToChronoTime(parts.clock->Now() + kShutdownTime));
+  server->Wait();
+  unlink(config.server.socket.c_str());
+  return absl::OkStatus();
+}
+
 absl::Status Serve(const Config& config) {
   // Never balanced: gRPC's own shutdown, after the last of its objects, may
   // wait for ten seconds, and the process ends anyway.
@@ -155,18 +232,12 @@ absl::Status Serve(const Config& config) {
       const PodSettings settings,
       PodSettingsFrom(config, host, accelerator.accelerator, qemu_version));
 
-  LocalImageStoreOptions image_options;
-  image_options.root_directory = config.server.root_dir + "/images";
-  image_options.skopeo.registries_conf = config.image.registries_conf;
-  image_options.skopeo.policy = config.image.policy;
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalImageStore> images,
-                   LocalImageStore::Create(image_options, &clock));
+                   LocalImageStore::Create(ImageOptions(config), &clock));
 
   PodMetrics metrics;
   metrics.SetDaemonInfo(
-      {kVersion, accelerator.accelerator == Accelerator::kKvm ? "kvm" : "tcg",
-       absl::StrCat(qemu_version.major, ".", qemu_version.minor, ".",
-                    qemu_version.micro)});
+      {kVersion, NameOf(accelerator.accelerator), TextOf(qemu_version)});
   ScratchDisks scratch_disks(config.server.root_dir, settings.scratch_bytes);
   QemuLauncher launcher(&clock, &gate, watcher.get());
   TimerQueue timers(clock, kTimerThreads);
@@ -174,15 +245,13 @@ absl::Status Serve(const Config& config) {
   ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
   HostCgroups cgroups(ParseCgroupMounts(mounts), &clock);
 
-  CniNetwork network({config.server.run_dir + "/netns",
-                      config.network.cni_conf_dir, config.network.cni_bin_dirs},
+  const std::string network_namespaces = config.server.run_dir + "/netns";
+  CniNetwork network({network_namespaces, config.network.cni_conf_dir,
+                      config.network.cni_bin_dirs},
                      &clock);
-
-  if (const absl::Status ended = EndStrayPlugins(
-          config.server.run_dir + "/netns", clock.Now() + kStrayTime);
-      !ended.ok()) {
-    Log(LogLevel::kWarning, ended.message());
-  }
+  const absl::Status ended =
+      EndStrayPlugins(network_namespaces, clock.Now() + kStrayTime);
+  if (!ended.ok()) Log(LogLevel::kWarning, ended.message());
 
   PodEventFeed events;
   PodServices services;
@@ -201,65 +270,21 @@ absl::Status Serve(const Config& config) {
   const std::shared_ptr<NodeHealth> network_health = NodeHealth::Start(
       {{"NetworkPluginNotReady", [&network] { return network.Ready(); }}},
       &timers, &clock);
-  MetricsServerOptions metrics_options;
-  metrics_options.address = config.server.metrics_address;
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<HttpServer> metrics_server,
-      StartMetricsServer(
-          metrics_options, &metrics,
-          [&health] {
-            const NodeHealth::Verdict verdict = health->verdict();
-            return verdict.reason.empty()
-                       ? absl::OkStatus()
-                       : absl::UnavailableError(absl::StrCat(
-                             verdict.reason, ": ", verdict.message));
-          },
-          &clock));
+  ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> metrics_server,
+                   ServeMetrics(config, &metrics, health, &clock));
 
-  RuntimeFacts facts;
-  facts.version = kVersion;
-  facts.root_directory = config.server.root_dir;
-  facts.systemd_cgroups = config.server.cgroup_driver == "systemd";
-  facts.config_toml = EffectiveConfigToml(config);
-  facts.accelerator =
-      accelerator.accelerator == Accelerator::kKvm ? "kvm" : "tcg";
-  facts.accelerator_reason = accelerator.reason;
-  facts.seccomp_default = ReadDefaultSeccomp(kDefaultSeccompPath);
-  if (!facts.seccomp_default.ok()) {
-    Log(LogLevel::kWarning,
-        "containers that want seccomp RuntimeDefault will be refused",
-        {{"reason", facts.seccomp_default.status().message()}});
-  }
   PodStreams pod_streams(&pods);
   StreamServerOptions stream_options;
   stream_options.address = config.server.streaming_address;
   ASSIGN_OR_RETURN(const std::unique_ptr<StreamServer> streams,
                    StreamServer::Start(stream_options, &pod_streams, &clock));
-  RuntimeService runtime({&pods, health.get(), network_health.get(), &events,
-                          streams.get(), &clock},
-                         facts);
   ImageService image_service(*images, scratch_disks, config.server.root_dir,
                              clock);
-  ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server,
-                   Listen(config.server.socket, &runtime, &image_service,
-                          std::make_unique<RequestCounter>(&metrics, &clock)));
-  Log(LogLevel::kInfo, "podvisord is ready",
-      {{"socket", config.server.socket},
-       {"metrics_address", metrics_server->address()},
-       {"streaming_address", streams->address()},
-       {"accelerator", facts.accelerator},
-       {"accelerator_reason", facts.accelerator_reason},
-       {"version", kVersion}});
-
-  int received = 0;
-  sigwait(&end_signals, &received);
-  Log(LogLevel::kInfo, "podvisord ends; its pods go on",
-      {{"signal", received == SIGINT ? "SIGINT" : "SIGTERM"}});
-  events.Close();
-  server->Shutdown(absl::ToChronoTime(clock.Now() + kShutdownTime));
-  server->Wait();
-  unlink(config.server.socket.c_str());
-  return absl::OkStatus();
+  return ServeCri(config,
+                  {&pods, health.get(), network_health.get(), &events,
+                   streams.get(), &clock},
+                  FactsOf(config, accelerator), &image_service, &metrics,
+                  metrics_server->address(), end_signals);
 }
 
 int Main(int argc, char** argv) {

@@ -191,6 +191,49 @@ absl::Status KeepWithoutProcess(const ContainerFiles& files,
   return absl::OkStatus();
 }
 
+void AddSandbox(const SandboxView& view, OciEnvironment* environment) {
+  environment->ipc_namespace = view.ipc_namespace;
+  environment->uts_namespace = view.uts_namespace;
+  environment->shm_dir = view.shm_dir;
+}
+
+void AddDevices(OciEnvironment* environment) {
+  environment->devices = ListDeviceNodes("/dev");
+  environment->agent_port_major =
+      FindPortMajor(ReadFile("/proc/devices").value_or(""));
+}
+
+struct OpenedStreams {
+  std::shared_ptr<ContainerOutput> output;
+  std::shared_ptr<ContainerInput> input;
+};
+
+absl::StatusOr<OpenedStreams> OpenStreams(const agent::v1::ContainerSpec& spec,
+                                          OutputPump* pump,
+                                          ContainerPipes* pipes) {
+  UniqueFd stdin_writer;
+  ASSIGN_OR_RETURN(std::shared_ptr<ContainerOutput> output,
+                   OpenOutput(pump, pipes, &stdin_writer));
+  absl::StatusOr<std::shared_ptr<ContainerInput>> input =
+      ContainerInput::Open(std::move(stdin_writer), {.accepts = spec.stdin(),
+                                                     .once = spec.stdin_once(),
+                                                     .terminal = spec.tty()});
+  if (!input.ok()) {
+    output->Abandon();
+    return input.status();
+  }
+  return OpenedStreams{std::move(output), *std::move(input)};
+}
+
+absl::Status WriteOciConfig(const agent::v1::ContainerSpec& spec,
+                            const ResolvedUser& user,
+                            const OciEnvironment& environment,
+                            const std::string& bundle_dir) {
+  ASSIGN_OR_RETURN(const std::string config,
+                   BuildOciConfig(spec, user, environment));
+  return WriteFileAtomically(bundle_dir + "/config.json", config);
+}
+
 void Answer(const ResolvedUser& user,
             agent::v1::CreateContainerResponse* response) {
   response->set_uid(user.uid);
@@ -231,20 +274,11 @@ absl::Status ContainerRuntime::State::Create(
   ASSIGN_OR_RETURN(const ResolvedUser user, ResolveUser(spec.user(), database));
   environment.container_id = entry->id();
   environment.rootfs = files->rootfs();
-  environment.ipc_namespace = view.ipc_namespace;
-  environment.uts_namespace = view.uts_namespace;
   environment.share_dir = paths.share_dir;
-  environment.shm_dir = view.shm_dir;
-  if (spec.privileged()) {
-    environment.devices = ListDeviceNodes("/dev");
-    environment.agent_port_major =
-        FindPortMajor(ReadFile("/proc/devices").value_or(""));
-  }
+  AddSandbox(view, &environment);
+  if (spec.privileged()) AddDevices(&environment);
   RETURN_IF_ERROR(WriteEtcFiles(*files, view, &environment));
-  ASSIGN_OR_RETURN(const std::string config,
-                   BuildOciConfig(spec, user, environment));
-  RETURN_IF_ERROR(
-      WriteFileAtomically(files->bundle_dir() + "/config.json", config));
+  RETURN_IF_ERROR(WriteOciConfig(spec, user, environment, files->bundle_dir()));
 
   ASSIGN_OR_RETURN(ContainerPipes pipes, MakePipes(spec, files->bundle_dir()));
   CrunContainer container(&crun, entry.get());
@@ -264,30 +298,20 @@ absl::Status ContainerRuntime::State::Create(
   if (!pidfd.valid()) {
     return absl::InternalError("the container's first process died at once");
   }
-  UniqueFd stdin_writer;
-  ASSIGN_OR_RETURN(std::shared_ptr<ContainerOutput> output,
-                   OpenOutput(&pump, &pipes, &stdin_writer));
-  absl::StatusOr<std::shared_ptr<ContainerInput>> input =
-      ContainerInput::Open(std::move(stdin_writer), {.accepts = spec.stdin(),
-                                                     .once = spec.stdin_once(),
-                                                     .terminal = spec.tty()});
-  if (!input.ok()) {
-    output->Abandon();
-    return input.status();
-  }
+  ASSIGN_OR_RETURN(OpenedStreams streams, OpenStreams(spec, &pump, &pipes));
   entry->MarkCreated({.state = agent::v1::ContainerState::CREATED,
                       .pid = pid,
                       .oom_score_adj = spec.oom_score_adj(),
                       .bundle_dir = files->bundle_dir(),
                       .writable_layer = files->writable_layer(),
-                      .input = *std::move(input),
-                      .output = output,
+                      .input = std::move(streams.input),
+                      .output = streams.output,
                       .exit = {},
                       .start_error = {}},
                      std::move(pidfd));
   const absl::Status adopted = reaper->Adopt(pid, OnExit(entry, exits));
   if (!adopted.ok()) {
-    output->Abandon();
+    streams.output->Abandon();
     return Annotate(adopted, "the container's first process");
   }
   container.Keep();
