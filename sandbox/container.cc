@@ -55,12 +55,16 @@ ContainerSnapshot Container::Snapshot() const {
   snapshot.user = record_.user;
   snapshot.log_path = log_path_;
   snapshot.stop_signal = record_.spec.stop_signal;
+  snapshot.applied = AppliedLocked();
+  return snapshot;
+}
+
+ContainerResources Container::AppliedLocked() const {
   // While a call is under way: what was before. When nobody can tell which of
   // the two it is: only what both have.
-  snapshot.applied = record_.tried.has_value() && !update_.has_value()
-                         ? CommonResources(record_.resources, *record_.tried)
-                         : record_.resources;
-  return snapshot;
+  return record_.tried.has_value() && !update_.has_value()
+             ? CommonResources(record_.resources, *record_.tried)
+             : record_.resources;
 }
 
 ContainerStatsSnapshot Container::StatsSnapshot() const {
@@ -74,6 +78,9 @@ ContainerStatsSnapshot Container::StatsSnapshot() const {
   snapshot.attempt = record_.spec.attempt;
   snapshot.labels = record_.spec.labels;
   snapshot.annotations = record_.spec.annotations;
+  const ContainerSpec& spec = record_.spec;
+  snapshot.image = spec.user_image.empty() ? spec.image : spec.user_image;
+  snapshot.cpu_shares = AppliedLocked().cpu_shares;
   snapshot.usage = usage_;
   return snapshot;
 }
