@@ -13,6 +13,9 @@ namespace podvisor {
 // node has it. What the VM needs for itself is RuntimeClass overhead and in
 // the metrics, not here. Pure.
 //
+// Pressure is that of the cgroup of all containers; the network's counters are
+// those of the pod's interfaces, the oldest of which is the default one.
+//
 // `containers` may be those of all pods. Times are those of the newest sample;
 // a pod without one is known to use nothing since it was created.
 runtime::v1::PodSandboxStats ToPodSandboxStats(

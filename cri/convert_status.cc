@@ -1,6 +1,8 @@
 #include "cri/convert_status.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <map>
 
 #include "absl/time/time.h"
@@ -81,6 +83,20 @@ runtime::v1::Mount ToMount(const MountSpec& spec) {
   mount.set_propagation(spec.slave ? runtime::v1::PROPAGATION_HOST_TO_CONTAINER
                                    : runtime::v1::PROPAGATION_PRIVATE);
   return mount;
+}
+
+runtime::v1::PsiData ToPsiData(const PressureWait& wait) {
+  constexpr uint64_t kNanosPerMicro = 1000;
+  constexpr double kHundredths = 100;
+  runtime::v1::PsiData data;
+  data.set_total(
+      std::min(wait.total_micros,
+               std::numeric_limits<uint64_t>::max() / kNanosPerMicro) *
+      kNanosPerMicro);
+  data.set_avg10(wait.avg10 / kHundredths);
+  data.set_avg60(wait.avg60 / kHundredths);
+  data.set_avg300(wait.avg300 / kHundredths);
+  return data;
 }
 
 nlohmann::json SizesJson(const VmSizes& vm) {
@@ -213,6 +229,13 @@ runtime::v1::ContainerStatus ToContainerStatus(
   return status;
 }
 
+runtime::v1::PsiStats ToPsiStats(const ResourcePressure& pressure) {
+  runtime::v1::PsiStats stats;
+  *stats.mutable_some() = ToPsiData(pressure.some);
+  *stats.mutable_full() = ToPsiData(pressure.full);
+  return stats;
+}
+
 runtime::v1::ContainerStats ToContainerStats(
     const ContainerStatsSnapshot& snapshot,
     const std::string& writable_layers_directory) {
@@ -235,6 +258,16 @@ runtime::v1::ContainerStats ToContainerStats(
   auto* memory = stats.mutable_memory();
   memory->set_timestamp(timestamp);
   if (!sampled) return stats;
+  if (usage.cpu_pressure.has_value()) {
+    *stats.mutable_cpu()->mutable_psi() = ToPsiStats(*usage.cpu_pressure);
+  }
+  if (usage.memory_pressure.has_value()) {
+    *memory->mutable_psi() = ToPsiStats(*usage.memory_pressure);
+  }
+  if (usage.io_pressure.has_value()) {
+    stats.mutable_io()->set_timestamp(timestamp);
+    *stats.mutable_io()->mutable_psi() = ToPsiStats(*usage.io_pressure);
+  }
   memory->mutable_working_set_bytes()->set_value(
       usage.memory_working_set_bytes);
   memory->mutable_usage_bytes()->set_value(usage.memory_usage_bytes);

@@ -27,6 +27,8 @@ runtime::v1::ContainerStats ToContainerStats(
     const ContainerStatsSnapshot& stats,
     const std::string& writable_layers_directory);
 
+runtime::v1::PsiStats ToPsiStats(const ResourcePressure& pressure);
+
 // The value of the key "info" of a verbose PodSandboxStatus: a JSON object.
 //   sandboxId, state, pid, accelerator, agentVersion, kernelRelease,
 //   bootSeconds, consolePath, cgroupPath, lastError,

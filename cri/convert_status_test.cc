@@ -203,6 +203,26 @@ TEST(ConvertStatusTest, AContainerWithoutASampleHasNoMemoryThatNobodySaw) {
   EXPECT_FALSE(stats.has_writable_layer());
 }
 
+TEST(ConvertStatusTest, PressureIsInNanosecondsAndPercentAndOnlyWhenMeasured) {
+  ContainerStatsSnapshot snapshot;
+  snapshot.usage.timestamp = absl::FromUnixNanos(9);
+  snapshot.usage.io_pressure = ResourcePressure{
+      .some = {.total_micros = 2, .avg10 = 1, .avg60 = 20, .avg300 = 10'000},
+      .full = {.total_micros = 1}};
+
+  const runtime::v1::ContainerStats stats =
+      ToContainerStats(snapshot, "/var/lib/x");
+
+  EXPECT_EQ(stats.io().timestamp(), 9);
+  EXPECT_EQ(stats.io().psi().some().total(), 2000u);
+  EXPECT_EQ(stats.io().psi().some().avg10(), 0.01);
+  EXPECT_EQ(stats.io().psi().some().avg60(), 0.2);
+  EXPECT_EQ(stats.io().psi().some().avg300(), 100);
+  EXPECT_EQ(stats.io().psi().full().total(), 1000u);
+  EXPECT_FALSE(stats.cpu().has_psi());
+  EXPECT_FALSE(stats.memory().has_psi());
+}
+
 TEST(ConvertStatusTest, AvailableMemoryNeverUnderflows) {
   ContainerStatsSnapshot snapshot;
   snapshot.usage.timestamp = absl::FromUnixNanos(9);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "cri/convert_pod_metrics.h"
 #include "cri/convert_pod_stats.h"
 #include "cri/convert_status.h"
 #include "cri/filters.h"
@@ -140,6 +141,40 @@ grpc::Status StatsService::StreamPodSandboxStats(
   return StreamList(
       all.mutable_stats(),
       [](auto& batch) { return batch.mutable_pod_sandbox_stats(); }, writer);
+}
+
+grpc::Status StatsService::ListMetricDescriptors(
+    grpc::ServerContext*, const runtime::v1::ListMetricDescriptorsRequest*,
+    runtime::v1::ListMetricDescriptorsResponse* response) {
+  for (runtime::v1::MetricDescriptor& descriptor : MetricDescriptors()) {
+    *response->add_descriptors() = std::move(descriptor);
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status StatsService::ListPodSandboxMetrics(
+    grpc::ServerContext*, const runtime::v1::ListPodSandboxMetricsRequest*,
+    runtime::v1::ListPodSandboxMetricsResponse* response) {
+  for (const auto& pod : pods_->ListPods()) {
+    pod->SampleIfOlderThan(kFreshSample);
+    const PodSnapshot snapshot = pod->Snapshot();
+    if (snapshot.state != SandboxState::kReady) continue;
+    *response->add_pod_metrics() =
+        ToPodSandboxMetrics(snapshot, StatsOf(pod->containers()));
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status StatsService::StreamPodSandboxMetrics(
+    grpc::ServerContext* context,
+    const runtime::v1::StreamPodSandboxMetricsRequest*,
+    grpc::ServerWriter<runtime::v1::StreamPodSandboxMetricsResponse>* writer) {
+  runtime::v1::ListPodSandboxMetricsResponse all;
+  const grpc::Status listed = ListPodSandboxMetrics(context, {}, &all);
+  if (!listed.ok()) return listed;
+  return StreamList(
+      all.mutable_pod_metrics(),
+      [](auto& batch) { return batch.mutable_pod_sandbox_metrics(); }, writer);
 }
 
 }  // namespace podvisor

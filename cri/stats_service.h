@@ -47,6 +47,19 @@ class StatsService : public runtime::v1::RuntimeService::Service {
       const runtime::v1::StreamPodSandboxStatsRequest* request,
       grpc::ServerWriter<runtime::v1::StreamPodSandboxStatsResponse>* writer)
       final;
+  grpc::Status ListMetricDescriptors(
+      grpc::ServerContext* context,
+      const runtime::v1::ListMetricDescriptorsRequest* request,
+      runtime::v1::ListMetricDescriptorsResponse* response) final;
+  grpc::Status ListPodSandboxMetrics(
+      grpc::ServerContext* context,
+      const runtime::v1::ListPodSandboxMetricsRequest* request,
+      runtime::v1::ListPodSandboxMetricsResponse* response) final;
+  grpc::Status StreamPodSandboxMetrics(
+      grpc::ServerContext* context,
+      const runtime::v1::StreamPodSandboxMetricsRequest* request,
+      grpc::ServerWriter<runtime::v1::StreamPodSandboxMetricsResponse>* writer)
+      final;
 
  protected:
   // Of all pods, to resolve the ids of requests.

@@ -46,14 +46,6 @@ class ErrorCodesE2eTest : public testing::Test {
     return Ask(rpc, request).error_code();
   }
 
-  // How a call ends whose answer is a stream.
-  template <typename Reader, typename Request>
-  StatusCode EndOf(std::unique_ptr<Reader> (Runtime::*rpc)(grpc::ClientContext*,
-                                                           const Request&)) {
-    Call call;
-    return (node_.runtime().*rpc)(&call, {})->Finish().error_code();
-  }
-
   StatusCode Exec(const std::string& id) {
     cri::ExecSyncRequest request;
     request.set_container_id(id);
@@ -152,13 +144,6 @@ TEST_F(ErrorCodesE2eTest, WhatIsNotBuiltIsUnimplemented) {
   EXPECT_EQ(unbuilt(&Runtime::CheckpointPod, cri::CheckpointPodRequest()),
             kUnbuilt);
   EXPECT_EQ(unbuilt(&Runtime::RestorePod, cri::RestorePodRequest()), kUnbuilt);
-  EXPECT_EQ(unbuilt(&Runtime::ListMetricDescriptors,
-                    cri::ListMetricDescriptorsRequest()),
-            kUnbuilt);
-  EXPECT_EQ(unbuilt(&Runtime::ListPodSandboxMetrics,
-                    cri::ListPodSandboxMetricsRequest()),
-            kUnbuilt);
-  EXPECT_EQ(EndOf(&Runtime::StreamPodSandboxMetrics), kUnbuilt);
 }
 
 }  // namespace

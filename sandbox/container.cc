@@ -78,6 +78,9 @@ ContainerStatsSnapshot Container::StatsSnapshot() const {
   snapshot.attempt = record_.spec.attempt;
   snapshot.labels = record_.spec.labels;
   snapshot.annotations = record_.spec.annotations;
+  const ContainerSpec& spec = record_.spec;
+  snapshot.image = spec.user_image.empty() ? spec.image : spec.user_image;
+  snapshot.cpu_shares = AppliedLocked().cpu_shares;
   snapshot.usage = usage_;
   return snapshot;
 }

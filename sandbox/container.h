@@ -119,9 +119,10 @@ class Container {
   void SetPump(std::shared_ptr<LogPump> pump);
 
  private:
-  ContainerResources AppliedLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   ContainerResources RoomLocked(bool with_update) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // What the guest's cgroup is known to have.
+  ContainerResources AppliedLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   bool ExitedLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return record_.phase == ContainerPhase::kExited;
   }

@@ -70,6 +70,7 @@ PodSnapshot Pod::Snapshot() const {
   snapshot.kernel_release = hello_.kernel_release();
   snapshot.last_error = record_.message;
   snapshot.account = account_;
+  snapshot.usage = usage_;
   if (vm_ != nullptr) {
     const VmRecord vm = vm_->record();
     snapshot.vm = SizesLocked();

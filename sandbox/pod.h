@@ -359,6 +359,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   std::unique_ptr<PodVm> vm_;
   agent::v1::HelloResponse hello_ ABSL_GUARDED_BY(mutex_);
   VmSnapshot sample_ ABSL_GUARDED_BY(mutex_);
+  PodUsage usage_ ABSL_GUARDED_BY(mutex_);
   DiskTraffic disk_traffic_ ABSL_GUARDED_BY(mutex_);
   SampleTurn sample_turn_ ABSL_GUARDED_BY(mutex_);
   // Why the guest of an adopted VM cannot be used yet.

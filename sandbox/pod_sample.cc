@@ -1,5 +1,8 @@
 #include "sandbox/pod_sample.h"
 
+#include <cstdint>
+#include <optional>
+
 #include "sandbox/vm_usage.h"
 
 namespace podvisor {
@@ -8,6 +11,70 @@ namespace {
 PressureTimes PressureOf(const agent::v1::Pressure& pressure) {
   return {static_cast<double>(pressure.some_total_micros()) * 1e-6,
           static_cast<double>(pressure.full_total_micros()) * 1e-6};
+}
+
+ResourcePressure WaitsOf(const agent::v1::Pressure& pressure) {
+  return {.some = {.total_micros = pressure.some_total_micros(),
+                   .avg10 = pressure.some_avg10(),
+                   .avg60 = pressure.some_avg60(),
+                   .avg300 = pressure.some_avg300()},
+          .full = {.total_micros = pressure.full_total_micros(),
+                   .avg10 = pressure.full_avg10(),
+                   .avg60 = pressure.full_avg60(),
+                   .avg300 = pressure.full_avg300()}};
+}
+
+// What the guest may leave out.
+void AddOptionalFigures(const agent::v1::ContainerStats& stats,
+                        ContainerUsage* usage) {
+  using S = agent::v1::ContainerStats;
+  using U = ContainerUsage;
+  struct Figure {
+    bool (S::*has)() const;
+    uint64_t (S::*value)() const;
+    std::optional<uint64_t> U::*into;
+  };
+  static constexpr Figure kFigures[] = {
+      {&S::has_cpu_user_nanos, &S::cpu_user_nanos, &U::cpu_user_nanos},
+      {&S::has_cpu_system_nanos, &S::cpu_system_nanos, &U::cpu_system_nanos},
+      {&S::has_cpu_periods, &S::cpu_periods, &U::cpu_periods},
+      {&S::has_cpu_throttled_periods, &S::cpu_throttled_periods,
+       &U::cpu_throttled_periods},
+      {&S::has_cpu_throttled_nanos, &S::cpu_throttled_nanos,
+       &U::cpu_throttled_nanos},
+      {&S::has_cpu_period_micros, &S::cpu_period_micros, &U::cpu_period_micros},
+      {&S::has_cpu_quota_micros, &S::cpu_quota_micros, &U::cpu_quota_micros},
+      {&S::has_memory_cache_bytes, &S::memory_cache_bytes,
+       &U::memory_cache_bytes},
+      {&S::has_memory_mapped_file_bytes, &S::memory_mapped_file_bytes,
+       &U::memory_mapped_file_bytes},
+      {&S::has_memory_kernel_bytes, &S::memory_kernel_bytes,
+       &U::memory_kernel_bytes},
+      {&S::has_memory_peak_bytes, &S::memory_peak_bytes, &U::memory_peak_bytes},
+      {&S::has_memory_swap_bytes, &S::memory_swap_bytes, &U::memory_swap_bytes},
+      {&S::has_memory_swap_limit_bytes, &S::memory_swap_limit_bytes,
+       &U::memory_swap_limit_bytes},
+      {&S::has_memory_low_bytes, &S::memory_low_bytes, &U::memory_low_bytes},
+      {&S::has_memory_limit_hits, &S::memory_limit_hits, &U::memory_limit_hits},
+      {&S::has_oom_kills, &S::oom_kills, &U::oom_kills},
+      {&S::has_threads_max, &S::threads_max, &U::threads_max},
+      {&S::has_processes, &S::processes, &U::processes},
+      {&S::has_file_descriptors, &S::file_descriptors, &U::file_descriptors},
+      {&S::has_sockets, &S::sockets, &U::sockets},
+      {&S::has_max_open_files, &S::max_open_files, &U::max_open_files},
+  };
+  for (const Figure& figure : kFigures) {
+    if ((stats.*figure.has)()) usage->*figure.into = (stats.*figure.value)();
+  }
+  if (stats.has_cpu_pressure()) {
+    usage->cpu_pressure = WaitsOf(stats.cpu_pressure());
+  }
+  if (stats.has_memory_pressure()) {
+    usage->memory_pressure = WaitsOf(stats.memory_pressure());
+  }
+  if (stats.has_io_pressure()) {
+    usage->io_pressure = WaitsOf(stats.io_pressure());
+  }
 }
 
 }  // namespace
@@ -25,6 +92,49 @@ ContainerUsage UsageOf(const agent::v1::ContainerStats& stats) {
   usage.pids = stats.pids();
   usage.writable_layer_bytes = stats.writable_layer_bytes();
   usage.writable_layer_inodes = stats.writable_layer_inodes();
+  AddOptionalFigures(stats, &usage);
+  for (const auto& device : stats.block_devices()) {
+    usage.block_devices.push_back({.device = device.name(),
+                                   .major_number = device.major_number(),
+                                   .minor_number = device.minor_number(),
+                                   .read_bytes = device.read_bytes(),
+                                   .written_bytes = device.written_bytes(),
+                                   .reads = device.reads(),
+                                   .writes = device.writes()});
+  }
+  for (const auto& pages : stats.huge_pages()) {
+    usage.huge_pages.push_back({pages.size(), pages.bytes()});
+  }
+  return usage;
+}
+
+PodUsage PodUsageOf(const agent::v1::GetStatsResponse& stats, absl::Time now) {
+  PodUsage usage;
+  usage.timestamp = now;
+  for (const auto& one : stats.interfaces()) {
+    usage.interfaces.push_back(
+        {.name = one.name(),
+         .received = {one.receive_bytes(), one.receive_packets(),
+                      one.receive_errors(), one.receive_dropped()},
+         .sent = {one.transmit_bytes(), one.transmit_packets(),
+                  one.transmit_errors(), one.transmit_dropped()}});
+  }
+  if (stats.has_scratch()) {
+    const auto& scratch = stats.scratch();
+    usage.scratch = {.device = scratch.device(),
+                     .bytes = scratch.bytes(),
+                     .inodes = scratch.inodes(),
+                     .free_inodes = scratch.free_inodes()};
+  }
+  if (stats.has_pod_cpu_pressure()) {
+    usage.cpu_pressure = WaitsOf(stats.pod_cpu_pressure());
+  }
+  if (stats.has_pod_memory_pressure()) {
+    usage.memory_pressure = WaitsOf(stats.pod_memory_pressure());
+  }
+  if (stats.has_pod_io_pressure()) {
+    usage.io_pressure = WaitsOf(stats.pod_io_pressure());
+  }
   return usage;
 }
 

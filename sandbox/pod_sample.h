@@ -1,6 +1,7 @@
 #ifndef PODVISOR_SANDBOX_POD_SAMPLE_H_
 #define PODVISOR_SANDBOX_POD_SAMPLE_H_
 
+#include "absl/time/time.h"
 #include "guestagent/agent.pb.h"
 #include "metrics/vm_snapshot.h"
 #include "sandbox/pod_snapshot.h"
@@ -13,6 +14,8 @@ namespace podvisor {
 
 // What the agent says of one container. Pure.
 ContainerUsage UsageOf(const agent::v1::ContainerStats& stats);
+// What it says of the network and the disk that the containers share. Pure.
+PodUsage PodUsageOf(const agent::v1::GetStatsResponse& stats, absl::Time now);
 // What the agent says of pressure in the guest. Pure.
 void AddGuestPressure(const agent::v1::GetStatsResponse& stats,
                       VmSnapshot* into);

@@ -57,6 +57,7 @@ absl::Status Pod::Sample(absl::Time deadline) {
       container->SetUsage(UsageOf(one));
     }
   }
+  const PodUsage usage = PodUsageOf(stats, services_.vm.clock->Now());
   const auto disks = QueryDiskBytes(vm_->vm().qmp(), deadline);
   vm_->vm().TrimConsole();
   VmSnapshot sample;
@@ -76,6 +77,7 @@ absl::Status Pod::Sample(absl::Time deadline) {
     absl::MutexLock lock(&mutex_);
     sample_ = sample;
     sample_.sampled_at = services_.vm.clock->Now();
+    usage_ = usage;
   }
   // Beside whatever operation there is: a guest may be slow to follow one. A
   // size that cannot be had now is told with the time of the last one.

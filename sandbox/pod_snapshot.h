@@ -12,6 +12,7 @@
 #include "hotplug/container_resources.h"
 #include "sandbox/container_spec.h"
 #include "sandbox/container_state.h"
+#include "sandbox/container_usage.h"
 #include "sandbox/pod_account.h"
 #include "sandbox/pod_spec.h"
 #include "sandbox/sandbox_state.h"
@@ -75,6 +76,7 @@ struct PodSnapshot {
   int64_t vmm_pid = 0;       // 0: no VMM runs
   std::string console_path;  // of the guest's console on this host; or empty
   std::string cgroup_path;   // of the VMM on this host; or empty
+  PodUsage usage;            // as last sampled
 
   bool operator==(const PodSnapshot&) const = default;
 };
@@ -112,23 +114,6 @@ struct ContainerSnapshot {
   bool operator==(const ContainerSnapshot&) const = default;
 };
 
-// The last sample of one container. Cumulative since its start.
-struct ContainerUsage {
-  absl::Time timestamp = absl::InfinitePast();
-  uint64_t cpu_usage_nanos = 0;
-  uint64_t memory_usage_bytes = 0;
-  uint64_t memory_working_set_bytes = 0;
-  uint64_t memory_rss_bytes = 0;
-  uint64_t memory_page_faults = 0;
-  uint64_t memory_major_page_faults = 0;
-  uint64_t memory_limit_bytes = 0;  // 0: none
-  uint64_t pids = 0;
-  uint64_t writable_layer_bytes = 0;
-  uint64_t writable_layer_inodes = 0;
-
-  bool operator==(const ContainerUsage&) const = default;
-};
-
 struct ContainerStatsSnapshot {
   ContainerId id;
   PodId pod;
@@ -138,7 +123,9 @@ struct ContainerStatsSnapshot {
   uint32_t attempt = 0;
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;
-  ContainerUsage usage;
+  std::string image;       // as the client named it
+  int64_t cpu_shares = 0;  // as applied; 0: not given, or not known now
+  ContainerUsage usage;    // as last sampled
 
   bool operator==(const ContainerStatsSnapshot&) const = default;
 };

@@ -38,22 +38,12 @@ absl::Status RequireState(const ContainerEntry& entry,
       absl::StrCat("the container is ", ContainerState::State_Name(state)));
 }
 
-agent::v1::ContainerStats CollectStats(ContainerEntry* entry, absl::Time now) {
+agent::v1::ContainerStats CollectStats(const StatsReader& reader,
+                                       ContainerEntry* entry, absl::Time now) {
   agent::v1::ContainerStats stats;
   stats.set_container_id(entry->id());
   stats.set_timestamp_unix_nanos(absl::ToUnixNanos(now));
-  const CgroupDirectory& cgroup = entry->cgroup();
-  const std::string cpu_stat = cgroup.Read("cpu.stat");
-  const std::string memory_current = cgroup.Read("memory.current");
-  const std::string memory_max = cgroup.Read("memory.max");
-  const std::string memory_stat = cgroup.Read("memory.stat");
-  const std::string pids_current = cgroup.Read("pids.current");
-  ParseContainerStats({.cpu_stat = cpu_stat,
-                       .memory_current = memory_current,
-                       .memory_max = memory_max,
-                       .memory_stat = memory_stat,
-                       .pids_current = pids_current},
-                      &stats);
+  reader.Read(entry->cgroup(), entry->Look().pid, &stats);
   const LayerUsage layer = entry->MeasuredLayer(now);
   stats.set_writable_layer_bytes(layer.bytes);
   stats.set_writable_layer_inodes(layer.inodes);
@@ -266,13 +256,15 @@ absl::Status ContainerRuntime::GetStats(const agent::v1::GetStatsRequest&,
   *response->mutable_cpu_pressure() = ReadPressure("cpu");
   *response->mutable_memory_pressure() = ReadPressure("memory");
   *response->mutable_io_pressure() = ReadPressure("io");
+  state_->stats.ReadPod(CgroupDirectory(kPodCgroup), state_->paths.scratch_dir,
+                        response);
   for (const std::shared_ptr<ContainerEntry>& entry : state_->All()) {
     const ContainerState::State state = entry->Look().state;
     if (state != ContainerState::CREATED && state != ContainerState::RUNNING) {
       continue;
     }
     *response->add_containers() =
-        CollectStats(entry.get(), state_->clock.Now());
+        CollectStats(state_->stats, entry.get(), state_->clock.Now());
   }
   return absl::OkStatus();
 }

@@ -17,6 +17,7 @@
 #include "guestagent/agent/container_entry.h"
 #include "guestagent/agent/container_exits.h"
 #include "guestagent/agent/container_runtime.h"
+#include "guestagent/agent/container_stats.h"
 #include "guestagent/agent/crun_driver.h"
 #include "guestagent/agent/kernel_modules.h"
 #include "guestagent/agent/output_pump.h"
@@ -59,6 +60,7 @@ class ContainerRuntime::State {
   KernelModules* const modules;
   ChildReaper* const reaper;
   const CrunDriver crun;
+  const StatsReader stats{StatsReader::Paths()};
   SystemClock clock;
   OutputPump pump;
   // The reaper's callbacks may outlive the runtime.

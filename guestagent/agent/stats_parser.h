@@ -1,8 +1,11 @@
 #ifndef PODVISOR_GUESTAGENT_AGENT_STATS_PARSER_H_
 #define PODVISOR_GUESTAGENT_AGENT_STATS_PARSER_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "guestagent/agent.pb.h"
@@ -23,17 +26,44 @@ std::optional<uint64_t> ParseNumber(absl::string_view text);
 // "some avg10=1.53 avg60=... avg300=... total=123\nfull ...".
 agent::v1::Pressure ParsePressure(absl::string_view text);
 
+// "253:0 rbytes=1 wbytes=2 rios=3 wios=4 ..." for each device, at most 64 of
+// them; names are not filled in.
+std::vector<agent::v1::ContainerStats::BlockDevice> ParseIoStat(
+    absl::string_view text);
+
+// The lines of /proc/net/dev but the loopback's: the first 16 with names that
+// the contract allows.
+std::vector<agent::v1::GetStatsResponse::Interface> ParseNetDev(
+    absl::string_view text);
+
+// The numbers of cgroup.procs.
+std::vector<pid_t> ParseProcesses(absl::string_view text);
+
+// Whether the contract allows it as a name: letters, digits and "._-" only, 1
+// to 32 of them.
+bool IsPlainName(absl::string_view name);
+
 // The texts of a container's cgroup files; a missing file is empty.
 struct CgroupTexts {
-  absl::string_view cpu_stat;
-  absl::string_view memory_current;
-  absl::string_view memory_max;
-  absl::string_view memory_stat;
-  absl::string_view pids_current;
+  absl::string_view cpu_stat = {};
+  absl::string_view cpu_max = {};
+  absl::string_view cpu_pressure = {};
+  absl::string_view memory_current = {};
+  absl::string_view memory_max = {};
+  absl::string_view memory_low = {};
+  absl::string_view memory_peak = {};
+  absl::string_view memory_swap_current = {};
+  absl::string_view memory_swap_max = {};
+  absl::string_view memory_stat = {};
+  absl::string_view memory_events = {};
+  absl::string_view memory_pressure = {};
+  absl::string_view io_pressure = {};
+  absl::string_view pids_current = {};
+  absl::string_view pids_max = {};
 };
 
-// Fills the cpu, memory and pids fields. Working set: usage without inactive
-// page cache, as the kubelet counts it; rss: anonymous memory.
+// Fills the cpu, memory, pressure and pids fields. Working set: usage without
+// inactive page cache, as the kubelet counts it; rss: anonymous memory.
 void ParseContainerStats(const CgroupTexts& texts,
                          agent::v1::ContainerStats* stats);
 

@@ -71,5 +71,67 @@ TEST(StatsParserTest, BrokenPressureIsZeroOrClamped) {
   EXPECT_EQ(pressure.some_total_micros(), 0u);
 }
 
+TEST(StatsParserTest, FiguresThatAFileDoesNotTellAreLeftOutAndZeroesAreNot) {
+  agent::v1::ContainerStats stats;
+  ParseContainerStats({.cpu_stat = "usage_usec 1\nnr_periods 0\n"
+                                   "throttled_usec 18446744073709551615\n",
+                       .cpu_max = "max",
+                       .memory_events = "max x\noom_kill 0\n",
+                       .memory_pressure = "some total=1"},
+                      &stats);
+  EXPECT_TRUE(stats.has_cpu_periods());
+  EXPECT_FALSE(stats.has_cpu_throttled_nanos());
+  EXPECT_FALSE(stats.has_cpu_user_nanos());
+  EXPECT_FALSE(stats.has_cpu_period_micros());
+  EXPECT_FALSE(stats.has_memory_limit_hits());
+  EXPECT_TRUE(stats.has_oom_kills());
+  EXPECT_TRUE(stats.has_memory_pressure());
+  EXPECT_FALSE(stats.has_io_pressure());
+}
+
+TEST(StatsParserTest, IoIsToldForEachDeviceUpToABound) {
+  const auto devices = ParseIoStat(
+      "254:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n"
+      "8:16 \nnonsense\n7: rbytes=1\n-1:2 rbytes=1\n254:32 rios=x wios=5\n");
+  ASSERT_EQ(devices.size(), 3u);
+  EXPECT_EQ(devices[0].major_number(), 254u);
+  EXPECT_EQ(devices[0].read_bytes(), 10u);
+  EXPECT_EQ(devices[0].written_bytes(), 20u);
+  EXPECT_EQ(devices[0].reads(), 1u);
+  EXPECT_EQ(devices[0].writes(), 2u);
+  EXPECT_EQ(devices[1].minor_number(), 16u);
+  EXPECT_EQ(devices[2].reads(), 0u);
+  EXPECT_EQ(devices[2].writes(), 5u);
+
+  std::string many;
+  for (int i = 0; i < 1000; ++i) {
+    many += "254:" + std::to_string(i) + " rios=1\n";
+  }
+  EXPECT_EQ(ParseIoStat(many).size(), 64u);
+  EXPECT_TRUE(ParseIoStat("").empty());
+}
+
+TEST(StatsParserTest, InterfacesOfAContainersChoiceAreBounded) {
+  const std::string figures = ": 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n";
+  std::string text = "lo" + figures + "eth0" + figures + "\x01\xff" + figures +
+                     "a/b" + figures + "short: 1 2 3\nbad: x 2 3 4 5 6\n\n:\n";
+  for (int i = 0; i < 1000; ++i) {
+    text += "veth" + std::to_string(i) + figures;
+  }
+  const auto interfaces = ParseNetDev(text);
+  ASSERT_EQ(interfaces.size(), 16u);
+  EXPECT_EQ(interfaces[0].name(), "eth0");
+  EXPECT_EQ(interfaces[0].receive_bytes(), 1u);
+  EXPECT_EQ(interfaces[0].receive_errors(), 3u);
+  EXPECT_EQ(interfaces[0].transmit_packets(), 6u);
+  EXPECT_EQ(interfaces[0].transmit_dropped(), 8u);
+  EXPECT_EQ(interfaces[1].name(), "veth0");
+}
+
+TEST(StatsParserTest, ProcessesAreThoseWithANumberHere) {
+  EXPECT_EQ(ParseProcesses("12\n0\n-3\nx\n7\n"), (std::vector<pid_t>{12, 7}));
+  EXPECT_TRUE(ParseProcesses("").empty());
+}
+
 }  // namespace
 }  // namespace podvisor

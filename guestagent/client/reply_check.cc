@@ -1,10 +1,12 @@
 #include "guestagent/client/reply_check.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <limits>
 #include <set>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
 #include "base/cpu_list.h"
@@ -17,6 +19,7 @@ namespace {
 using agent::v1::ContainerExit;
 using agent::v1::ContainerState;
 using agent::v1::ContainerStats;
+using agent::v1::GetStatsResponse;
 using agent::v1::OutputChunk;
 using agent::v1::Pressure;
 
@@ -31,6 +34,10 @@ constexpr int64_t kMaxId = (int64_t{1} << 32) - 2;  // -1 is "no user"
 constexpr int kMaxGroups = 65536;                   // NGROUPS_MAX
 // A pod of a thousand containers is not real; the CRI's users make tens.
 constexpr int kMaxContainers = 1024;
+constexpr int kMaxBlockDevices = 64;
+constexpr int kMaxHugePageSizes = 8;
+constexpr int kMaxInterfaces = 16;
+constexpr size_t kMaxNameBytes = 32;
 constexpr uint32_t kHundredPercent = 10'000;
 constexpr int64_t kMaxCpuPeriodMicros = 1'000'000;  // the kernel's
 constexpr int64_t kMaxCpuWeight = 10'000;
@@ -72,6 +79,119 @@ void ClampPressure(Pressure* pressure) {
   pressure->set_full_avg300(percent(pressure->full_avg300()));
 }
 
+// A figure that the guest may leave out, and the most that it can be.
+struct OptionalFigure {
+  uint64_t (ContainerStats::*value)() const;
+  uint64_t most;
+};
+constexpr OptionalFigure kOptionalFigures[] = {
+    {&ContainerStats::cpu_user_nanos, kMaxInt64},
+    {&ContainerStats::cpu_system_nanos, kMaxInt64},
+    {&ContainerStats::cpu_periods, kMaxInt64},
+    {&ContainerStats::cpu_throttled_periods, kMaxInt64},
+    {&ContainerStats::cpu_throttled_nanos, kMaxInt64},
+    {&ContainerStats::cpu_period_micros, kMaxInt64},
+    {&ContainerStats::cpu_quota_micros, kMaxInt64},
+    {&ContainerStats::memory_cache_bytes, uint64_t{kMaxMemoryBytes}},
+    {&ContainerStats::memory_mapped_file_bytes, uint64_t{kMaxMemoryBytes}},
+    {&ContainerStats::memory_kernel_bytes, uint64_t{kMaxMemoryBytes}},
+    {&ContainerStats::memory_peak_bytes, uint64_t{kMaxMemoryBytes}},
+    {&ContainerStats::memory_swap_bytes, kMaxInt64},
+    {&ContainerStats::memory_limit_hits, kMaxInt64},
+    {&ContainerStats::oom_kills, kMaxInt64},
+    {&ContainerStats::threads_max, kMaxInt64},
+    {&ContainerStats::processes, kMaxPids},
+    {&ContainerStats::file_descriptors, kMaxInt64},
+    {&ContainerStats::sockets, kMaxInt64},
+    {&ContainerStats::max_open_files, kMaxInt64},
+};
+
+// Names end as labels of metrics.
+bool IsPlainName(absl::string_view name) {
+  return !name.empty() && name.size() <= kMaxNameBytes &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                  c == '.' || c == '_' || c == '-';
+         });
+}
+
+bool AreCounters(std::initializer_list<uint64_t> values) {
+  return std::all_of(values.begin(), values.end(),
+                     [](uint64_t value) { return value <= kMaxInt64; });
+}
+
+absl::Status CheckDevices(const ContainerStats& stats) {
+  if (stats.block_devices_size() > kMaxBlockDevices ||
+      stats.huge_pages_size() > kMaxHugePageSizes) {
+    return BadReply("too many devices of a container");
+  }
+  // Twice the same label would spoil all that a client shows.
+  std::set<absl::string_view> names;
+  for (const ContainerStats::BlockDevice& device : stats.block_devices()) {
+    if (!IsPlainName(device.name()) || !names.insert(device.name()).second ||
+        !AreCounters({device.read_bytes(), device.written_bytes(),
+                      device.reads(), device.writes()})) {
+      return BadReply("impossible block device");
+    }
+  }
+  std::set<absl::string_view> sizes;
+  for (const ContainerStats::HugePages& pages : stats.huge_pages()) {
+    if (!IsPlainName(pages.size()) || !sizes.insert(pages.size()).second ||
+        !IsMemory(pages.bytes())) {
+      return BadReply("impossible huge pages");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckOptionalFigures(ContainerStats* stats) {
+  for (const OptionalFigure& figure : kOptionalFigures) {
+    if ((stats->*figure.value)() > figure.most) {
+      return BadReply("impossible figures of a container");
+    }
+  }
+  // As with memory_limit_bytes: a user may have asked for any.
+  if (stats->has_memory_swap_limit_bytes()) {
+    stats->set_memory_swap_limit_bytes(
+        std::min(stats->memory_swap_limit_bytes(), kMaxInt64));
+  }
+  if (stats->has_memory_low_bytes()) {
+    stats->set_memory_low_bytes(std::min(stats->memory_low_bytes(), kMaxInt64));
+  }
+  if (stats->has_cpu_pressure()) ClampPressure(stats->mutable_cpu_pressure());
+  if (stats->has_memory_pressure()) {
+    ClampPressure(stats->mutable_memory_pressure());
+  }
+  if (stats->has_io_pressure()) ClampPressure(stats->mutable_io_pressure());
+  return CheckDevices(*stats);
+}
+
+// Of what the pod's containers share.
+absl::Status CheckPodStats(const GetStatsResponse& reply) {
+  if (reply.interfaces_size() > kMaxInterfaces) {
+    return BadReply("too many interfaces");
+  }
+  std::set<absl::string_view> names;
+  for (const GetStatsResponse::Interface& one : reply.interfaces()) {
+    if (!IsPlainName(one.name()) || !names.insert(one.name()).second ||
+        !AreCounters({one.receive_bytes(), one.receive_packets(),
+                      one.receive_errors(), one.receive_dropped(),
+                      one.transmit_bytes(), one.transmit_packets(),
+                      one.transmit_errors(), one.transmit_dropped()})) {
+      return BadReply("impossible interface");
+    }
+  }
+  const GetStatsResponse::FileSystem& scratch = reply.scratch();
+  if (reply.has_scratch() &&
+      (!IsPlainName(scratch.device()) ||
+       scratch.bytes() > static_cast<uint64_t>(kMaxDiskBytes) ||
+       scratch.inodes() > static_cast<uint64_t>(kMaxDiskBytes) ||
+       scratch.free_inodes() > scratch.inodes())) {
+    return BadReply("impossible scratch disk");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckContainerStats(absl::Time now, ContainerStats* stats) {
   if (!IsHexId(stats->container_id())) return BadReply("not a container id");
   if (!IsMemory(stats->memory_usage_bytes()) ||
@@ -91,7 +211,7 @@ absl::Status CheckContainerStats(absl::Time now, ContainerStats* stats) {
       std::min(stats->memory_limit_bytes(), kMaxInt64));
   stats->set_timestamp_unix_nanos(
       ClampTime(stats->timestamp_unix_nanos(), now));
-  return absl::OkStatus();
+  return CheckOptionalFigures(stats);
 }
 
 }  // namespace
@@ -228,9 +348,16 @@ absl::Status CheckStats(absl::Time now, agent::v1::GetStatsResponse* reply) {
   reply->mutable_resources()->set_memory_available_bytes(
       size.memory_available_bytes);
   if (reply->cpu_usage_nanos() > kMaxInt64) return BadReply("impossible usage");
+  RETURN_IF_ERROR(CheckPodStats(*reply));
   ClampPressure(reply->mutable_cpu_pressure());
   ClampPressure(reply->mutable_memory_pressure());
   ClampPressure(reply->mutable_io_pressure());
+  if (reply->has_pod_cpu_pressure())
+    ClampPressure(reply->mutable_pod_cpu_pressure());
+  if (reply->has_pod_memory_pressure())
+    ClampPressure(reply->mutable_pod_memory_pressure());
+  if (reply->has_pod_io_pressure())
+    ClampPressure(reply->mutable_pod_io_pressure());
   if (reply->containers_size() > kMaxContainers) {
     return BadReply("too many containers");
   }

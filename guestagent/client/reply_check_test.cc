@@ -217,6 +217,30 @@ TEST(CheckStatsTest, FiguresAreClamped) {
   EXPECT_EQ(reply.containers(0).memory_limit_bytes(), ~uint64_t{0} >> 1);
 }
 
+TEST(CheckStatsTest, AFullReplyPassesAndItsLimitsAndPressuresAreClamped) {
+  agent::v1::GetStatsResponse reply = GoodStats();
+  ContainerStats* stats = reply.mutable_containers(0);
+  stats->set_memory_swap_limit_bytes(~uint64_t{0});
+  stats->set_memory_low_bytes(~uint64_t{0});
+  stats->mutable_memory_pressure()->set_full_avg60(4'000'000'000);
+  auto* device = stats->add_block_devices();
+  device->set_name("vda");
+  device->set_major_number(254);
+  stats->add_huge_pages()->set_size("2MB");
+  reply.add_interfaces()->set_name("eth0");
+  reply.mutable_scratch()->set_device("vdb");
+  reply.mutable_scratch()->set_inodes(2);
+  reply.mutable_scratch()->set_free_inodes(1);
+
+  ASSERT_TRUE(CheckStats(kNow, &reply).ok());
+
+  EXPECT_EQ(stats->memory_swap_limit_bytes(), ~uint64_t{0} >> 1);
+  EXPECT_EQ(stats->memory_low_bytes(), ~uint64_t{0} >> 1);
+  EXPECT_EQ(stats->memory_pressure().full_avg60(), 10'000u);
+  EXPECT_FALSE(stats->has_cpu_pressure());
+  EXPECT_FALSE(stats->has_cpu_user_nanos());
+}
+
 TEST(CheckStatsTest, ImpossibleFiguresAreDataLoss) {
   using Reply = agent::v1::GetStatsResponse;
   constexpr uint64_t kHuge = std::numeric_limits<uint64_t>::max();
@@ -234,6 +258,61 @@ TEST(CheckStatsTest, ImpossibleFiguresAreDataLoss) {
       },
       [](Reply& r) {
         r.mutable_containers(0)->set_writable_layer_inodes(kHuge);
+      },
+      [](Reply& r) { r.mutable_containers(0)->set_cpu_user_nanos(kHuge); },
+      [](Reply& r) { r.mutable_containers(0)->set_memory_peak_bytes(kHuge); },
+      [](Reply& r) { r.mutable_containers(0)->set_processes(kMiB * kMiB); },
+      [](Reply& r) { r.mutable_containers(0)->set_file_descriptors(kHuge); },
+      [](Reply& r) { r.mutable_containers(0)->add_block_devices(); },
+      [](Reply& r) {
+        r.mutable_containers(0)->add_block_devices()->set_name("../x");
+      },
+      [](Reply& r) {
+        auto* device = r.mutable_containers(0)->add_block_devices();
+        device->set_name("vda");
+        device->set_writes(kHuge);
+      },
+      [](Reply& r) {
+        for (int i = 0; i < 2; ++i) {
+          r.mutable_containers(0)->add_block_devices()->set_name("vda");
+        }
+      },
+      [](Reply& r) {
+        for (uint32_t i = 0; i < 65; ++i) {
+          auto* device = r.mutable_containers(0)->add_block_devices();
+          device->set_name("vda" + std::to_string(i));
+        }
+      },
+      [](Reply& r) {
+        r.mutable_containers(0)->add_huge_pages()->set_size("\xff");
+      },
+      [](Reply& r) {
+        auto* pages = r.mutable_containers(0)->add_huge_pages();
+        pages->set_size("2MB");
+        pages->set_bytes(kHuge);
+      },
+      [](Reply& r) { r.add_interfaces(); },
+      [](Reply& r) { r.add_interfaces()->set_name(std::string(33, 'a')); },
+      [](Reply& r) {
+        for (int i = 0; i < 2; ++i) r.add_interfaces()->set_name("eth0");
+      },
+      [](Reply& r) {
+        for (int i = 0; i < 17; ++i) {
+          r.add_interfaces()->set_name("eth" + std::to_string(i));
+        }
+      },
+      [](Reply& r) {
+        r.add_interfaces()->set_name("eth0");
+        r.mutable_interfaces(0)->set_transmit_dropped(kHuge);
+      },
+      [](Reply& r) { r.mutable_scratch(); },
+      [](Reply& r) {
+        r.mutable_scratch()->set_device("vdb");
+        r.mutable_scratch()->set_bytes(kHuge);
+      },
+      [](Reply& r) {
+        r.mutable_scratch()->set_device("vdb");
+        r.mutable_scratch()->set_free_inodes(1);
       },
   };
   for (size_t i = 0; i < lies.size(); ++i) {

@@ -1,0 +1,60 @@
+#ifndef PODVISOR_GUESTAGENT_AGENT_CONTAINER_STATS_H_
+#define PODVISOR_GUESTAGENT_AGENT_CONTAINER_STATS_H_
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "guestagent/agent.pb.h"
+#include "guestagent/agent/cgroup_directory.h"
+
+namespace podvisor {
+
+// Reads a sample of the guest: small files of cgroups, /proc and /sys, each
+// once, and no more of a container's processes than a bound. What cannot be
+// read is left out.
+//
+// Thread-safe: holds paths only.
+class StatsReader {
+ public:
+  struct Paths {
+    std::string proc = "/proc";
+    std::string block_devices = "/sys/dev/block";
+    std::string huge_pages = "/sys/kernel/mm/hugepages";
+  };
+  explicit StatsReader(Paths paths);
+
+  // All but the id, the time and the writable layer. `first_process`: of the
+  // container; 0: none.
+  void Read(const CgroupDirectory& cgroup, pid_t first_process,
+            agent::v1::ContainerStats* stats) const;
+
+  // What the containers share: the file system that `scratch_dir` is in, the
+  // interfaces, and the pressure in the cgroup that they are all in.
+  void ReadPod(const CgroupDirectory& pod, const std::string& scratch_dir,
+               agent::v1::GetStatsResponse* response) const;
+
+  // Those of the agent's network namespace, which is the pod's.
+  std::vector<agent::v1::GetStatsResponse::Interface> Interfaces() const;
+
+  // The file system that `directory` is in; nullopt when it is on no device.
+  std::optional<agent::v1::GetStatsResponse::FileSystem> FileSystemOf(
+      const std::string& directory) const;
+
+ private:
+  // "vda"; empty when there is no such device.
+  std::string DeviceName(uint32_t major_number, uint32_t minor_number) const;
+  void ReadProcesses(const CgroupDirectory& cgroup, pid_t first_process,
+                     agent::v1::ContainerStats* stats) const;
+  void ReadDevices(const CgroupDirectory& cgroup,
+                   agent::v1::ContainerStats* stats) const;
+
+  const Paths paths_;
+  const std::vector<std::string> huge_page_sizes_;  // "2MB"
+};
+
+}  // namespace podvisor
+
+#endif  // PODVISOR_GUESTAGENT_AGENT_CONTAINER_STATS_H_
