@@ -137,6 +137,15 @@ grpc::Status ScriptedAgent::GetStats(grpc::ServerContext* context,
   return stats(context, request, response);
 }
 
+grpc::Status ScriptedAgent::ReadCgroup(
+    grpc::ServerContext* context, const agent::v1::ReadCgroupRequest* request,
+    agent::v1::ReadCgroupResponse* response) {
+  if (read_cgroup == nullptr) {
+    return Service::ReadCgroup(context, request, response);
+  }
+  return read_cgroup(context, request, response);
+}
+
 grpc::Status ScriptedAgent::WatchExits(
     grpc::ServerContext* context, const agent::v1::WatchExitsRequest* request,
     grpc::ServerWriter<agent::v1::ContainerExit>* writer) {

@@ -33,6 +33,9 @@ class ScriptedAgent : public agent::v1::Agent::Service {
   Script<agent::v1::ListContainersRequest, agent::v1::ListContainersResponse>
       list;
   Script<agent::v1::GetStatsRequest, agent::v1::GetStatsResponse> stats;
+  // Without a word UNIMPLEMENTED, as with the agent of an earlier daemon.
+  Script<agent::v1::ReadCgroupRequest, agent::v1::ReadCgroupResponse>
+      read_cgroup;
   Script<agent::v1::WatchExitsRequest,
          grpc::ServerWriter<agent::v1::ContainerExit>>
       watch;
@@ -91,6 +94,9 @@ class ScriptedAgent : public agent::v1::Agent::Service {
   grpc::Status GetStats(grpc::ServerContext* context,
                         const agent::v1::GetStatsRequest* request,
                         agent::v1::GetStatsResponse* response) override;
+  grpc::Status ReadCgroup(grpc::ServerContext* context,
+                          const agent::v1::ReadCgroupRequest* request,
+                          agent::v1::ReadCgroupResponse* response) override;
   grpc::Status WatchExits(
       grpc::ServerContext* context, const agent::v1::WatchExitsRequest* request,
       grpc::ServerWriter<agent::v1::ContainerExit>* writer) override;

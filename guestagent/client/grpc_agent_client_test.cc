@@ -230,6 +230,34 @@ TEST_F(GrpcAgentClientTest, ReclaimSaysWhatItCameToAlsoWhenThatIsLess) {
   EXPECT_GT(asked.timeout_nanos(), 0);
 }
 
+TEST_F(GrpcAgentClientTest, ACgroupIsReadWithTheFilesThatWereAskedFor) {
+  agent::v1::ReadCgroupRequest asked;
+  agent_.read_cgroup = [&](auto*, const agent::v1::ReadCgroupRequest* request,
+                           agent::v1::ReadCgroupResponse* response) {
+    asked = *request;
+    response->set_cpu_weight(39);
+    (*response->mutable_resources()->mutable_unified())["memory.high"] = "max";
+    return grpc::Status::OK;
+  };
+  Serve();
+
+  const auto cgroup =
+      client_->ReadCgroup(kId, {"memory.high", "memory.low"}, Soon());
+
+  ASSERT_TRUE(cgroup.ok()) << cgroup.status();
+  EXPECT_EQ(cgroup->cpu_weight(), 39);
+  EXPECT_EQ(cgroup->resources().unified().at("memory.high"), "max");
+  EXPECT_EQ(asked.container_id(), kId.value());
+  EXPECT_EQ(asked.files_size(), 2);
+}
+
+TEST_F(GrpcAgentClientTest, TheAgentOfAnEarlierDaemonHasNoSuchCall) {
+  Serve();
+
+  EXPECT_TRUE(
+      absl::IsUnimplemented(client_->ReadCgroup(kId, {}, Soon()).status()));
+}
+
 TEST_F(GrpcAgentClientTest, AgentGetsLessTimeThanTheCall) {
   int64_t timeout = 0;
   agent_.set_cpus = [&](auto*, const agent::v1::SetOnlineCpusRequest* request,

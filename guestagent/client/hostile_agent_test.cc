@@ -271,6 +271,25 @@ TEST_F(HostileAgentTest, TooManyOrWrongContainersAreDataLoss) {
   EXPECT_EQ(Try(CallList, &agent).code(), Code::kDataLoss);
 }
 
+TEST_F(HostileAgentTest, CgroupsThatCannotBeAreDataLoss) {
+  ScriptedAgent agent;
+  agent.read_cgroup = [](auto*, const auto*,
+                         agent::v1::ReadCgroupResponse* response) {
+    // Was not asked for.
+    (*response->mutable_resources()->mutable_unified())["memory.low"] = "1";
+    return grpc::Status::OK;
+  };
+
+  EXPECT_EQ(
+      Try(
+          [](GrpcAgentClient& client, absl::Time deadline) {
+            return client.ReadCgroup(kId, {"memory.high"}, deadline).status();
+          },
+          &agent)
+          .code(),
+      Code::kDataLoss);
+}
+
 TEST_F(HostileAgentTest, SuccessThatTheReplyContradictsIsDataLoss) {
   ScriptedAgent agent;  // always has 1 CPU and 256 MiB
 
