@@ -1,8 +1,10 @@
 #include "guestagent/agent/crun_program.h"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "absl/time/clock.h"
 #include "base/process.h"
 #include "gtest/gtest.h"
 
@@ -10,14 +12,17 @@ namespace podvisor {
 namespace {
 
 TEST(CrunProgramTest, CopyRunsAndCannotBeChanged) {
-  const auto program = SealedProgram::Load("/bin/echo");
+  const auto program = SealedProgram::Load("/bin/sh");
   ASSERT_TRUE(program.ok()) << program.status();
-  CommandOptions options;
-  options.argv = {program->path(), "it", "runs"};
+  SpawnOptions options;
+  options.argv = {program->path(), "-c", "exit 7"};
+  options.close_others = false;
   for (int time = 0; time < 2; ++time) {
-    const auto result = RunCommand(options);
-    ASSERT_TRUE(result.ok()) << result.status();
-    EXPECT_EQ(result->stdout_data, "it runs\n");
+    const auto process = Spawn(options);
+    ASSERT_TRUE(process.ok()) << process.status();
+    const auto status = WaitProcess(*process, absl::Now() + absl::Seconds(20));
+    ASSERT_TRUE(status.ok()) << status.status();
+    EXPECT_EQ(WEXITSTATUS(*status), 7);
   }
   UniqueFd writer(open(program->path().c_str(), O_RDWR | O_CLOEXEC));
   EXPECT_EQ(write(writer.get(), "x", 1), -1);
