@@ -68,20 +68,36 @@ void CarryInput(StreamPeer* peer, Stream* stream) {
   }
 }
 
+// Ends a call when its peer leaves, whatever the call waits for: a guest need
+// not even take the first message. To be made before the call begins.
+class PeerWatch {
+ public:
+  // Borrows both.
+  PeerWatch(StreamPeer* peer, grpc::ClientContext* context) : peer_(peer) {
+    peer_->OnGone([this, context] {
+      left_ = true;
+      context->TryCancel();
+    });
+  }
+  ~PeerWatch() { peer_->OnGone(nullptr); }
+  PeerWatch(const PeerWatch&) = delete;
+  PeerWatch& operator=(const PeerWatch&) = delete;
+
+  bool left() const { return left_; }
+
+ private:
+  StreamPeer* const peer_;
+  std::atomic<bool> left_ = false;
+};
+
 // Serves `stream` after its first message: hands each message of the guest to
 // `take` until that returns a result, or the guest ends the call; then the
 // result is the call's own error, or nullopt without one.
 template <typename Input, typename Output, typename Stream, typename Take>
 absl::StatusOr<std::optional<int>> ServeStream(AgentConnection::Call* call,
                                                Stream* stream, StreamPeer* peer,
+                                               const PeerWatch& watch,
                                                const Take& take) {
-  // A peer that leaves ends the call, also while the guest takes no input and
-  // so nobody asks the peer.
-  std::atomic<bool> left{false};
-  peer->OnGone([&left, call] {
-    left = true;
-    call->context()->TryCancel();
-  });
   std::thread input([&] { CarryInput<Input>(peer, stream); });
   absl::StatusOr<std::optional<int>> result = std::optional<int>();
   bool over = false;
@@ -96,11 +112,10 @@ absl::StatusOr<std::optional<int>> ServeStream(AgentConnection::Call* call,
   // fail by themselves, and a cancelled one would lose its status.
   if (over) call->context()->TryCancel();
   input.join();
-  peer->OnGone(nullptr);
   const grpc::Status finished = stream->Finish();
   if (over) return result;
   // Our own doing, and no reason to give the session up, which others use.
-  if (left) return absl::CancelledError("the peer has left");
+  if (watch.left()) return absl::CancelledError("the peer has left");
   RETURN_IF_ERROR(call->Finish(finished));
   return result;
 }
@@ -124,6 +139,7 @@ absl::StatusOr<int> GrpcAgentClient::Exec(const GuestExec& request,
                                           StreamPeer* peer) {
   ASSIGN_OR_RETURN(const std::unique_ptr<AgentConnection::Call> call,
                    connection_.Begin(absl::InfiniteFuture()));
+  const PeerWatch watch(peer, call->context());
   const auto stream = call->stub().Exec(call->context());
   ExecInput first;
   ExecInput::Start* start = first.mutable_start();
@@ -144,14 +160,15 @@ absl::StatusOr<int> GrpcAgentClient::Exec(const GuestExec& request,
     }
     return std::nullopt;
   };
-  return ExitCodeOr(
-      ServeStream<ExecInput, ExecOutput>(call.get(), stream.get(), peer, take));
+  return ExitCodeOr(ServeStream<ExecInput, ExecOutput>(call.get(), stream.get(),
+                                                       peer, watch, take));
 }
 
 absl::StatusOr<int> GrpcAgentClient::Attach(const ContainerId& id,
                                             bool with_stdin, StreamPeer* peer) {
   ASSIGN_OR_RETURN(const std::unique_ptr<AgentConnection::Call> call,
                    connection_.Begin(absl::InfiniteFuture()));
+  const PeerWatch watch(peer, call->context());
   const auto stream = call->stub().Attach(call->context());
   AttachInput first;
   first.mutable_start()->set_container_id(id.value());
@@ -171,12 +188,13 @@ absl::StatusOr<int> GrpcAgentClient::Attach(const ContainerId& id,
     return std::nullopt;
   };
   return ExitCodeOr(ServeStream<AttachInput, AttachOutput>(
-      call.get(), stream.get(), peer, take));
+      call.get(), stream.get(), peer, watch, take));
 }
 
 absl::Status GrpcAgentClient::PortForward(uint16_t port, StreamPeer* peer) {
   ASSIGN_OR_RETURN(const std::unique_ptr<AgentConnection::Call> call,
                    connection_.Begin(absl::InfiniteFuture()));
+  const PeerWatch watch(peer, call->context());
   const auto stream = call->stub().PortForward(call->context());
   PortForwardInput first;
   first.set_port(port);
@@ -195,7 +213,7 @@ absl::Status GrpcAgentClient::PortForward(uint16_t port, StreamPeer* peer) {
     return std::nullopt;
   };
   return ServeStream<PortForwardInput, PortForwardOutput>(
-             call.get(), stream.get(), peer, take)
+             call.get(), stream.get(), peer, watch, take)
       .status();
 }
 

@@ -176,8 +176,9 @@ absl::StatusOr<ExecSyncResult> GrpcAgentClient::ExecSync(
     const ExecSyncRequest& request, absl::Time deadline) {
   ASSIGN_OR_RETURN(const std::unique_ptr<AgentConnection::Call> call,
                    connection_.Begin(deadline));
-  const auto stream = call->stub().Exec(call->context());
+  // First: a guest can keep the call from beginning.
   const CancelWatch watch(request.cancelled, call->context());
+  const auto stream = call->stub().Exec(call->context());
   ExecInput input;
   ExecInput::Start* start = input.mutable_start();
   start->set_container_id(request.container.value());

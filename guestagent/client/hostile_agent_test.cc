@@ -113,6 +113,9 @@ class Listener final : public StreamPeer {
 // A peer that speaks without end, and leaves as soon as it was listened to.
 class Talker final : public StreamPeer {
  public:
+  // Leaves once it was asked for input, or, where given, when it is told.
+  explicit Talker(absl::Notification* leave = nullptr)
+      : leave_(leave != nullptr ? leave : &heard_) {}
   ~Talker() override {
     if (leaving_.joinable()) leaving_.join();
   }
@@ -126,7 +129,7 @@ class Talker final : public StreamPeer {
   void OnGone(std::function<void()> on_gone) override {
     if (on_gone == nullptr) return leaving_.join();
     leaving_ = std::thread([this, on_gone = std::move(on_gone)] {
-      heard_.WaitForNotification();
+      leave_->WaitForNotification();
       on_gone();
     });
   }
@@ -136,6 +139,7 @@ class Talker final : public StreamPeer {
 
  private:
   int inputs_ = 0;
+  absl::Notification* const leave_;
   std::thread leaving_;
   absl::Notification heard_;
   absl::Notification stopped_;
@@ -531,6 +535,27 @@ TEST_F(HostileAgentTest, APeerThatLeavesIsNotHeldByAnAgentThatTakesNoInput) {
 
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_EQ(sessions, 1) << "the streams of others end with a session";
+}
+
+TEST_F(HostileAgentTest, APeerThatLeavesIsNotHeldByAnAgentThatTakesNoRequest) {
+  ScriptedAgent agent;
+  absl::Notification reached;
+  agent.exec = [&](grpc::ServerContext* context, auto*) {
+    reached.Notify();
+    return ScriptedAgent::Hang(context);
+  };
+  GuestExec large;
+  large.container = kId;
+  large.args.assign(16, std::string(64 << 10, 'x'));
+
+  const absl::Status status = Try(
+      [&](GrpcAgentClient& client, absl::Time) {
+        Talker peer(&reached);
+        return client.Exec(large, &peer).status();
+      },
+      &agent);
+
+  EXPECT_EQ(status.code(), Code::kCancelled) << status;
 }
 
 TEST_F(HostileAgentTest, RefusedPortIsCleanedAndKeepsTheChannel) {
