@@ -40,11 +40,12 @@ runtime::v1::ContainerEventResponse ToContainerEvent(const PodEvent& event) {
 }
 
 absl::Status StreamEvents(
-    PodEventFeed& feed, Clock& clock, const std::function<bool()>& gone,
+    PodEventFeed& feed, Clock& clock, const std::function<void()>& cut_off,
+    const std::function<bool()>& gone,
     const std::function<bool(const runtime::v1::ContainerEventResponse&)>&
         write) {
   ASSIGN_OR_RETURN(const std::unique_ptr<PodEventFeed::Subscription> events,
-                   feed.Subscribe());
+                   feed.Subscribe(cut_off));
   while (!gone()) {
     ASSIGN_OR_RETURN(const std::shared_ptr<const PodEvent> event,
                      events->Next(clock.Now() + kLookInterval));

@@ -15,9 +15,12 @@ namespace podvisor {
 runtime::v1::ContainerEventResponse ToContainerEvent(const PodEvent& event);
 
 // Writes events until `write` says that the client has gone, or `gone` does,
-// which is asked now and then. Errors: those of PodEventFeed.
+// which is asked now and then. `cut_off` ends a `write` that a client which
+// does not read holds up; it is called on another thread and must not wait.
+// Errors: those of PodEventFeed.
 absl::Status StreamEvents(
-    PodEventFeed& feed, Clock& clock, const std::function<bool()>& gone,
+    PodEventFeed& feed, Clock& clock, const std::function<void()>& cut_off,
+    const std::function<bool()>& gone,
     const std::function<bool(const runtime::v1::ContainerEventResponse&)>&
         write);
 

@@ -1,7 +1,6 @@
 #include "cri/event_stream.h"
 
-#include <thread>
-
+#include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
 
 namespace podvisor {
@@ -54,16 +53,43 @@ TEST(EventStreamTest, AStreamEndsWithItsClientOrTheDaemon) {
     looked = true;
     return false;
   };
-  EXPECT_TRUE(StreamEvents(feed, clock, publish_once, one_only).ok());
+  EXPECT_TRUE(StreamEvents(
+                  feed, clock, [] {}, publish_once, one_only)
+                  .ok());
   EXPECT_EQ(written, 2);
 
   EXPECT_TRUE(StreamEvents(
-                  feed, clock, [] { return true; }, one_only)
+                  feed, clock, [] {}, [] { return true; }, one_only)
                   .ok());
 
   feed.Close();
-  EXPECT_TRUE(
-      absl::IsUnavailable(StreamEvents(feed, clock, never_gone, one_only)));
+  EXPECT_TRUE(absl::IsUnavailable(StreamEvents(
+      feed, clock, [] {}, never_gone, one_only)));
+}
+
+TEST(EventStreamTest, AClientThatDoesNotReadIsCutOff) {
+  PodEventFeed feed;
+  SystemClock clock;
+  absl::Notification cut_off;
+  const auto write_until_cut_off = [&](const auto&) {
+    // Nobody reads, and meanwhile more happens than is kept.
+    for (size_t i = 0; i < PodEventFeed::kMaxPending + 2; ++i) {
+      feed.Publish({Event(PodEventKind::kStopped)});
+    }
+    return !cut_off.WaitForNotificationWithTimeout(absl::Seconds(20));
+  };
+  bool looked = false;
+  const auto publish_once = [&] {
+    if (!looked) feed.Publish({Event(PodEventKind::kStarted)});
+    looked = true;
+    return false;
+  };
+
+  EXPECT_TRUE(StreamEvents(
+                  feed, clock, [&] { cut_off.Notify(); }, publish_once,
+                  write_until_cut_off)
+                  .ok());
+  EXPECT_TRUE(cut_off.HasBeenNotified());
 }
 
 }  // namespace

@@ -441,7 +441,8 @@ grpc::Status RuntimeService::GetContainerEvents(
     grpc::ServerContext* context, const runtime::v1::GetEventsRequest*,
     grpc::ServerWriter<runtime::v1::ContainerEventResponse>* writer) {
   return ToGrpcStatus(StreamEvents(
-      *events_, *clock_, [&] { return context->IsCancelled(); },
+      *events_, *clock_, [&] { context->TryCancel(); },
+      [&] { return context->IsCancelled(); },
       [&](const auto& event) { return writer->Write(event); }));
 }
 

@@ -55,6 +55,8 @@ std::vector<PodEvent> PodEventLog::Advance(
     }
   };
   if (pod_ == kUnknown && pod.state != SandboxState::kReady) return events;
+  // Whoever still works on a pod that was removed has nothing to tell.
+  if (pod_ == kDeleted) return events;
 
   const Stage begun = std::max(pod_, kStarted);
   tell(pod.id.value(), pod_, begun, true);

@@ -4,7 +4,9 @@
 
 namespace podvisor {
 
-PodEventFeed::Subscription::Subscription(PodEventFeed* feed) : feed_(feed) {}
+PodEventFeed::Subscription::Subscription(PodEventFeed* feed,
+                                         std::function<void()> on_lost)
+    : feed_(feed), on_lost_(std::move(on_lost)) {}
 
 PodEventFeed::Subscription::~Subscription() {
   absl::MutexLock lock(&feed_->mutex_);
@@ -34,8 +36,8 @@ PodEventFeed::Subscription::Next(absl::Time deadline) {
 }
 
 absl::StatusOr<std::unique_ptr<PodEventFeed::Subscription>>
-PodEventFeed::Subscribe() {
-  auto subscription = std::make_unique<Subscription>(this);
+PodEventFeed::Subscribe(std::function<void()> on_lost) {
+  auto subscription = std::make_unique<Subscription>(this, std::move(on_lost));
   absl::MutexLock lock(&mutex_);
   if (listeners_.size() >= kMaxListeners) {
     return absl::ResourceExhaustedError("too many clients wait for events");
@@ -50,8 +52,13 @@ void PodEventFeed::Publish(std::vector<PodEvent> events) {
   for (PodEvent& event : events) {
     const auto shared = std::make_shared<const PodEvent>(std::move(event));
     for (Subscription* listener : listeners_) {
-      listener->lost_ |= listener->pending_.size() >= kMaxPending;
-      if (!listener->lost_) listener->pending_.push_back(shared);
+      if (listener->lost_) continue;
+      if (listener->pending_.size() < kMaxPending) {
+        listener->pending_.push_back(shared);
+      } else {
+        listener->lost_ = true;
+        listener->on_lost_();
+      }
     }
   }
 }

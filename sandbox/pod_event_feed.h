@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -30,7 +31,8 @@ class PodEventFeed {
   // Listens from its making on. To be destroyed before the feed.
   class Subscription {
    public:
-    explicit Subscription(PodEventFeed* feed);  // borrows; use Subscribe()
+    // Borrows the feed; use Subscribe().
+    Subscription(PodEventFeed* feed, std::function<void()> on_lost);
     ~Subscription();
     Subscription(const Subscription&) = delete;
     Subscription& operator=(const Subscription&) = delete;
@@ -44,14 +46,18 @@ class PodEventFeed {
     bool HasNewsLocked() const ABSL_SHARED_LOCKS_REQUIRED(feed_->mutex_);
 
     PodEventFeed* const feed_;
+    const std::function<void()> on_lost_;
     std::deque<std::shared_ptr<const PodEvent>> pending_
         ABSL_GUARDED_BY(feed_->mutex_);
     bool lost_ ABSL_GUARDED_BY(feed_->mutex_) = false;
   };
 
-  // ResourceExhausted when there are too many already.
-  absl::StatusOr<std::unique_ptr<Subscription>> Subscribe()
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  // ResourceExhausted when there are too many already. `on_lost` is called
+  // once, when events are lost to this listener, which may not come to Next()
+  // again by itself: on the thread that publishes, so it must not wait or come
+  // back.
+  absl::StatusOr<std::unique_ptr<Subscription>> Subscribe(
+      std::function<void()> on_lost) ABSL_LOCKS_EXCLUDED(mutex_);
 
   void Publish(std::vector<PodEvent> events) ABSL_LOCKS_EXCLUDED(mutex_);
 

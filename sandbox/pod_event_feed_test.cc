@@ -24,9 +24,9 @@ std::string Next(PodEventFeed::Subscription& from) {
 TEST(PodEventFeedTest, EachListenerHasEveryEventSinceItCame) {
   PodEventFeed feed;
   feed.Publish(Events({"before"}));
-  const auto first = feed.Subscribe().value();
+  const auto first = feed.Subscribe([] {}).value();
   feed.Publish(Events({"a", "b"}));
-  const auto second = feed.Subscribe().value();
+  const auto second = feed.Subscribe([] {}).value();
   feed.Publish(Events({"c"}));
 
   EXPECT_EQ(Next(*first), "a");
@@ -39,8 +39,9 @@ TEST(PodEventFeedTest, EachListenerHasEveryEventSinceItCame) {
 
 TEST(PodEventFeedTest, AListenerThatDoesNotReadIsCutOffAndCostsNobodyElse) {
   PodEventFeed feed;
-  const auto slow = feed.Subscribe().value();
-  const auto quick = feed.Subscribe().value();
+  int lost = 0;
+  const auto slow = feed.Subscribe([&] { ++lost; }).value();
+  const auto quick = feed.Subscribe([] {}).value();
   for (size_t i = 0; i < PodEventFeed::kMaxPending + 1; ++i) {
     feed.Publish(Events({"a"}));
     ASSERT_EQ(Next(*quick), "a");
@@ -55,23 +56,24 @@ TEST(PodEventFeedTest, AListenerThatDoesNotReadIsCutOffAndCostsNobodyElse) {
   EXPECT_TRUE(
       absl::IsResourceExhausted(slow->Next(absl::InfinitePast()).status()));
   EXPECT_EQ(Next(*quick), "later");
+  EXPECT_EQ(lost, 1);
 }
 
 TEST(PodEventFeedTest, ThereAreSoManyListenersAndNotMore) {
   PodEventFeed feed;
   std::vector<std::unique_ptr<PodEventFeed::Subscription>> all;
   for (size_t i = 0; i < PodEventFeed::kMaxListeners; ++i) {
-    all.push_back(feed.Subscribe().value());
+    all.push_back(feed.Subscribe([] {}).value());
   }
 
-  EXPECT_TRUE(absl::IsResourceExhausted(feed.Subscribe().status()));
+  EXPECT_TRUE(absl::IsResourceExhausted(feed.Subscribe([] {}).status()));
   all.pop_back();
-  EXPECT_TRUE(feed.Subscribe().ok());
+  EXPECT_TRUE(feed.Subscribe([] {}).ok());
 }
 
 TEST(PodEventFeedTest, WhoWaitsHearsOfTheEnd) {
   PodEventFeed feed;
-  const auto waits = feed.Subscribe().value();
+  const auto waits = feed.Subscribe([] {}).value();
   absl::Status heard;
   std::thread thread(
       [&] { heard = waits->Next(absl::InfiniteFuture()).status(); });

@@ -101,6 +101,7 @@ TEST_F(PodEventLogTest, APodThatIsRemovedTakesItsContainersAlong) {
                                          "pod stopped", "pod deleted"));
   EXPECT_THAT(events.back().containers, IsEmpty());
   EXPECT_EQ(events.back().pod.state, SandboxState::kStopped);
+  EXPECT_THAT(Advance(SandboxState::kStopped, {a}), IsEmpty());
 }
 
 TEST_F(PodEventLogTest, APodWhoseBootFailedNeverWasThere) {

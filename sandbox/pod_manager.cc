@@ -212,7 +212,6 @@ absl::StatusOr<PodId> PodManager::RunPod(const PodSpec& spec,
     booting_.erase(pod->id());
   }
   RETURN_IF_ERROR(booted);
-  pod->TellEvents();
   return pod->id();
 }
 
