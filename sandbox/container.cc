@@ -122,6 +122,16 @@ absl::Status Container::Change(
   return absl::OkStatus();
 }
 
+void Container::SetStartBegun(absl::Time at) {
+  absl::MutexLock lock(&mutex_);
+  start_begun_ = at;
+}
+
+absl::Time Container::start_begun() const {
+  absl::MutexLock lock(&mutex_);
+  return start_begun_;
+}
+
 bool Container::AwaitExit(absl::Time deadline) const {
   absl::MutexLock lock(&mutex_);
   return mutex_.AwaitWithDeadline(
@@ -131,28 +141,31 @@ bool Container::AwaitExit(absl::Time deadline) const {
 Container::StopRequest::StopRequest(Container* container, absl::Time kill_at)
     : container_(container) {
   absl::MutexLock lock(&container_->mutex_);
-  ++container_->stop_requests_;
-  container_->kill_at_ = std::min(container_->kill_at_, kill_at);
+  place_ = container_->kill_times_.insert(kill_at);
 }
 
 Container::StopRequest::~StopRequest() {
   absl::MutexLock lock(&container_->mutex_);
-  if (--container_->stop_requests_ == 0) {
-    container_->kill_at_ = absl::InfiniteFuture();
-  }
+  container_->kill_times_.erase(place_);
+}
+
+absl::Time Container::KillAtLocked() const {
+  return kill_times_.empty() ? absl::InfiniteFuture() : *kill_times_.begin();
 }
 
 bool Container::AwaitExitOrKill(absl::Time deadline) const {
   absl::MutexLock lock(&mutex_);
   for (;;) {
-    const absl::Time until = std::min(deadline, kill_at_);
+    const absl::Time until = std::min(deadline, KillAtLocked());
     const auto has_news = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return ExitedLocked() || kill_at_ < until;
+      return ExitedLocked() || KillAtLocked() < until;
     };
-    if (!mutex_.AwaitWithDeadline(absl::Condition(&has_news), until)) {
+    if (mutex_.AwaitWithDeadline(absl::Condition(&has_news), until)) {
+      if (ExitedLocked()) return true;
+    } else if (until == deadline || KillAtLocked() <= until) {
       return false;
     }
-    if (ExitedLocked()) return true;
+    // Else somebody is in more of a hurry, or who was has given up.
   }
 }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,12 @@ class Container {
   // The record without another phase.
   absl::Status Change(const std::function<void(ContainerRecord&)>& change);
 
+  // When the start that is under way, or worked, began: a process that has
+  // ended before its start was recorded ran from then on. InfinitePast for
+  // none.
+  void SetStartBegun(absl::Time at);
+  absl::Time start_begun() const;
+
   // Waits until the container is kExited; false at the deadline.
   bool AwaitExit(absl::Time deadline) const;
   // As long as it lives, somebody wants the container killed at `kill_at` if it
@@ -68,6 +75,7 @@ class Container {
 
    private:
     Container* const container_;
+    std::multiset<absl::Time>::iterator place_;
   };
   // Waits until the container is kExited, or is to be killed; false then, and
   // at the deadline.
@@ -123,6 +131,7 @@ class Container {
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // What the guest's cgroup is known to have.
   ContainerResources AppliedLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  absl::Time KillAtLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   bool ExitedLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return record_.phase == ContainerPhase::kExited;
   }
@@ -139,8 +148,8 @@ class Container {
   ContainerResources before_update_ ABSL_GUARDED_BY(mutex_);
   std::optional<ContainerResources> seen_ ABSL_GUARDED_BY(mutex_);
   bool update_has_room_ ABSL_GUARDED_BY(mutex_) = false;
-  int stop_requests_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::Time kill_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  std::multiset<absl::Time> kill_times_ ABSL_GUARDED_BY(mutex_);
+  absl::Time start_begun_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   ContainerUsage usage_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<LogPump> pump_ ABSL_GUARDED_BY(mutex_);
 };

@@ -299,7 +299,12 @@ absl::Status StartContainer(Pod& pod, Container& container,
   // nobody could tell what came of an earlier start.
   if (container.pump() == nullptr) RETURN_IF_ERROR(pod.StartPump(container));
   const absl::Time started_at = Now(pod);
-  RETURN_IF_ERROR(StartInGuest(pod, container, *agent, deadline));
+  container.SetStartBegun(started_at);
+  const absl::Status started = StartInGuest(pod, container, *agent, deadline);
+  if (!started.ok()) {
+    container.SetStartBegun(absl::InfinitePast());
+    return started;
+  }
   // A started container has stats at once.
   pod.SampleIfOlderThan(absl::ZeroDuration());
   const auto set_started = [&](ContainerRecord& record) {
