@@ -179,6 +179,7 @@ absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
     }
     return status;
   }
+  TellEvents();
   WatchExits();
   WatchVm();
   PublishMetrics();
@@ -249,11 +250,12 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   } else {
     RETURN_IF_ERROR(PodVm::Sweep(services_.vm, id_, spec_, deadline));
   }
-  ASSIGN_OR_RETURN(const Leaving network, LeaveNetwork(deadline));
+  // Whatever the network does now, nothing of the pod runs any more.
   AbandonOutput();
   StopWatching();
   services_.vm.metrics->RemoveVm(id_);
   EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
+  ASSIGN_OR_RETURN(const Leaving network, LeaveNetwork(deadline));
   RETURN_IF_ERROR(Transition(SandboxEvent::kTornDown, [&](PodRecord& record) {
     record.finished_at = services_.vm.clock->Now();
     record.vm_json.clear();
@@ -461,6 +463,9 @@ void Pod::OnExit(const agent::v1::ContainerExit& exit) {
   const absl::Status stored = RecordEnd(
       *container, ContainerEvent::kExited, [&](ContainerRecord& record) {
         record.exit_code = exit.exit_code();
+        if (record.started_at == absl::InfinitePast()) {
+          record.started_at = container->start_begun();
+        }
         record.finished_at = absl::FromUnixNanos(exit.finished_at_unix_nanos());
         record.reason = exit.oom_killed()       ? "OOMKilled"
                         : exit.exit_code() == 0 ? "Completed"

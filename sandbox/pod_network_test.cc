@@ -2,6 +2,7 @@
 // whatever fails.
 
 #include "gtest/gtest.h"
+#include "sandbox/container_lifecycle.h"
 #include "sandbox/pod_manager_fixture.h"
 
 namespace podvisor {
@@ -89,7 +90,12 @@ TEST_F(PodNetworkTest, APodThatCannotLeaveStaysUntilItCan) {
 TEST_F(PodNetworkTest, AStopThatFailsIsRepeatedByItsClientAndNoTimer) {
   const std::shared_ptr<Pod> pod = Run("web");
   network_.SetFaults({.remove = absl::InternalError("iptables is locked")});
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+  ASSERT_TRUE(StartContainer(*pod, *found.container, Soon()).ok());
+  Guest(pod).SetFaults({.ignores_sigkill = true});
   EXPECT_FALSE(pod->Stop(Soon()).ok());
+  EXPECT_EQ(found.container->phase(), ContainerPhase::kExited)
+      << "its VM is gone";
 
   network_.SetFaults({});
   timers_.RunDue();
