@@ -64,7 +64,6 @@ absl::StatusOr<StreamRequest> CheckPortForward(
       return absl::InvalidArgumentError(
           absl::StrCat("port: ", port, " is not a port"));
     }
-    converted.ports.push_back(static_cast<uint16_t>(port));
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
                    pods.FindPod(request.pod_sandbox_id()));

@@ -11,9 +11,8 @@ namespace podvisor {
 // Which subprotocol of exec and attach a client speaks; they differ in how the
 // error stream tells the end, and in what may be closed.
 enum class ChannelVersion {
-  kPlainText = 1,  // "channel.k8s.io" to v3: a text, and only for an error
+  kPlainText = 3,  // v3: a text, and only for an error
   kStatus = 4,     // v4: one metav1.Status
-  kHalfClose = 5,  // v5: v4, and standard input can be closed
 };
 
 // What the error stream carries at the end of a process: its exit code, or why

@@ -11,8 +11,6 @@ using nlohmann::json;
 TEST(ExitMessageTest, ZeroIsSuccess) {
   EXPECT_EQ(json::parse(ExitMessage(ChannelVersion::kStatus, 0)),
             json({{"status", "Success"}}));
-  EXPECT_EQ(ExitMessage(ChannelVersion::kHalfClose, 0),
-            ExitMessage(ChannelVersion::kStatus, 0));
   EXPECT_EQ(ExitMessage(ChannelVersion::kPlainText, 0), "");
 }
 

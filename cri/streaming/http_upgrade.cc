@@ -18,10 +18,11 @@ namespace http = boost::beast::http;
 
 constexpr char kUpgradeTo[] = "SPDY/3.1";
 
+// What came before v3 cannot tell the size of a terminal, and no client of the
+// last ten years knows only that.
 const std::vector<std::string>& KnownProtocols(StreamKind kind) {
   static const auto* const commands =
-      new std::vector<std::string>{"v4.channel.k8s.io", "v3.channel.k8s.io",
-                                   "v2.channel.k8s.io", "channel.k8s.io"};
+      new std::vector<std::string>{"v4.channel.k8s.io", "v3.channel.k8s.io"};
   static const auto* const forwards =
       new std::vector<std::string>{"portforward.k8s.io"};
   return kind == StreamKind::kPortForward ? *forwards : *commands;

@@ -89,12 +89,29 @@ class PortForwardStream {
       return Push(closed->stream, {.kind = Kind::kEndOfData});
     }
     if (const auto* aborted = std::get_if<SpdyAborted>(&event)) {
-      if (Forward* forward = FindByData(aborted->stream)) {
-        forward->aborted = true;
-        if (forward->queue != nullptr) forward->queue->HangUp();
-      }
+      Abort(aborted->stream);
     }
     return absl::OkStatus();
+  }
+
+  // By the client. Half a pair is dropped whole: nobody would ever hang up on
+  // what is dialled for it.
+  void Abort(uint32_t stream) {
+    for (auto it = forwards_.begin(); it != forwards_.end(); ++it) {
+      Forward& forward = *it->second;
+      if (forward.queue == nullptr &&
+          (forward.data == stream || forward.error == stream)) {
+        const uint32_t other = forward.data + forward.error - stream;
+        if (other != 0) connection_->Reset(other).IgnoreError();
+        forwards_.erase(it);
+        return;
+      }
+      if (forward.queue != nullptr && forward.data == stream) {
+        forward.aborted = true;
+        forward.queue->HangUp();
+        return;
+      }
+    }
   }
 
   absl::Status Open(const SpdyOpened& opened) {

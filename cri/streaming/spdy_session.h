@@ -54,7 +54,8 @@ using SpdyEvent = std::variant<SpdyOpened, SpdyReceived, SpdyHalfClosed,
 // that are open and headers are bounded, and data is never gathered.
 class SpdySession {
  public:
-  // Streams that may be open at once: two for each forwarded connection.
+  // Streams that may be open at once: what a connection of 64 forwards, two for
+  // each, needs while those that have ended are still being closed.
   static constexpr size_t kMaxStreams = 512;
   // Of a frame that is no data.
   static constexpr size_t kMaxControlBytes = 32 << 10;

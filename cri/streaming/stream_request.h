@@ -38,8 +38,6 @@ struct AttachStreamRequest {
 
 struct PortForwardRequest {
   PodId pod;
-  // Only a WebSocket client of the old kind says them beforehand.
-  std::vector<uint16_t> ports;
 
   bool operator==(const PortForwardRequest&) const = default;
 };
