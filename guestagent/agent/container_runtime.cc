@@ -38,12 +38,17 @@ absl::Status RequireState(const ContainerEntry& entry,
       absl::StrCat("the container is ", ContainerState::State_Name(state)));
 }
 
+// For the descriptors of all containers together: the host waits for two
+// seconds for a sample.
+constexpr absl::Duration kLookTime = absl::Milliseconds(200);
+
 agent::v1::ContainerStats CollectStats(const StatsReader& reader,
-                                       ContainerEntry* entry, absl::Time now) {
+                                       ContainerEntry* entry, absl::Time now,
+                                       absl::Time looks_end) {
   agent::v1::ContainerStats stats;
   stats.set_container_id(entry->id());
   stats.set_timestamp_unix_nanos(absl::ToUnixNanos(now));
-  reader.Read(entry->cgroup(), entry->Look().pid, &stats);
+  reader.Read(entry->cgroup(), entry->Look().pid, looks_end, &stats);
   const LayerUsage layer = entry->MeasuredLayer(now);
   stats.set_writable_layer_bytes(layer.bytes);
   stats.set_writable_layer_inodes(layer.inodes);
@@ -258,13 +263,14 @@ absl::Status ContainerRuntime::GetStats(const agent::v1::GetStatsRequest&,
   *response->mutable_io_pressure() = ReadPressure("io");
   state_->stats.ReadPod(CgroupDirectory(kPodCgroup), state_->paths.scratch_dir,
                         response);
+  const absl::Time looks_end = absl::Now() + kLookTime;
   for (const std::shared_ptr<ContainerEntry>& entry : state_->All()) {
     const ContainerState::State state = entry->Look().state;
     if (state != ContainerState::CREATED && state != ContainerState::RUNNING) {
       continue;
     }
-    *response->add_containers() =
-        CollectStats(state_->stats, entry.get(), state_->clock.Now());
+    *response->add_containers() = CollectStats(state_->stats, entry.get(),
+                                               state_->clock.Now(), looks_end);
   }
   return absl::OkStatus();
 }

@@ -22,7 +22,6 @@ namespace {
 
 // A look takes some 30 us under TCG. Who has more open is not counted.
 constexpr uint64_t kMaxLooks = 4096;
-constexpr absl::Duration kLookTime = absl::Milliseconds(50);
 constexpr size_t kMaxNetDevBytes = 64 << 10;
 
 }  // namespace
@@ -32,6 +31,7 @@ StatsReader::StatsReader(Paths paths)
       huge_page_sizes_(HugePageSizes(paths_.huge_pages)) {}
 
 void StatsReader::Read(const CgroupDirectory& cgroup, pid_t first_process,
+                       absl::Time looks_end,
                        agent::v1::ContainerStats* stats) const {
   const std::string cpu_stat = cgroup.Read("cpu.stat");
   const std::string cpu_max = cgroup.Read("cpu.max");
@@ -64,7 +64,7 @@ void StatsReader::Read(const CgroupDirectory& cgroup, pid_t first_process,
                        .pids_current = pids_current,
                        .pids_max = pids_max},
                       stats);
-  ReadProcesses(cgroup, first_process, stats);
+  ReadProcesses(cgroup, first_process, looks_end, stats);
   ReadDevices(cgroup, stats);
 }
 
@@ -88,7 +88,7 @@ void StatsReader::ReadPod(const CgroupDirectory& pod,
 }
 
 void StatsReader::ReadProcesses(const CgroupDirectory& cgroup,
-                                pid_t first_process,
+                                pid_t first_process, absl::Time looks_end,
                                 agent::v1::ContainerStats* stats) const {
   rlimit limit = {};
   if (first_process > 0 &&
@@ -105,8 +105,8 @@ void StatsReader::ReadProcesses(const CgroupDirectory& cgroup,
   // Too many to be read, or on their way out.
   if (processes.empty()) return;
   stats->set_processes(processes.size());
-  const std::optional<OpenFiles> open = CountOpenFiles(
-      paths_.proc, processes, kMaxLooks, absl::Now() + kLookTime);
+  const std::optional<OpenFiles> open =
+      CountOpenFiles(paths_.proc, processes, kMaxLooks, looks_end);
   if (!open.has_value()) return;
   stats->set_file_descriptors(open->descriptors);
   stats->set_sockets(open->sockets);

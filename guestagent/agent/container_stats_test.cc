@@ -52,7 +52,8 @@ class ContainerStatsTest : public testing::Test {
   }
   agent::v1::ContainerStats Read(pid_t first_process = 0) {
     agent::v1::ContainerStats stats;
-    Reader().Read(CgroupDirectory(root_ + "/cgroup"), first_process, &stats);
+    Reader().Read(CgroupDirectory(root_ + "/cgroup"), first_process,
+                  absl::InfiniteFuture(), &stats);
     return stats;
   }
 
