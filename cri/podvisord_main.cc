@@ -222,6 +222,15 @@ absl::Status Serve(const Config& config) {
       "looking for the best accelerator (15 s where KVM hangs)");
   ASSIGN_OR_RETURN(const QemuVersion qemu_version,
                    ProbeQemuVersion(config.qemu.path));
+  // What the threads of the watcher and of the timers use outlives them.
+  PodMetrics metrics;
+  PodEventFeed events;
+  ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
+  HostCgroups cgroups(ParseCgroupMounts(mounts), &clock);
+  const std::string network_namespaces = config.server.run_dir + "/netns";
+  CniNetwork network({network_namespaces, config.network.cni_conf_dir,
+                      config.network.cni_bin_dirs},
+                     &clock);
   BootGate gate(static_cast<int>(config.qemu.max_parallel_boots));
   ASSIGN_OR_RETURN(const std::unique_ptr<ProcessWatcher> watcher,
                    ProcessWatcher::Create());
@@ -235,25 +244,16 @@ absl::Status Serve(const Config& config) {
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalImageStore> images,
                    LocalImageStore::Create(ImageOptions(config), &clock));
 
-  PodMetrics metrics;
   metrics.SetDaemonInfo(
       {kVersion, NameOf(accelerator.accelerator), TextOf(qemu_version)});
   ScratchDisks scratch_disks(config.server.root_dir, settings.scratch_bytes);
   QemuLauncher launcher(&clock, &gate, watcher.get());
   TimerQueue timers(clock, kTimerThreads);
   TimerQueue clean_ups(clock, kCleanUpThreads);
-  ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
-  HostCgroups cgroups(ParseCgroupMounts(mounts), &clock);
-
-  const std::string network_namespaces = config.server.run_dir + "/netns";
-  CniNetwork network({network_namespaces, config.network.cni_conf_dir,
-                      config.network.cni_bin_dirs},
-                     &clock);
   const absl::Status ended =
       EndStrayPlugins(network_namespaces, clock.Now() + kStrayTime);
   if (!ended.ok()) Log(LogLevel::kWarning, ended.message());
 
-  PodEventFeed events;
   PodServices services;
   services.vm = {&clock,   &launcher, watcher.get(), &scratch_disks,
                  &metrics, &settings, &cgroups,      &network};
@@ -274,10 +274,10 @@ absl::Status Serve(const Config& config) {
                    ServeMetrics(config, &metrics, health, &clock));
 
   PodStreams pod_streams(&pods);
-  StreamServerOptions stream_options;
-  stream_options.address = config.server.streaming_address;
-  ASSIGN_OR_RETURN(const std::unique_ptr<StreamServer> streams,
-                   StreamServer::Start(stream_options, &pod_streams, &clock));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<StreamServer> streams,
+      StreamServer::Start({.address = config.server.streaming_address},
+                          &pod_streams, &clock));
   ImageService image_service(*images, scratch_disks, config.server.root_dir,
                              clock);
   return ServeCri(config,
