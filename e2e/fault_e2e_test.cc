@@ -143,7 +143,7 @@ TEST_F(FaultE2eTest, NamesThatCannotBeAreRefused) {
 
 TEST_F(FaultE2eTest, OddButLegalNamesWork) {
   cri::PodSandboxConfig config = node_->PodConfig("odd");
-  config.mutable_metadata()->set_name("a,b=c,,path=x");
+  config.mutable_metadata()->set_name("a,b,,path:x");
   const std::string pod = node_->RunPod(config);
   node_->RemovePod(pod);
 }

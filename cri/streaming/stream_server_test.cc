@@ -210,8 +210,7 @@ class StreamServerTest : public testing::Test {
         ExecStreamRequest{ContainerId(std::string(64, 'a')), {"cat"}, streams});
   }
   std::string ForwardUrl() {
-    return *server_->UrlFor(
-        PortForwardRequest{PodId(std::string(64, 'b')), {}});
+    return *server_->UrlFor(PortForwardRequest{PodId(std::string(64, 'b'))});
   }
 
   ScriptedBackend backend_;

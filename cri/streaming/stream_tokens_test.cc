@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "gtest/gtest.h"
 
@@ -10,8 +11,8 @@ namespace {
 
 class StreamTokensTest : public testing::Test {
  protected:
-  StreamRequest Request(uint16_t port) {
-    return PortForwardRequest{PodId(std::string(64, 'a')), {port}};
+  StreamRequest Request(int number) {
+    return PortForwardRequest{PodId(absl::StrCat(number))};
   }
 
   FakeClock clock_;
