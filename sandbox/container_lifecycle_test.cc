@@ -132,6 +132,17 @@ TEST_F(ContainerLifecycleTest, AStopWithoutGraceEndsThatOfOneWhoWaits) {
   EXPECT_EQ(found.container->Snapshot().exit_code, 137);
 }
 
+TEST_F(ContainerLifecycleTest, TheEndOfAProcessThatNeverStartedIsRecorded) {
+  const std::shared_ptr<Pod> pod = Run("early");
+  const FoundContainer found = Create(pod, ContainerOf(1000, 64));
+
+  Guest(pod).Exit(found.container->id(), 3);
+
+  ASSERT_TRUE(found.container->AwaitExit(Soon()));
+  EXPECT_EQ(found.container->Snapshot().exit_code, 3);
+  EXPECT_EQ(found.container->Snapshot().started_at, absl::InfinitePast());
+}
+
 TEST_F(ContainerLifecycleTest, AStopThatFailedTakesNoGraceFromTheNext) {
   const std::shared_ptr<Pod> pod = Run("again");
   const FoundContainer found = Create(pod, ContainerOf(1000, 64));

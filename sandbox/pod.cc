@@ -460,11 +460,12 @@ void Pod::OnExit(const agent::v1::ContainerExit& exit) {
   if (const std::shared_ptr<LogPump> pump = container->pump()) {
     (void)pump->WaitDrained(services_.vm.clock->Now() + kDrainTime);
   }
+  const absl::Time start_begun = container->start_begun();
   const absl::Status stored = RecordEnd(
       *container, ContainerEvent::kExited, [&](ContainerRecord& record) {
         record.exit_code = exit.exit_code();
         if (record.started_at == absl::InfinitePast()) {
-          record.started_at = container->start_begun();
+          record.started_at = start_begun;
         }
         record.finished_at = absl::FromUnixNanos(exit.finished_at_unix_nanos());
         record.reason = exit.oom_killed()       ? "OOMKilled"

@@ -137,7 +137,7 @@ void FakeGuestAgent::Exit(const ContainerId& id, int exit_code,
   absl::MutexLock lock(&mutex_);
   const auto found = containers_.find(id);
   if (found == containers_.end()) return;
-  if (found->second.state.state() != ContainerState::RUNNING) return;
+  if (found->second.state.state() == ContainerState::EXITED) return;
   ExitLocked(found->second, exit_code, oom_killed);
 }
 

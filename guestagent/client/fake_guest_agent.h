@@ -93,8 +93,8 @@ class FakeGuestAgent final : public GuestAgent {
   // --- The script.
 
   void SetFaults(const GuestFaults& faults) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The main process of a running container ends: code, end of output, exit
-  // notice. Nothing for a container that does not run.
+  // The first process of a container ends, also one that still waits for its
+  // start: code, end of output, exit notice. Nothing for one that has ended.
   void Exit(const ContainerId& id, int exit_code, bool oom_killed = false)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // A container's process writes to `stream`.
