@@ -209,7 +209,7 @@ TEST(PlanE2eTest, APlanRefusesWhatCreateContainerRefusesInTheSameWords) {
   const CommandResult first = plan();
   EXPECT_EQ(first.exit_code, 0) << first.stdout_data;
   EXPECT_THAT(first.stdout_data,
-              HasSubstr("plug a DIMM of 402653184 bytes into slot 0"));
+              HasSubstr("plug a DIMM of 384 MiB into slot 0"));
   {
     Call call;
     ASSERT_TRUE(node.runtime().CreateContainer(&call, request, &response).ok());
