@@ -100,6 +100,29 @@ TEST_F(FullDiskE2eTest, APodCanBeStoppedAndRemovedButNotMadeOnAFullDisk) {
   node_.EndDaemon(SIGTERM);
 }
 
+TEST_F(FullDiskE2eTest, AContainerThatFillsTheDiskGetsAnErrorAndItsPodGoesOn) {
+  const auto disk = MakeSmall("root", 48);
+  node_.PullImage();
+  const cri::PodSandboxConfig config = node_.PodConfig("writes");
+  const std::string pod = node_.RunPod(config);
+  const std::string id = node_.CreateContainer(
+      pod, node_.ContainerConfig("main", kForever), config);
+  node_.StartContainer(id);
+
+  // Its own disk has room, the host's below it has not.
+  EXPECT_EQ(node_.Exec(id, {"sh", "-c",
+                            "dd if=/dev/zero of=/big bs=1M count=100 "
+                            "conv=fsync 2>/dev/null || echo failed"}),
+            "failed\n");
+  EXPECT_EQ(node_.Exec(id, {"echo", "goes on"}), "goes on\n");
+  EXPECT_EQ(node_.Exec(id, {"sh", "-c", "rm /big && fstrim / ; echo ok"}),
+            "ok\n");
+  node_.RemovePod(pod);
+
+  node_.RemovePod(node_.RunPod(node_.PodConfig("later")));
+  node_.EndDaemon(SIGTERM);
+}
+
 TEST_F(FullDiskE2eTest, ADaemonStartsOnAFullDiskAndItsPodsCanBeRemoved) {
   const auto disk = MakeSmall("root", 32);
   const std::string pod = node_.RunPod(node_.PodConfig("survivor"));

@@ -190,6 +190,11 @@ absl::Status VmDevices::AttachDisk(const DiskAttachment& disk,
                  // One is enough for a guest that is one host thread, and a
                  // guest grows: its vCPUs share it.
                  {"num-queues", 1},
+                 // QEMU's default is to stop the whole VM where the host's
+                 // file system is full, until somebody continues it: all of the
+                 // pod would hang for what one container writes.
+                 {"werror", "report"},
+                 {"rerror", "report"},
                  {"disable-legacy", "on"}},
                 deadline);
   }

@@ -13,6 +13,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
 #include "base/errno_status.h"
@@ -90,8 +91,12 @@ absl::Status MakeFileSystem(const std::string& path, absl::Time deadline) {
   mkfs.deadline = deadline;
   ASSIGN_OR_RETURN(const CommandResult result, RunCommand(mkfs));
   if (result.exit_code != 0) {
-    return absl::InternalError(absl::StrCat(
-        "mkfs.ext4 failed: ", CleanText(result.stderr_data, 1024)));
+    const std::string message =
+        absl::StrCat("mkfs.ext4 failed: ", CleanText(result.stderr_data, 1024));
+    // It has one exit code for everything.
+    return absl::StrContains(message, "No space left")
+               ? absl::ResourceExhaustedError(message)
+               : absl::InternalError(message);
   }
   return absl::OkStatus();
 }
