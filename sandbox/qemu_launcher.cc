@@ -1,6 +1,8 @@
 #include "sandbox/qemu_launcher.h"
 
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -81,6 +83,16 @@ absl::Status BootFailure(const absl::Status& cause, const VmFiles& files,
   return absl::Status(cause.code(), message);
 }
 
+// Whether a child of ours that nobody has waited for yet was ended by others,
+// as the host does where it runs out of memory, and not by itself.
+bool DiedOfSignal(pid_t pid) {
+  siginfo_t info = {};
+  return waitid(P_PID, static_cast<id_t>(pid), &info,
+                WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == pid &&
+         (info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED);
+}
+
 bool IsWorthAnotherTry(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
          absl::IsDataLoss(status);
@@ -124,11 +136,14 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::Launch(
     const VmSpec& spec, const VmRecorder& recorder, absl::Time deadline) {
   RETURN_IF_ERROR(QemuCommandLine(spec).status());
   RETURN_IF_ERROR(CheckVmParts(spec));
-  ASSIGN_OR_RETURN(const BootGate::Pass pass, gate_->Enter(deadline));
+  absl::StatusOr<std::unique_ptr<Vm>> vm = nullptr;
   for (int attempt = 1;; ++attempt) {
-    absl::StatusOr<std::unique_ptr<Vm>> vm =
-        BootOnce(spec, recorder, attempt,
-                 std::min(deadline, clock_->Now() + options_.boot_timeout));
+    // A turn for each attempt: a guest that never answers keeps those who wait
+    // for one attempt, not for all of its own.
+    const absl::StatusOr<BootGate::Pass> pass = gate_->Enter(deadline);
+    if (!pass.ok()) return attempt == 1 ? pass.status() : std::move(vm);
+    vm = BootOnce(spec, recorder, attempt,
+                  std::min(deadline, clock_->Now() + options_.boot_timeout));
     if (vm.ok() || !IsWorthAnotherTry(vm.status()) ||
         attempt >= options_.max_attempts || clock_->Now() >= deadline) {
       return vm;
@@ -158,10 +173,15 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::BootOnce(
   if (!qmp.ok()) {
     const bool hung =
         IsAlive(process) && absl::IsDeadlineExceeded(qmp.status());
+    const bool killed = DiedOfSignal(process.pid);
     started.End();
     const std::string log = LastLines(
         parts.files->QemuLogTail(kQuotedBytes).value_or(""), kQuotedBytes);
     if (hung) return Annotate(qmp.status(), "QEMU does not answer");
+    if (killed) {
+      return absl::UnavailableError(absl::StrCat(
+          "QEMU was killed as it started", log.empty() ? "" : ": ", log));
+    }
     return absl::FailedPreconditionError(absl::StrCat(
         "QEMU did not start: ", log.empty() ? qmp.status().message() : log));
   }

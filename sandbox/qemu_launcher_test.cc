@@ -3,6 +3,7 @@
 
 #include "sandbox/qemu_launcher.h"
 
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,6 +51,7 @@ class QemuLauncherTest : public testing::Test {
             spec_,
             [this](const VmRecord& record) {
               records_.push_back(record);
+              if (kills_) kill(record.qemu.pid, SIGKILL);
               return recorder_status_;
             },
             absl::Now() + absl::Seconds(30))
@@ -66,6 +68,7 @@ class QemuLauncherTest : public testing::Test {
   VmSpec spec_;
   std::vector<VmRecord> records_;
   absl::Status recorder_status_;
+  bool kills_ = false;  // each QEMU, once it is recorded
 };
 
 TEST_F(QemuLauncherTest, AQemuThatDoesNotStartIsNotTriedAgain) {
@@ -76,6 +79,17 @@ TEST_F(QemuLauncherTest, AQemuThatDoesNotStartIsNotTriedAgain) {
   EXPECT_FALSE(IsAlive(records_[0].qemu));
   EXPECT_EQ(records_[0].agent_secret_hex.size(), 32u);
   EXPECT_EQ(records_[0].uid, spec_.uid);
+}
+
+TEST_F(QemuLauncherTest, AQemuThatIsKilledBeforeItGreetsIsTriedAgain) {
+  // Waits for good, as a QEMU would.
+  spec_.qemu = "/usr/bin/tail";
+  kills_ = true;
+
+  const absl::Status status = Launch();
+
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_EQ(records_.size(), 3u);
 }
 
 TEST_F(QemuLauncherTest, WhatTheJailSaysIsQuoted) {
