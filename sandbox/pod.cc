@@ -110,7 +110,15 @@ absl::Status Pod::Transition(SandboxEvent event,
   PodRecord changed = record_;
   changed.state = *next;
   change(changed);
-  RETURN_IF_ERROR(services_.store->PutPod(changed));
+  const absl::Status stored = services_.store->PutPod(changed);
+  if (!stored.ok()) {
+    // Only what a pod takes hold of has to be known to the next daemon. That
+    // its VM ended, or is to end, is so also where nobody can write it down: a
+    // daemon that reads the older record sees it and ends what is left.
+    if (event == SandboxEvent::kAgentReady) return stored;
+    Log(LogLevel::kError, "the state of a pod cannot be stored",
+        {{"sandbox_id", id_.value()}, {"error", stored.message()}});
+  }
   record_ = std::move(changed);
   return absl::OkStatus();
 }

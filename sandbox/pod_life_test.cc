@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "sandbox/container_lifecycle.h"
 #include "sandbox/pod_manager_fixture.h"
+#include "sandbox/store_faults.h"
 
 namespace podvisor {
 namespace {
@@ -207,6 +208,31 @@ TEST_F(PodLifeTest, AShareThatCannotBePluggedLeavesNoProcess) {
 
   EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
   EXPECT_EQ(errno, ECHILD);
+}
+
+TEST_F(PodLifeTest, APodIsStoppedAlsoWhereNothingCanBeStored) {
+  const std::shared_ptr<Pod> pod = Run("unwritable");
+  StoreFaults store(settings_.root_dir);
+  store.FailAfter(0);
+
+  EXPECT_TRUE(pod->Stop(Soon()).ok());
+
+  EXPECT_EQ(pod->state(), SandboxState::kStopped);
+  EXPECT_FALSE(HasDirectory(pod->id()));
+  store.Heal();
+}
+
+TEST_F(PodLifeTest, AVmThatDiesEndsItsPodAlsoWhereNothingCanBeStored) {
+  const std::shared_ptr<Pod> pod = Run("dies-unwritable");
+  StoreFaults store(settings_.root_dir);
+  store.FailAfter(0);
+
+  launcher_.machine(pod->id())->Die("killed by the test");
+  timers_.RunDue();
+
+  EXPECT_EQ(pod->state(), SandboxState::kStopped);
+  EXPECT_FALSE(HasDirectory(pod->id()));
+  store.Heal();
 }
 
 }  // namespace
