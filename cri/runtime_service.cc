@@ -253,9 +253,13 @@ grpc::Status RuntimeService::StopContainer(
     }
     const auto found = pods_->FindContainer(request->container_id());
     if (!found.ok()) return GoneIsFine(found.status());
-    return podvisor::StopContainer(*found->pod, *found->container,
-                                   absl::Seconds(request->timeout()),
-                                   Deadline(*context));
+    const absl::Duration grace = absl::Seconds(request->timeout());
+    // Our own limit, for a client without one, begins after the grace.
+    const absl::Time deadline =
+        Deadline(*context) +
+        (HasDeadline(*context) ? absl::ZeroDuration() : grace);
+    return podvisor::StopContainer(*found->pod, *found->container, grace,
+                                   deadline);
   });
 }
 
