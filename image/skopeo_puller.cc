@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "base/clean_text.h"
 #include "base/file.h"
 #include "base/process.h"
@@ -23,6 +24,7 @@ namespace podvisor {
 namespace {
 
 constexpr size_t kMaxMessageBytes = 1000;
+constexpr absl::string_view kTransport = "docker://";
 
 struct Meaning {
   absl::string_view text;  // lower case
@@ -91,6 +93,23 @@ std::string WithoutMirrors(const std::string& message) {
   return message.substr(0, begin) + message.substr(end + 4);
 }
 
+// Whoever names an image "denied" has not been denied anything.
+std::string WithoutName(const std::string& message, absl::string_view image) {
+  if (!absl::ConsumePrefix(&image, kTransport)) return message;
+  const size_t slash = image.find('/');
+  if (slash == image.npos) return message;
+  const absl::string_view path = image.substr(slash);
+  const size_t end = path.find_first_of(":@");
+  std::string without =
+      absl::StrReplaceAll(message, {{path.substr(0, end), "/"}});
+  if (end != path.npos) {
+    const absl::string_view tag = path.substr(end + 1);
+    without = absl::StrReplaceAll(without,
+                                  {{absl::StrCat(" ", tag, " in "), " in "}});
+  }
+  return without;
+}
+
 std::string Redact(std::string message, const RegistryAuth& auth) {
   const std::string basic = absl::StrCat(auth.username, ":", auth.password);
   for (const std::string& secret : {absl::Base64Escape(basic), auth.password,
@@ -150,7 +169,7 @@ absl::StatusOr<std::string> SkopeoPuller::FetchManifest(
     const ImageReference& reference, const PullContext& context) const {
   ASSIGN_OR_RETURN(
       std::string bytes,
-      Run({"inspect", "--raw", absl::StrCat("docker://", reference.Name())},
+      Run({"inspect", "--raw", absl::StrCat(kTransport, reference.Name())},
           context, Watched()));
   if (static_cast<int64_t>(bytes.size()) > kMaxManifestBytes) {
     return absl::DataLossError("the image manifest is longer than 4 MiB");
@@ -165,7 +184,7 @@ absl::Status SkopeoPuller::FetchImage(const ImageReference& reference,
                                       const PullContext& context) const {
   // "dir:" is the one transport that keeps the registry's manifest, and with
   // it the digests, as they are.
-  return Run({"copy", "--quiet", absl::StrCat("docker://", reference.Name()),
+  return Run({"copy", "--quiet", absl::StrCat(kTransport, reference.Name()),
               absl::StrCat("dir:", directory)},
              context, {directory, max_bytes})
       .status();
@@ -192,12 +211,13 @@ absl::StatusOr<std::string> SkopeoPuller::Run(
   }
   command.argv.push_back(arguments.front());
   const absl::string_view name = arguments.back();
+  const std::string image(
+      absl::StartsWith(name, "dir:") ? arguments[arguments.size() - 2] : name);
   std::string secrets;
   if (HasAuth(context.auth)) {
-    const std::string registry(absl::StartsWith(name, "dir:")
-                                   ? arguments[arguments.size() - 2]
-                                   : name);
-    const std::string host = registry.substr(9, registry.find('/', 9) - 9);
+    const std::string host =
+        image.substr(kTransport.size(),
+                     image.find('/', kTransport.size()) - kTransport.size());
     ASSIGN_OR_RETURN(const std::string auth, AuthFile(context.auth, host));
     secrets = absl::StrCat(context.work_directory, "/auth.json");
     RETURN_IF_ERROR(WriteFileAtomically(secrets, auth, 0600));
@@ -246,7 +266,7 @@ absl::StatusOr<std::string> SkopeoPuller::Run(
     return absl::UnavailableError(
         absl::StrCat("skopeo was killed by signal ", result.exit_code - 128));
   }
-  return SkopeoError(result.stderr_data, context.auth);
+  return SkopeoError(result.stderr_data, image, context.auth);
 }
 
 absl::StatusOr<std::string> AuthFile(const RegistryAuth& auth,
@@ -268,9 +288,10 @@ absl::StatusOr<std::string> AuthFile(const RegistryAuth& auth,
   return file.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-absl::Status SkopeoError(absl::string_view stderr_text,
+absl::Status SkopeoError(absl::string_view stderr_text, absl::string_view image,
                          const RegistryAuth& auth) {
-  const std::string raw = WithoutMirrors(FatalMessage(stderr_text));
+  const std::string raw =
+      WithoutName(WithoutMirrors(FatalMessage(stderr_text)), image);
   const std::string lower = absl::AsciiStrToLower(raw);
   Meaning meaning = {"", absl::StatusCode::kUnavailable};
   for (const Meaning& one : kMeanings) {

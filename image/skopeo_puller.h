@@ -89,9 +89,9 @@ class SkopeoPuller {
 absl::StatusOr<std::string> AuthFile(const RegistryAuth& auth,
                                      const std::string& registry);
 
-// What skopeo's failure means. Pure; the text is hostile. Secrets of `auth` do
-// not survive in the message.
-absl::Status SkopeoError(absl::string_view stderr_text,
+// What skopeo's failure means that was told to read `image` (docker://...).
+// Pure; the text is hostile. Secrets of `auth` do not survive in the message.
+absl::Status SkopeoError(absl::string_view stderr_text, absl::string_view image,
                          const RegistryAuth& auth);
 
 }  // namespace podvisor

@@ -71,10 +71,20 @@ TEST(SkopeoErrorTest, TextsMeanTheCallersNextMove) {
     const absl::Status status = SkopeoError(
         absl::StrCat("time=\"2026-11-22T11:10:31Z\" level=fatal msg=\"",
                      c.message, "\"\n"),
-        RegistryAuth());
+        "docker://q.io/a:1", RegistryAuth());
     EXPECT_EQ(status.code(), c.code) << status;
     EXPECT_THAT(std::string(status.message()), Not(HasSubstr("level=")));
   }
+}
+
+TEST(SkopeoErrorTest, WordsOfTheImagesNameMeanNothing) {
+  const absl::Status status = SkopeoError(
+      "level=fatal msg=\"reading manifest forbidden in q.io/acme/denied-page: "
+      "manifest unknown: https://q.io/v2/acme/denied-page/manifests\"",
+      "docker://q.io/acme/denied-page:forbidden", RegistryAuth());
+
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("acme/denied-page"));
 }
 
 TEST(SkopeoErrorTest, SecretsAndControlBytesDoNotSurvive) {
@@ -86,7 +96,7 @@ TEST(SkopeoErrorTest, SecretsAndControlBytesDoNotSurvive) {
       absl::StrCat("level=fatal msg=\"Basic ",
                    absl::Base64Escape("bob:hunter22"),
                    " hunter22 idtok https://x:y@q.io/ \x1b[31m\n\""),
-      auth);
+      "", auth);
 
   const std::string message(status.message());
   for (const char* secret : {"hunter22", "idtok", "x:y", "\x1b", "\n"}) {
@@ -97,9 +107,10 @@ TEST(SkopeoErrorTest, SecretsAndControlBytesDoNotSurvive) {
 }
 
 TEST(SkopeoErrorTest, MessagesAreBounded) {
-  EXPECT_LE(
-      SkopeoError(std::string(1 << 20, 'x'), RegistryAuth()).message().size(),
-      1100u);
+  EXPECT_LE(SkopeoError(std::string(1 << 20, 'x'), "", RegistryAuth())
+                .message()
+                .size(),
+            1100u);
 }
 
 TEST(AuthFileTest, HoldsWhatContainersAuthJsonWants) {
