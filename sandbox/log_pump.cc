@@ -1,11 +1,11 @@
 #include "sandbox/log_pump.h"
 
 #include <algorithm>
-#include <map>
 #include <string>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "base/clean_text.h"
 #include "base/log.h"
@@ -38,8 +38,6 @@ NextStep Decide(const absl::Status& status, int breaches) {
 }  // namespace
 
 struct LogPump::State {
-  using Listeners = std::map<int, std::shared_ptr<OutputListener>>;
-
   ContainerId id;
   GuestStreams* streams;
   std::shared_ptr<ContainerLog> log;
@@ -49,12 +47,8 @@ struct LogPump::State {
 
   absl::Mutex mutex;
   bool stop ABSL_GUARDED_BY(mutex) = false;
-  bool ended ABSL_GUARDED_BY(mutex) = false;     // listeners have been told
   bool finished ABSL_GUARDED_BY(mutex) = false;  // `result` is there
   absl::Status result ABSL_GUARDED_BY(mutex);
-  Listeners listeners ABSL_GUARDED_BY(mutex);
-  int next_listener ABSL_GUARDED_BY(mutex) = 1;
-  bool delivering ABSL_GUARDED_BY(mutex) = false;
 
   // Only on the thread.
   uint64_t dropped_lines = 0;
@@ -63,7 +57,6 @@ struct LogPump::State {
   absl::Status StreamOnce();
   absl::StatusOr<OutputOffsets> Store(const OutputChunk& chunk);
   void CountDrops();
-  void Deliver(LogStream stream, absl::string_view data, bool ended);
   bool WaitForRetry(absl::Duration delay);
   bool Stopped() {
     absl::MutexLock lock(&mutex);
@@ -103,7 +96,6 @@ void LogPump::State::Run() {
         {{"container_id", id.value()},
          {"error", CleanText(status.ToString())}});
   }
-  Deliver(LogStream::kStdout, "", /*ended=*/true);
   absl::MutexLock lock(&mutex);
   result = status;
   finished = true;
@@ -117,19 +109,8 @@ absl::Status LogPump::State::StreamOnce() {
 
 absl::StatusOr<OutputOffsets> LogPump::State::Store(const OutputChunk& chunk) {
   if (Stopped()) return absl::CancelledError("the log pump was stopped");
-  const OutputOffsets before = log->received();
   absl::StatusOr<OutputOffsets> stored = log->Append(chunk);
-  if (!stored.ok()) return stored;
-  CountDrops();
-  // After a reconnect the held-back bytes come again; listeners have them.
-  const bool is_stderr = chunk.stream() == OutputChunk::STDERR;
-  const uint64_t known =
-      (is_stderr ? before.stderr_bytes : before.stdout_bytes) - chunk.offset();
-  absl::string_view fresh(chunk.data());
-  fresh.remove_prefix(std::min<uint64_t>(known, fresh.size()));
-  if (!fresh.empty()) {
-    Deliver(is_stderr ? LogStream::kStderr : LogStream::kStdout, fresh, false);
-  }
+  if (stored.ok()) CountDrops();
   return stored;
 }
 
@@ -139,23 +120,6 @@ void LogPump::State::CountDrops() {
     metrics->CountDroppedLogLines(now - dropped_lines);
   }
   dropped_lines = now;
-}
-
-void LogPump::State::Deliver(LogStream stream, absl::string_view data,
-                             bool ended) {
-  Listeners now;
-  {
-    absl::MutexLock lock(&mutex);
-    now = listeners;
-    if (ended) {
-      listeners.clear();
-      this->ended = true;
-    }
-    delivering = true;
-  }
-  for (const auto& [number, listener] : now) (*listener)(stream, data, ended);
-  absl::MutexLock lock(&mutex);
-  delivering = false;
 }
 
 // False when the pump was stopped meanwhile.
@@ -223,25 +187,6 @@ absl::Status LogPump::Abandon(absl::Time deadline) {
   const absl::Status status = Stop(deadline);
   state_->log->Flush();
   return status;
-}
-
-absl::StatusOr<int> LogPump::AddListener(OutputListener listener) {
-  absl::MutexLock lock(&state_->mutex);
-  if (state_->ended || state_->stop) {
-    return absl::FailedPreconditionError("the output has ended");
-  }
-  const int number = state_->next_listener++;
-  state_->listeners[number] =
-      std::make_shared<OutputListener>(std::move(listener));
-  return number;
-}
-
-void LogPump::RemoveListener(int number) {
-  absl::MutexLock lock(&state_->mutex);
-  state_->listeners.erase(number);
-  // Short: listeners do not block.
-  state_->mutex.Await(absl::Condition(
-      +[](bool* delivering) { return !*delivering; }, &state_->delivering));
 }
 
 const std::shared_ptr<ContainerLog>& LogPump::log() const {

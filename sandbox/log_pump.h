@@ -1,13 +1,10 @@
 #ifndef PODVISOR_SANDBOX_LOG_PUMP_H_
 #define PODVISOR_SANDBOX_LOG_PUMP_H_
 
-#include <functional>
 #include <memory>
 #include <thread>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/ids.h"
@@ -21,12 +18,6 @@ struct LogPumpOptions {
   absl::Duration first_retry = absl::Milliseconds(20);
   absl::Duration last_retry = absl::Seconds(1);  // doubles up to this
 };
-
-// Live output of a container, for attach. `ended` comes once, with no data,
-// after the last byte. Called on the pump's thread without a lock; must not
-// block, because the log waits for it.
-using OutputListener =
-    std::function<void(LogStream stream, absl::string_view data, bool ended)>;
 
 // Moves one container's output from its agent into its log, on a thread of its
 // own, until both streams have ended.
@@ -68,12 +59,6 @@ class LogPump {
   // As Stop(), for a container that is gone for good: writes the unfinished
   // line that was held back.
   absl::Status Abandon(absl::Time deadline);
-
-  // FailedPrecondition when the output has ended. The number names the listener
-  // for RemoveListener(), after which it is not called any more; do not remove
-  // it from within a call.
-  absl::StatusOr<int> AddListener(OutputListener listener);
-  void RemoveListener(int number);
 
   const std::shared_ptr<ContainerLog>& log() const;
 
