@@ -32,8 +32,9 @@ runtime::v1::PsiStats ToPsiStats(const ResourcePressure& pressure);
 // The value of the key "info" of a verbose PodSandboxStatus: a JSON object.
 //   sandboxId, state, pid, accelerator, agentVersion, kernelRelease,
 //   bootSeconds, consolePath, cgroupPath, lastError,
-//   vcpus {base, target, plugged, online, max, clamped},
-//   memoryBytes {base, target, plugged, online, max, clamped, shortfall},
+//   vcpus {base, target, plugged, online, max, clamped, cutByPodMilli},
+//   memoryBytes {base, target, plugged, online, max, clamped, cutByPod,
+//   shortfall},
 //   memorySlots {used, total},
 //   observedAt: when plugged, online, shortfall and used were so, RFC 3339,
 //   sizing: see sizing_json.h; only where `sizing` has a value

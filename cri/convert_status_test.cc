@@ -159,7 +159,9 @@ TEST(ConvertStatusTest, PodInfoIsThisAndNothingElse) {
             .memory_slots_total = 8,
             .shortfall_bytes = 9,
             .vcpus_clamped = true,
-            .memory_clamped = false};
+            .memory_clamped = false,
+            .cut_milli_cpu = 1500,
+            .cut_memory_bytes = 11};
 
   const auto info =
       nlohmann::json::parse(PodInfoJson(pod, std::nullopt), nullptr, false);
@@ -167,9 +169,10 @@ TEST(ConvertStatusTest, PodInfoIsThisAndNothingElse) {
   auto expected = nlohmann::json::parse(R"json({
     "state": "ready", "pid": 77,
     "vcpus": {"base": 1, "target": 5, "plugged": 4, "online": 3, "max": 6,
-              "clamped": true},
+              "clamped": true, "cutByPodMilli": 1500},
     "memoryBytes": {"base": 10, "target": 50, "plugged": 40, "online": 30,
-                    "max": 60, "clamped": false, "shortfall": 9},
+                    "max": 60, "clamped": false, "cutByPod": 11,
+                    "shortfall": 9},
     "memorySlots": {"used": 7, "total": 8},
     "observedAt": "2023-11-14T22:13:20+00:00",
     "lastError": "VM: memory: no slots",

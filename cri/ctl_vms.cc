@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -50,12 +51,16 @@ std::string Sizes(const nlohmann::json& info, const char* key, Format format) {
 // What of a pod is not as it should be.
 std::string Note(const nlohmann::json& info) {
   std::vector<std::string> notes;
-  for (const auto& [key, name] :
-       {std::pair("vcpus", "vCPUs"), std::pair("memoryBytes", "memory")}) {
+  for (const auto& [key, name, cut] :
+       {std::tuple("vcpus", "vCPUs", "cutByPodMilli"),
+        std::tuple("memoryBytes", "memory", "cutByPod")}) {
     const nlohmann::json sizes = info.value(key, nlohmann::json::object());
     if (!sizes.is_object()) continue;
     if (sizes.value("clamped", nlohmann::json()) == true) {
       notes.push_back(absl::StrCat(name, " cut to the maximum"));
+    }
+    if (sizes.value(cut, nlohmann::json(0)) != 0) {
+      notes.push_back(absl::StrCat(name, " cut to the pod's own limit"));
     }
     if (sizes.value("shortfall", nlohmann::json(0)) != 0) {
       notes.push_back(

@@ -49,6 +49,16 @@ TEST(CtlVmsTest, WhatIsNotAsItShouldBeIsNoted) {
                         "guest online:  [2J too slow"));
 }
 
+TEST(CtlVmsTest, WhatThePodsOwnLimitTakesFromItsContainersIsNoted) {
+  FakeCriClient client;
+  client.info =
+      R"({"vcpus":{"cutByPodMilli":500},"memoryBytes":{"cutByPod":1}})";
+
+  EXPECT_THAT(VmTable(client).value(),
+              HasSubstr("vCPUs cut to the pod's own limit; memory cut to the "
+                        "pod's own limit"));
+}
+
 TEST(CtlConsoleTest, LastLinesWithoutControlCharacters) {
   const std::string path = testing::TempDir() + "/console.log";
   FILE* file = fopen(path.c_str(), "w");

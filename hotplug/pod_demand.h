@@ -91,6 +91,9 @@ struct VmTarget {
   int64_t wanted_vcpus = 0;
   int64_t wanted_milli_cpu = 0;     // the same, not rounded up
   int64_t wanted_memory_bytes = 0;  // not yet rounded to the block
+  // What the containers ask for together above the limits of their pod, which
+  // is in none of the figures above: 0 for none.
+  PodDemand cut_by_pod;
 
   bool operator==(const VmTarget&) const = default;
 };

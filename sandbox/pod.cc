@@ -162,7 +162,7 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   RETURN_IF_ERROR(hello.status());
   const VmSize base = {limits.boot_vcpus, limits.boot_memory_bytes};
   if (target.size == base) {
-    LogClamp(target);
+    LogCuts(target);
     return absl::OkStatus();
   }
   const absl::Status grown = GrowTo(totals, target, deadline);

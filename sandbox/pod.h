@@ -237,7 +237,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
                       absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Warns of a target that is less than the containers ask for.
-  void LogClamp(const VmTarget& target) const;
+  void LogCuts(const VmTarget& target) const;
   // What the size follows from without those that wait for their room, but with
   // `asking`, if any.
   PodSizing GrantedSizingLocked(const Container* asking) const

@@ -97,6 +97,8 @@ VmSizes Pod::SizesLocked() const {
       sizes.target_memory_bytes = target->size.memory_bytes;
       sizes.vcpus_clamped = target->vcpus_clamped;
       sizes.memory_clamped = target->memory_clamped;
+      sizes.cut_milli_cpu = target->cut_by_pod.milli_cpu;
+      sizes.cut_memory_bytes = target->cut_by_pod.memory_bytes;
     }
   } else if (vm_->vm().Exited()) {
     sizes.plugged_vcpus = sizes.online_vcpus = sizes.memory_slots_used = 0;
@@ -177,7 +179,15 @@ absl::Status Pod::GrowWithin(const PodTotals& totals, const Container* asking,
   return grown;
 }
 
-void Pod::LogClamp(const VmTarget& target) const {
+void Pod::LogCuts(const VmTarget& target) const {
+  if (target.cut_by_pod != PodDemand()) {
+    Log(LogLevel::kWarning,
+        "the containers ask for more than the limits of their pod; the VM "
+        "stays within those",
+        {{"sandbox_id", id_.value()},
+         {"cut_milli_cpu", absl::StrCat(target.cut_by_pod.milli_cpu)},
+         {"cut_memory_bytes", absl::StrCat(target.cut_by_pod.memory_bytes)}});
+  }
   if (!target.vcpus_clamped && !target.memory_clamped) return;
   Log(LogLevel::kWarning, "the VM cannot be as large as its containers ask",
       {{"sandbox_id", id_.value()},
@@ -189,7 +199,7 @@ void Pod::LogClamp(const VmTarget& target) const {
 
 absl::Status Pod::GrowTo(const PodTotals& totals, const VmTarget& target,
                          absl::Time deadline) {
-  LogClamp(target);
+  LogCuts(target);
   ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target.size));
   RETURN_IF_ERROR(Guard(account));
   // The host's limit first: the guest needs it to bring up what it gets.

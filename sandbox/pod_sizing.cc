@@ -1,6 +1,8 @@
 #include "sandbox/pod_sizing.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -10,7 +12,15 @@ absl::StatusOr<VmTarget> TargetOf(const PodSizing& sizing) {
   ASSIGN_OR_RETURN(
       const PodDemand demand,
       DemandOfPod(sizing.containers, sizing.pod_total, sizing.pod_total_use));
-  return TargetFor(demand, sizing.rules, sizing.limits);
+  ASSIGN_OR_RETURN(const PodDemand asked,
+                   DemandOfPod(sizing.containers, std::nullopt));
+  ASSIGN_OR_RETURN(VmTarget target,
+                   TargetFor(demand, sizing.rules, sizing.limits));
+  target.cut_by_pod = {
+      .milli_cpu = std::max<int64_t>(asked.milli_cpu - demand.milli_cpu, 0),
+      .memory_bytes =
+          std::max<int64_t>(asked.memory_bytes - demand.memory_bytes, 0)};
+  return target;
 }
 
 namespace {

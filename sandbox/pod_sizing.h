@@ -41,7 +41,8 @@ struct ObservedSizing {
   bool operator==(const ObservedSizing&) const = default;
 };
 
-// The size that the pod wants. Errors: those of DemandOfPod() and TargetFor().
+// The size that the pod wants, and what its own limits cut from it. Errors:
+// those of DemandOfPod() and TargetFor().
 absl::StatusOr<VmTarget> TargetOf(const PodSizing& sizing);
 
 // The size rules of one pod: the configuration, with what the pod's annotations

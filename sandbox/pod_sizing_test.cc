@@ -60,6 +60,43 @@ TEST(PodSizingTest, HalfACpuBootsOneAndOddMemoryIsRoundedUp) {
   EXPECT_EQ(limits.boot_memory_bytes, 258 * kMiB);
 }
 
+PodSizing SizingOf(const std::vector<ContainerResources>& containers,
+                   const ContainerResources& pod_total) {
+  PodSizing sizing;
+  sizing.containers = containers;
+  sizing.pod_total = pod_total;
+  sizing.rules = Settings().sizing;
+  sizing.limits = Settings().limits;
+  return sizing;
+}
+
+ContainerResources Limits(int64_t milli_cpu, int64_t memory_bytes) {
+  ContainerResources resources;
+  resources.cpu_quota = milli_cpu * 100;
+  resources.memory_limit_bytes = memory_bytes;
+  return resources;
+}
+
+TEST(PodSizingTest, WhatThePodsOwnLimitsCutIsToldApartFromTheTarget) {
+  PodSizing sizing =
+      SizingOf({Limits(3000, 2048 * kMiB), Limits(1000, 0)}, Limits(2500, 0));
+
+  const VmTarget target = TargetOf(sizing).value();
+
+  EXPECT_EQ(target.size.vcpus, 3);
+  EXPECT_EQ(target.cut_by_pod,
+            (PodDemand{.milli_cpu = 1500, .memory_bytes = 0}));
+  sizing.pod_total = Limits(4000, 0);
+  EXPECT_EQ(TargetOf(sizing)->cut_by_pod, PodDemand());
+}
+
+TEST(PodSizingTest, AFloorOfThePodCutsNothing) {
+  PodSizing sizing = SizingOf({Limits(0, 64 * kMiB)}, Limits(0, 2048 * kMiB));
+  sizing.pod_total_use = PodTotalUse::kCapAndFloor;
+
+  EXPECT_EQ(TargetOf(sizing)->cut_by_pod, PodDemand());
+}
+
 TEST(PodSizingTest, AMaximumCanBeLoweredButNotRaised) {
   EXPECT_EQ(LimitsOf(Settings(), {.max_vcpus = 2})->max_vcpus, 2);
   EXPECT_EQ(LimitsOf(Settings(), {.max_vcpus = 200})->max_vcpus, 8);

@@ -52,6 +52,10 @@ struct VmSizes {
   // A target above the maximum was cut down to it.
   bool vcpus_clamped = false;
   bool memory_clamped = false;
+  // What the containers ask for together above the limits of their own pod, and
+  // so is no part of the target.
+  int64_t cut_milli_cpu = 0;
+  int64_t cut_memory_bytes = 0;
 
   bool operator==(const VmSizes&) const = default;
 };
