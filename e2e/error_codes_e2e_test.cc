@@ -107,6 +107,27 @@ TEST_F(ErrorCodesE2eTest, UnknownIdsAreNotFoundAndFineWhereGoneIsTheGoal) {
   EXPECT_EQ(OfPod(&Runtime::RemovePodSandbox, kUnknown), StatusCode::OK);
 }
 
+TEST_F(ErrorCodesE2eTest, WhatCannotBeAnIdIsAnUnknownOne) {
+  const std::string pod = node_.RunPod(node_.PodConfig("bystander"));
+  for (const std::string& id :
+       {std::string(), std::string("../../etc"), pod + "/../" + pod,
+        pod.substr(0, 12) + "\n", pod + "," + pod, std::string(1, '\0') + pod,
+        std::string(64 << 10, 'a'), std::string("%s%n*?")}) {
+    const std::string shown = id.substr(0, 20);
+    EXPECT_EQ(OfPod(&Runtime::PodSandboxStatus, id), StatusCode::NOT_FOUND)
+        << shown;
+    EXPECT_EQ(OfPod(&Runtime::StopPodSandbox, id), StatusCode::OK) << shown;
+    EXPECT_EQ(OfPod(&Runtime::RemovePodSandbox, id), StatusCode::OK) << shown;
+    EXPECT_EQ(OfContainer(&Runtime::ContainerStatus, id), StatusCode::NOT_FOUND)
+        << shown;
+    EXPECT_EQ(OfContainer(&Runtime::RemoveContainer, id), StatusCode::OK)
+        << shown;
+    EXPECT_EQ(Exec(id), StatusCode::NOT_FOUND) << shown;
+  }
+  EXPECT_EQ(node_.PodInfoText(pod, "/state"), "ready");
+  node_.RemovePod(pod);
+}
+
 TEST_F(ErrorCodesE2eTest, WrongStatesAreFailedPreconditions) {
   node_.PullImage();
   const cri::PodSandboxConfig config = node_.PodConfig("states");

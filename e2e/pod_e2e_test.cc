@@ -80,6 +80,21 @@ TEST_F(PodE2eTest, StatusIsReadyWithTheNetwork) {
   EXPECT_THAT(response.info().at("info"), testing::HasSubstr("accelerator"));
 }
 
+TEST_F(PodE2eTest, AKubeletFindsTheCgroupDriverAndMaySendItsPodRange) {
+  cri::RuntimeConfigResponse config;
+  Call ask;
+  ASSERT_TRUE(node_->runtime().RuntimeConfig(&ask, {}, &config).ok());
+  // As cgroup_driver of the node's configuration says, by default.
+  EXPECT_EQ(config.linux().cgroup_driver(), cri::CGROUPFS);
+
+  cri::UpdateRuntimeConfigRequest range;
+  range.mutable_runtime_config()->mutable_network_config()->set_pod_cidr(
+      "10.1.0.0/16");
+  cri::UpdateRuntimeConfigResponse done;
+  Call tell;
+  EXPECT_TRUE(node_->runtime().UpdateRuntimeConfig(&tell, range, &done).ok());
+}
+
 TEST_F(PodE2eTest, APodIsReadyThenStoppedThenGone) {
   const cri::PodSandboxConfig config = node_->PodConfig("life");
   const std::string pod = node_->RunPod(config);
