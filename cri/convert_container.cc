@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "cri/convert_ids.h"
 #include "cri/convert_pod.h"
 #include "cri/convert_resources.h"
 #include "cri/convert_security.h"
@@ -124,10 +125,6 @@ absl::StatusOr<MountSpec> ConvertMount(const runtime::v1::Mount& mount,
     return absl::InvalidArgumentError(
         absl::StrCat(field, ".recursive_read_only: needs PROPAGATION_PRIVATE"));
   }
-  if (mount.uidmappings_size() + mount.gidmappings_size() > 0) {
-    return absl::UnimplementedError(
-        absl::StrCat(field, ": id-mapped mounts are not supported"));
-  }
   if (mount.mount_options_size() > 0) {
     return absl::UnimplementedError(
         absl::StrCat(field, ".mount_options: are not supported"));
@@ -141,6 +138,7 @@ absl::StatusOr<MountSpec> ConvertMount(const runtime::v1::Mount& mount,
   spec.recursive_read_only = mount.recursive_read_only();
   spec.slave =
       mount.propagation() == runtime::v1::PROPAGATION_HOST_TO_CONTAINER;
+  ASSIGN_OR_RETURN(spec.ids, ConvertMountIds(mount, field));
   return spec;
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
+#include "cri/convert_ids.h"
 #include "cri/convert_resources.h"
 #include "cri/field_check.h"
 #include "cri/pod_annotations.h"
@@ -203,36 +204,6 @@ absl::StatusOr<NamespaceMode> ConvertSecurity(
   return pid;
 }
 
-absl::Status CheckUserNamespace(const runtime::v1::UserNamespace& userns,
-                                absl::string_view field) {
-  switch (userns.mode()) {
-    case runtime::v1::NODE:
-      if (userns.uids_size() + userns.gids_size() > 0) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(field, ": mode NODE has no mappings"));
-      }
-      return absl::OkStatus();
-    case runtime::v1::POD:
-      break;
-    default:
-      return absl::InvalidArgumentError(
-          absl::StrCat(field, ".mode: is POD or NODE"));
-  }
-  for (const auto* mappings : {&userns.uids(), &userns.gids()}) {
-    if (mappings->size() != 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(field, ": needs exactly one uid and one gid mapping"));
-    }
-    const auto& mapping = mappings->Get(0);
-    if (mapping.container_id() != 0 || mapping.length() == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(field, ": a mapping must contain the container's id 0"));
-    }
-  }
-  return absl::UnimplementedError(
-      absl::StrCat(field, ": user namespaces are not supported"));
-}
-
 }  // namespace
 
 absl::StatusOr<NamespaceMode> ConvertNamespaces(
@@ -255,8 +226,9 @@ absl::StatusOr<NamespaceMode> ConvertNamespaces(
         absl::StrCat(field, ".ipc: only POD is possible"));
   }
   if (options.has_userns_options()) {
-    RETURN_IF_ERROR(CheckUserNamespace(options.userns_options(),
-                                       absl::StrCat(field, ".userns_options")));
+    RETURN_IF_ERROR(ConvertUserNamespace(options.userns_options(),
+                                         absl::StrCat(field, ".userns_options"))
+                        .status());
   }
   switch (options.pid()) {
     case runtime::v1::POD:
@@ -347,6 +319,14 @@ absl::StatusOr<PodSpec> ConvertPod(const runtime::v1::PodSandboxConfig& config,
   spec.cgroup_parent = linux.cgroup_parent();
   ASSIGN_OR_RETURN(spec.pid_namespace,
                    ConvertSecurity(linux.security_context()));
+  const runtime::v1::NamespaceOption& namespaces =
+      linux.security_context().namespace_options();
+  if (namespaces.has_userns_options()) {
+    ASSIGN_OR_RETURN(spec.ids,
+                     ConvertUserNamespace(namespaces.userns_options(),
+                                          "config.linux.security_context."
+                                          "namespace_options.userns_options"));
+  }
   for (const auto& [key, value] : linux.sysctls()) {
     RETURN_IF_ERROR(CheckSysctl(key, value));
     spec.sysctls[key] = value;

@@ -27,7 +27,8 @@ absl::StatusOr<PodSpec> ConvertPod(const runtime::v1::PodSandboxConfig& config,
                                    absl::string_view runtime_handler);
 
 // The namespaces that a pod or container asks for. `field` names the message.
-// Network and IPC can only be the pod's; the PID mode is returned.
+// Network and IPC can only be the pod's; the PID mode is returned, and a user
+// namespace only checked (convert_ids.h).
 absl::StatusOr<NamespaceMode> ConvertNamespaces(
     const runtime::v1::NamespaceOption& options, absl::string_view field);
 

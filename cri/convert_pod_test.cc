@@ -174,8 +174,6 @@ const Refusal kRefusals[] = {
      kInvalid, "exactly one"},
     {"UsernsWithoutRoot", [](auto& c) { AddMapping(c, 1); }, kInvalid,
      "must contain the container's id 0"},
-    {"Userns", [](auto& c) { AddMapping(c, 0); }, kMissing,
-     "user namespaces are not supported"},
     {"GroupWithoutUser",
      [](auto& c) {
        c.mutable_linux()
@@ -283,7 +281,14 @@ TEST(ConvertPodTest, UsernsOfTheNodeIsNoUserns) {
   PodSandboxConfig config = ValidConfig();
   Userns(config).set_mode(runtime::v1::NODE);
 
-  EXPECT_TRUE(ConvertPod(config, "").ok());
+  EXPECT_EQ(ConvertPod(config, "")->ids, std::nullopt);
+}
+
+TEST(ConvertPodTest, UsernsOfThePodIsItsMapping) {
+  PodSandboxConfig config = ValidConfig();
+  AddMapping(config, 0);
+
+  EXPECT_EQ(ConvertPod(config, "")->ids, (IdMapping{65536, 65536}));
 }
 
 TEST(ConvertPodTest, SystemdSliceIsACgroupParent) {

@@ -74,6 +74,13 @@ runtime::v1::ImageSpec ToImageSpec(const ContainerSpec& spec) {
   return image;
 }
 
+runtime::v1::IDMapping ToIdMapping(const IdMapping& ids) {
+  runtime::v1::IDMapping mapping;
+  mapping.set_host_id(ids.host_id);
+  mapping.set_length(ids.length);
+  return mapping;
+}
+
 runtime::v1::Mount ToMount(const MountSpec& spec) {
   runtime::v1::Mount mount;
   mount.set_container_path(spec.container_path);
@@ -82,6 +89,10 @@ runtime::v1::Mount ToMount(const MountSpec& spec) {
   mount.set_recursive_read_only(spec.recursive_read_only);
   mount.set_propagation(spec.slave ? runtime::v1::PROPAGATION_HOST_TO_CONTAINER
                                    : runtime::v1::PROPAGATION_PRIVATE);
+  if (spec.ids.has_value()) {
+    *mount.add_uidmappings() = ToIdMapping(*spec.ids);
+    *mount.add_gidmappings() = ToIdMapping(*spec.ids);
+  }
   return mount;
 }
 
@@ -173,6 +184,12 @@ runtime::v1::PodSandboxStatus ToPodSandboxStatus(const PodSnapshot& pod) {
   options->set_ipc(runtime::v1::POD);
   options->set_pid(
       static_cast<runtime::v1::NamespaceMode>(pod.spec.pid_namespace));
+  if (pod.spec.ids.has_value()) {
+    auto* userns = options->mutable_userns_options();
+    userns->set_mode(runtime::v1::POD);
+    *userns->add_uids() = ToIdMapping(*pod.spec.ids);
+    *userns->add_gids() = ToIdMapping(*pod.spec.ids);
+  }
   CopyStrings(pod.spec.labels, *status.mutable_labels());
   CopyStrings(pod.spec.annotations, *status.mutable_annotations());
   status.set_runtime_handler(pod.spec.runtime_handler);

@@ -47,6 +47,29 @@ ContainerSnapshot RunningContainer() {
   return container;
 }
 
+TEST(ConvertStatusTest, IdsThatAreMappedAreShownOfPodAndMount) {
+  PodSnapshot pod = ReadyPod();
+  EXPECT_FALSE(ToPodSandboxStatus(pod)
+                   .linux()
+                   .namespaces()
+                   .options()
+                   .has_userns_options());
+  pod.spec.ids = IdMapping{70000, 65536};
+  ContainerSnapshot container = RunningContainer();
+  container.spec.mounts[0].ids = pod.spec.ids;
+
+  const auto userns =
+      ToPodSandboxStatus(pod).linux().namespaces().options().userns_options();
+  const auto mount = ToContainerStatus(container).mounts(0);
+
+  EXPECT_EQ(userns.mode(), runtime::v1::POD);
+  ASSERT_EQ(userns.uids_size(), 1);
+  EXPECT_EQ(userns.gids(0).host_id(), 70000u);
+  EXPECT_EQ(userns.uids(0).length(), 65536u);
+  ASSERT_EQ(mount.uidmappings_size(), 1);
+  EXPECT_EQ(mount.gidmappings(0).host_id(), 70000u);
+}
+
 TEST(ConvertStatusTest, OnlyAReadyPodIsReady) {
   for (const SandboxState state :
        {SandboxState::kCreating, SandboxState::kReady, SandboxState::kStopping,

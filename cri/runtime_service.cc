@@ -8,6 +8,7 @@
 #include "base/clean_text.h"
 #include "base/status_macros.h"
 #include "cri/convert_container.h"
+#include "cri/convert_ids.h"
 #include "cri/convert_pod.h"
 #include "cri/convert_resources.h"
 #include "cri/convert_status.h"
@@ -108,6 +109,8 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*,
       runtime::v1::RuntimeHandler* handler = response->add_runtime_handlers();
       handler->set_name(name);
       handler->mutable_features()->set_recursive_read_only_mounts(true);
+      // The guest's kernel and OCI runtime are ours, and have them.
+      handler->mutable_features()->set_user_namespaces(true);
     }
     response->mutable_features()->set_supplemental_groups_policy(true);
     if (request->verbose()) {
@@ -219,6 +222,8 @@ grpc::Status RuntimeService::CreateContainer(
     ASSIGN_OR_RETURN(
         ConvertedContainer converted,
         ConvertContainer(request->config(), request->sandbox_config()));
+    RETURN_IF_ERROR(
+        CheckIdsOfPod(pod->spec().ids, request->config(), converted.spec));
     ASSIGN_OR_RETURN(
         converted.spec.security.seccomp_profile,
         LoadSeccompProfile(converted.seccomp, facts_.seccomp_default,

@@ -278,6 +278,7 @@ std::vector<ShareMount> Container::ShareMounts() const {
     mount.read_only = spec.read_only;
     mount.recursive_read_only = spec.recursive_read_only;
     mount.slave = spec.slave;
+    mount.ids = spec.ids;
     mounts.push_back(std::move(mount));
   }
   return mounts;

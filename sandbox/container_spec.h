@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/id_mapping.h"
 #include "hotplug/container_resources.h"
 #include "sandbox/pod_spec.h"
 
@@ -20,6 +21,9 @@ struct MountSpec {
   bool read_only = false;
   bool recursive_read_only = false;
   bool slave = false;  // PROPAGATION_HOST_TO_CONTAINER
+  // Files of the host's user 0 are seen as root's in the pod's user namespace,
+  // and so on; without it they have their owner's own number.
+  std::optional<IdMapping> ids = std::nullopt;
 
   bool operator==(const MountSpec&) const = default;
 };

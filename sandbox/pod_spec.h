@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/id_mapping.h"
 #include "hotplug/container_resources.h"
 #include "sandbox/block_io.h"
 
@@ -82,6 +83,7 @@ struct PodSpec {
   std::vector<HostPort> host_ports;
   NetworkShape shape;
   NamespaceMode pid_namespace = NamespaceMode::kPod;
+  std::optional<IdMapping> ids;  // of its user namespace, if it has one
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;
   std::map<std::string, std::string> sysctls;

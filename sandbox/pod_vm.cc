@@ -47,6 +47,14 @@ std::string HostResolvConf(const std::string& path) {
   return ReadFile(path, kMaxBytes).value_or("");
 }
 
+// Of both requests that make the pod's namespaces.
+template <typename Request>
+void SetIds(const PodSpec& spec, Request* request) {
+  if (!spec.ids.has_value()) return;
+  request->mutable_user_namespace()->set_host_id(spec.ids->host_id);
+  request->mutable_user_namespace()->set_length(spec.ids->length);
+}
+
 }  // namespace
 
 std::string ResolvConf(const DnsConfig& dns) {
@@ -146,9 +154,10 @@ absl::Status PodVm::MakeCgroup() {
 absl::Status PodVm::ConfigureNetwork(const PodLink& link, absl::Time deadline) {
   RETURN_IF_ERROR(vm_->AttachNic(
       {link.tap.get(), MacText(link.guest.mac), link.guest.mtu}, deadline));
-  return Annotate(
-      vm_->agent().ConfigureNetwork(ToAgentRequest(link.guest), deadline),
-      "configure the network in the guest");
+  agent::v1::ConfigureNetworkRequest request = ToAgentRequest(link.guest);
+  SetIds(spec_, &request);
+  return Annotate(vm_->agent().ConfigureNetwork(request, deadline),
+                  "configure the network in the guest");
 }
 
 absl::Status PodVm::ConfigureGuest(int scratch_fd, PendingLink& pending,
@@ -159,6 +168,7 @@ absl::Status PodVm::ConfigureGuest(int scratch_fd, PendingLink& pending,
   // First: some sysctls of a pod are about its interface.
   RETURN_IF_ERROR(ConfigureNetwork(link, deadline));
   agent::v1::ConfigureSandboxRequest request;
+  SetIds(spec_, &request);
   request.set_hostname(spec_.hostname);
   for (const auto& [name, value] : spec_.sysctls) {
     (*request.mutable_sysctls())[name] = value;

@@ -72,6 +72,12 @@ absl::Time RandomTime(std::mt19937* random) {
   return absl::FromUnixNanos(1'700'000'000'000'000'000 + (*random)());
 }
 
+std::optional<IdMapping> RandomIds(std::mt19937* random) {
+  if ((*random)() % 2 == 0) return std::nullopt;
+  return IdMapping{static_cast<uint32_t>((*random)()),
+                   static_cast<uint32_t>((*random)())};
+}
+
 PodRecord RandomPod(std::mt19937* random) {
   PodRecord pod;
   pod.id = PodId(RandomHexId());
@@ -92,6 +98,7 @@ PodRecord RandomPod(std::mt19937* random) {
   if ((*random)() % 2) pod.spec.shape.ingress_rate = RandomNumber(random);
   if ((*random)() % 2) pod.spec.shape.egress_rate = RandomNumber(random);
   pod.spec.pid_namespace = static_cast<NamespaceMode>((*random)() % 4);
+  pod.spec.ids = RandomIds(random);
   pod.spec.labels = RandomMap(random);
   pod.spec.annotations = RandomMap(random);
   pod.spec.sysctls = RandomMap(random);
@@ -154,8 +161,8 @@ ContainerRecord RandomContainer(std::mt19937* random) {
   c.spec.working_dir = RandomText(random);
   c.spec.env = RandomList(random, RandomText);
   c.spec.mounts = RandomList(random, [](std::mt19937* r) {
-    return MountSpec{RandomText(r), RandomText(r), (*r)() % 2 == 0,
-                     (*r)() % 2 == 0, (*r)() % 2 == 0};
+    return MountSpec{RandomText(r),   RandomText(r),   (*r)() % 2 == 0,
+                     (*r)() % 2 == 0, (*r)() % 2 == 0, RandomIds(r)};
   });
   c.spec.labels = RandomMap(random);
   c.spec.annotations = RandomMap(random);

@@ -39,12 +39,27 @@ void ReadDns(JsonFields* fields, DnsConfig* dns) {
   fields->Read("options", &dns->options);
 }
 
+void PutIds(const std::optional<IdMapping>& ids, json* object) {
+  if (!ids.has_value()) return;
+  (*object)["ids"] = {{"host_id", ids->host_id}, {"length", ids->length}};
+}
+
+void ReadIds(JsonFields* fields, std::optional<IdMapping>* ids) {
+  fields->ReadObject("ids", [ids](JsonFields* members) {
+    ids->emplace();
+    members->Read("host_id", &(*ids)->host_id);
+    members->Read("length", &(*ids)->length);
+  });
+}
+
 json MountToJson(const MountSpec& mount) {
-  return {{"container_path", mount.container_path},
-          {"host_path", mount.host_path},
-          {"read_only", mount.read_only},
-          {"recursive_read_only", mount.recursive_read_only},
-          {"slave", mount.slave}};
+  json object = {{"container_path", mount.container_path},
+                 {"host_path", mount.host_path},
+                 {"read_only", mount.read_only},
+                 {"recursive_read_only", mount.recursive_read_only},
+                 {"slave", mount.slave}};
+  PutIds(mount.ids, &object);
+  return object;
 }
 
 void ReadMount(JsonFields* fields, MountSpec* mount) {
@@ -53,6 +68,7 @@ void ReadMount(JsonFields* fields, MountSpec* mount) {
   fields->Read("read_only", &mount->read_only);
   fields->Read("recursive_read_only", &mount->recursive_read_only);
   fields->Read("slave", &mount->slave);
+  ReadIds(fields, &mount->ids);
 }
 
 json SecurityToJson(const SecuritySpec& security) {
@@ -191,6 +207,7 @@ json PodSpecToJson(const PodSpec& spec) {
   if (spec.overhead) object["overhead"] = ResourcesToJson(*spec.overhead);
   json size = SizeOverridesToJson(spec.size);
   if (!size.empty()) object["size"] = std::move(size);
+  PutIds(spec.ids, &object);
   json host = HostLimitsToJson(spec.host);
   if (!host.empty()) object["host"] = std::move(host);
   return object;
@@ -219,6 +236,7 @@ void ReadPodSpec(JsonFields* fields, PodSpec* spec) {
   });
   fields->ReadEnum("pid_namespace", NamespaceMode::kPod, NamespaceMode::kTarget,
                    &spec->pid_namespace);
+  ReadIds(fields, &spec->ids);
   fields->Read("labels", &spec->labels);
   fields->Read("annotations", &spec->annotations);
   fields->Read("sysctls", &spec->sysctls);

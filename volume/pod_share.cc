@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "base/user_namespace.h"
 #include "volume/pod_directory.h"
 #include "volume/virtiofsd_command.h"
 
@@ -117,6 +118,24 @@ absl::StatusOr<UniqueFd> OpenSource(const ShareMount& mount,
   return source;
 }
 
+// virtio-fs cannot map ids in the guest (Linux 6.12 can), so the host does.
+absl::Status MapIds(const ShareMount& mount, int tree) {
+  ASSIGN_OR_RETURN(const UniqueFd userns, OpenUserNamespace(*mount.ids));
+  mount_attr attributes = {};
+  attributes.attr_set = MOUNT_ATTR_IDMAP;
+  attributes.userns_fd = static_cast<uint64_t>(userns.get());
+  if (mount_setattr(tree, "",
+                    AT_EMPTY_PATH | (mount.recursive ? AT_RECURSIVE : 0),
+                    &attributes, sizeof(attributes)) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "host path ", mount.host_path,
+      " cannot be mounted for a pod with a user namespace: its file system, or "
+      "one that is mounted below it, has no id-mapped mounts (",
+      ErrnoStatus(errno, "mount_setattr").message(), ")"));
+}
+
 // A detached copy of the mount, with what a guest may do with it.
 absl::StatusOr<UniqueFd> CloneMount(const ShareMount& mount, int source) {
   const unsigned recursive = mount.recursive ? AT_RECURSIVE : 0;
@@ -135,6 +154,8 @@ absl::StatusOr<UniqueFd> CloneMount(const ShareMount& mount, int source) {
   attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
   if (mount.recursive_read_only) attributes.attr_set |= MOUNT_ATTR_RDONLY;
   attributes.propagation = mount.slave ? MS_SLAVE : MS_PRIVATE;
+  // Before anything else is changed: the tree is still nobody's.
+  if (mount.ids.has_value()) RETURN_IF_ERROR(MapIds(mount, tree.get()));
   mount_attr top = {};
   if (mount.read_only) top.attr_set = MOUNT_ATTR_RDONLY;
   if (mount_setattr(tree.get(), "", AT_EMPTY_PATH | recursive, &attributes,

@@ -1,6 +1,7 @@
 #ifndef PODVISOR_VOLUME_POD_SHARE_H_
 #define PODVISOR_VOLUME_POD_SHARE_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/id_mapping.h"
 #include "base/process.h"
 #include "base/unique_fd.h"
 
@@ -23,6 +25,9 @@ struct ShareMount {
   bool recursive_read_only = false;
   bool recursive = true;  // with the mounts below it, as rbind
   bool slave = false;     // later host mounts below it appear as well
+  // Given: files of the host's user N are the guest's user ids.host_id + N's,
+  // as a pod's user namespace needs it.
+  std::optional<IdMapping> ids = std::nullopt;
 
   bool operator==(const ShareMount&) const = default;
 };
@@ -67,6 +72,8 @@ class PodShare {
   //   NotFound         the host path does not exist.
   //   InvalidArgument  not absolute, one of ours, or a socket or a device.
   //   AlreadyExists    the name is taken.
+  //   FailedPrecondition  ids are to be mapped, and the host's file system, or
+  //                    that of a mount below, cannot do that.
   absl::Status AddMount(const ShareMount& mount);
 
   // OK when there is no such mount.

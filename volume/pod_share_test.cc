@@ -123,6 +123,45 @@ TEST_F(PodShareTest, RecursiveReadOnlyIsReadOnlyAllTheWayDown) {
   ASSERT_EQ(umount2((host_ + "/sub").c_str(), MNT_DETACH), 0);
 }
 
+TEST_F(PodShareTest, MappedIdsAreThoseOfTheUserNamespaceAndStayTheHosts) {
+  ShareMount mount = Mount("d", host_);
+  mount.ids = IdMapping{4711, 65536};
+  const absl::Status added = share_->AddMount(mount);
+  if (absl::IsFailedPrecondition(added)) {
+    GTEST_SKIP() << "NOT TESTED: " << added;
+  }
+  ASSERT_TRUE(added.ok()) << added;
+
+  struct stat seen = {}, made = {};
+  ASSERT_EQ(stat(In("d/file").c_str(), &seen), 0);
+  EXPECT_EQ(seen.st_uid, 4711u);
+  EXPECT_EQ(seen.st_gid, 4711u);
+  // What the namespace's user 5 makes is user 5's on the host.
+  ASSERT_EQ(chmod(host_.c_str(), 0777), 0);
+  const UniqueFd directory(open(In("d").c_str(), O_PATH | O_CLOEXEC));
+  ASSERT_EQ(setegid(4716), 0);
+  ASSERT_EQ(seteuid(4716), 0);
+  const UniqueFd file(openat(directory.get(), "new",
+                             O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+  ASSERT_EQ(seteuid(0), 0);
+  ASSERT_EQ(setegid(0), 0);
+  ASSERT_TRUE(file.valid());
+  ASSERT_EQ(stat((host_ + "/new").c_str(), &made), 0);
+  EXPECT_EQ(made.st_uid, 5u);
+  EXPECT_EQ(made.st_gid, 5u);
+}
+
+TEST_F(PodShareTest, AFileSystemThatCannotMapIdsIsAClearError) {
+  ShareMount mount = Mount("d", "/proc");
+  mount.ids = IdMapping{4711, 65536};
+
+  const absl::Status added = share_->AddMount(mount);
+
+  EXPECT_TRUE(absl::IsFailedPrecondition(added)) << added;
+  EXPECT_TRUE(absl::StrContains(added.message(), "host path /proc cannot"));
+  EXPECT_TRUE(Mounts().empty());
+}
+
 TEST_F(PodShareTest, NotRecursiveLeavesMountsBelowOut) {
   ASSERT_EQ(mount("t", (host_ + "/sub").c_str(), "tmpfs", 0, "size=64k"), 0);
   ASSERT_TRUE(WriteFileAtomically(host_ + "/sub/x", "").ok());

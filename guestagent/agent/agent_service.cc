@@ -3,6 +3,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,6 +23,13 @@ grpc::Status ToGrpc(const absl::Status& status) {
   // Both sets of codes are the canonical one.
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
                       CleanText(status.message(), 2048));
+}
+
+template <typename Request>
+std::optional<IdMapping> IdsOf(const Request& request) {
+  if (!request.has_user_namespace()) return std::nullopt;
+  return IdMapping{request.user_namespace().host_id(),
+                   request.user_namespace().length()};
 }
 
 std::function<bool()> CancelledBy(grpc::ServerContext* context) {
@@ -68,7 +76,8 @@ grpc::Status AgentService::ConfigureSandbox(
       .sysctls = {request->sysctls().begin(), request->sysctls().end()},
       .resolv_conf = request->resolv_conf(),
       .shm_bytes = request->shm_bytes()};
-  absl::Status status = parts_.namespaces->Configure(settings);
+  absl::Status status = parts_.namespaces->SetIds(IdsOf(*request));
+  if (status.ok()) status = parts_.namespaces->Configure(settings);
   if (status.ok() && !request->scratch_serial().empty()) {
     status = parts_.disks->MountScratch(request->scratch_serial(),
                                         CancelledBy(context));
@@ -81,8 +90,12 @@ grpc::Status AgentService::ConfigureNetwork(
     grpc::ServerContext* context,
     const agent::v1::ConfigureNetworkRequest* request,
     agent::v1::ConfigureNetworkResponse*) {
-  const absl::Status configured =
-      ConfigureGuestNetwork(*request, parts_.modules, CancelledBy(context));
+  absl::Status configured = parts_.namespaces->SetIds(IdsOf(*request));
+  if (configured.ok()) {
+    configured = ConfigureGuestNetwork(*request, parts_.modules,
+                                       parts_.namespaces->network_namespace(),
+                                       CancelledBy(context));
+  }
   if (configured.ok()) parts_.namespaces->SetAddresses(AddressTexts(*request));
   return ToGrpc(configured);
 }
@@ -161,9 +174,9 @@ grpc::Status AgentService::ReclaimMemory(
 grpc::Status AgentService::MountImage(
     grpc::ServerContext* context, const agent::v1::MountImageRequest* request,
     agent::v1::MountImageResponse*) {
-  return ToGrpc(parts_.disks->MountImage(request->serial(), request->image(),
-                                         request->fs_type(),
-                                         CancelledBy(context)));
+  return ToGrpc(parts_.disks->MountImage(
+      request->serial(), request->image(), request->fs_type(),
+      parts_.namespaces->ids(), CancelledBy(context)));
 }
 
 grpc::Status AgentService::UnmountImage(
@@ -255,7 +268,8 @@ grpc::Status AgentService::Attach(grpc::ServerContext* context,
 
 grpc::Status AgentService::PortForward(grpc::ServerContext* context,
                                        PortForwards::Stream* stream) {
-  return ToGrpc(forwards_.Serve(context, stream));
+  return ToGrpc(
+      forwards_.Serve(parts_.namespaces->network_namespace(), context, stream));
 }
 
 }  // namespace podvisor

@@ -194,6 +194,9 @@ absl::Status KeepWithoutProcess(const ContainerFiles& files,
 void AddSandbox(const SandboxView& view, OciEnvironment* environment) {
   environment->ipc_namespace = view.ipc_namespace;
   environment->uts_namespace = view.uts_namespace;
+  environment->user_namespace = view.user_namespace;
+  environment->network_namespace = view.network_namespace;
+  environment->ids = view.ids;
   environment->shm_dir = view.shm_dir;
 }
 
@@ -258,7 +261,7 @@ absl::Status ContainerRuntime::State::Create(
   }
   ASSIGN_OR_RETURN(environment.pid_namespace,
                    ChoosePidNamespace(spec, view, target.get()));
-  RETURN_IF_ERROR(MakeDirectories(paths.run_dir + "/containers"));
+  RETURN_IF_ERROR(MakeDirectories(paths.run_dir + "/containers", 0711));
   RETURN_IF_ERROR(MakeDirectories(paths.run_dir + "/crun"));
   // The first container may come before the drivers are all there.
   RETURN_IF_ERROR(modules->Load("overlay"));
@@ -267,7 +270,8 @@ absl::Status ContainerRuntime::State::Create(
       ContainerFiles::Create(
           {.image_dir = paths.images_dir + "/" + spec.root().image(),
            .scratch_dir = paths.scratch_dir + "/" + entry->id(),
-           .bundle_dir = BundleDir(entry->id())}));
+           .bundle_dir = BundleDir(entry->id()),
+           .root = view.ids.has_value() ? view.ids->host_id : 0}));
 
   ASSIGN_OR_RETURN(const UserDatabase database,
                    ReadUserDatabase(files->rootfs()));

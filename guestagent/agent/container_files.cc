@@ -46,7 +46,8 @@ absl::StatusOr<std::unique_ptr<ContainerFiles>> ContainerFiles::Create(
 }
 
 absl::Status ContainerFiles::Make() {
-  RETURN_IF_ERROR(MakeDirectory(locations_.bundle_dir, 0700));
+  // A root from a user namespace has to come through.
+  RETURN_IF_ERROR(MakeDirectory(locations_.bundle_dir, 0711));
   RETURN_IF_ERROR(MakeDirectory(rootfs(), 0700));
   RETURN_IF_ERROR(MakeDirectory(locations_.scratch_dir, 0700));
   const std::string work = locations_.scratch_dir + "/work";
@@ -87,7 +88,10 @@ absl::StatusOr<std::string> ContainerFiles::WriteEtcFile(
                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
   if (!fd.valid()) return ErrnoStatus(errno, path);
   // Whatever the agent's umask is.
-  if (fchmod(fd.get(), 0644) != 0) return ErrnoStatus(errno, path);
+  if (fchmod(fd.get(), 0644) != 0 ||
+      fchown(fd.get(), locations_.root, locations_.root) != 0) {
+    return ErrnoStatus(errno, path);
+  }
   RETURN_IF_ERROR(Annotate(WriteAll(fd.get(), text), path));
   return path;
 }

@@ -1,6 +1,8 @@
 #ifndef PODVISOR_GUESTAGENT_AGENT_CONTAINER_FILES_H_
 #define PODVISOR_GUESTAGENT_AGENT_CONTAINER_FILES_H_
 
+#include <sys/types.h>
+
 #include <memory>
 #include <string>
 
@@ -15,6 +17,7 @@ struct ContainerLocations {
   std::string image_dir;    // the mounted image: the lower layer
   std::string scratch_dir;  // on the scratch disk, for this container only
   std::string bundle_dir;   // on a tmpfs, for this container only
+  uid_t root = 0;  // whom, user and group, the container's root is outside
 };
 
 // The files of one container: its root file system, an overlay of its writable

@@ -262,7 +262,7 @@ absl::Status ContainerRuntime::GetStats(const agent::v1::GetStatsRequest&,
   *response->mutable_memory_pressure() = ReadPressure("memory");
   *response->mutable_io_pressure() = ReadPressure("io");
   state_->stats.ReadPod(CgroupDirectory(kPodCgroup), state_->paths.scratch_dir,
-                        response);
+                        state_->namespaces->network_process(), response);
   const absl::Time looks_end = absl::Now() + kLookTime;
   for (const std::shared_ptr<ContainerEntry>& entry : state_->All()) {
     const ContainerState::State state = entry->Look().state;

@@ -69,9 +69,9 @@ void StatsReader::Read(const CgroupDirectory& cgroup, pid_t first_process,
 }
 
 void StatsReader::ReadPod(const CgroupDirectory& pod,
-                          const std::string& scratch_dir,
+                          const std::string& scratch_dir, pid_t network_process,
                           agent::v1::GetStatsResponse* response) const {
-  for (auto& one : Interfaces()) {
+  for (auto& one : Interfaces(network_process)) {
     *response->add_interfaces() = std::move(one);
   }
   if (auto scratch = FileSystemOf(scratch_dir)) {
@@ -130,10 +130,13 @@ void StatsReader::ReadDevices(const CgroupDirectory& cgroup,
   }
 }
 
-std::vector<agent::v1::GetStatsResponse::Interface> StatsReader::Interfaces()
-    const {
+std::vector<agent::v1::GetStatsResponse::Interface> StatsReader::Interfaces(
+    pid_t network_process) const {
+  const std::string process =
+      network_process == 0 ? "" : absl::StrCat("/", network_process);
   return ParseNetDev(
-      ReadFile(paths_.proc + "/net/dev", kMaxNetDevBytes).value_or(""));
+      ReadFile(absl::StrCat(paths_.proc, process, "/net/dev"), kMaxNetDevBytes)
+          .value_or(""));
 }
 
 std::optional<agent::v1::GetStatsResponse::FileSystem>

@@ -34,11 +34,14 @@ class StatsReader {
 
   // What the containers share: the file system that `scratch_dir` is in, the
   // interfaces, and the pressure in the cgroup that they are all in.
+  // `network_process`: see Interfaces().
   void ReadPod(const CgroupDirectory& pod, const std::string& scratch_dir,
+               pid_t network_process,
                agent::v1::GetStatsResponse* response) const;
 
-  // Those of the agent's network namespace, which is the pod's.
-  std::vector<agent::v1::GetStatsResponse::Interface> Interfaces() const;
+  // Those of the network namespace of that process; 0: of the agent's.
+  std::vector<agent::v1::GetStatsResponse::Interface> Interfaces(
+      pid_t network_process) const;
 
   // The file system that `directory` is in; nullopt when it is on no device.
   std::optional<agent::v1::GetStatsResponse::FileSystem> FileSystemOf(

@@ -181,11 +181,18 @@ TEST_F(ContainerStatsTest, InterfacesAreThoseOfProcNetDev) {
       "Inter-|   Receive  |  Transmit\n face |bytes packets ...\n"
       "    lo: 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9\n"
       "  eth0:1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n");
-  const auto interfaces = Reader().Interfaces();
+  const auto interfaces = Reader().Interfaces(0);
   ASSERT_EQ(interfaces.size(), 1u);
   EXPECT_EQ(interfaces[0].name(), "eth0");
   EXPECT_EQ(interfaces[0].receive_dropped(), 4u);
   EXPECT_EQ(interfaces[0].transmit_bytes(), 5u);
+}
+
+TEST_F(ContainerStatsTest, InterfacesOfAnotherNamespaceAreItsProcesss) {
+  ASSERT_TRUE(MakeDirectories(root_ + "/proc/7/net").ok());
+  Put("/proc/7/net/dev", "  eth0:1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n");
+  EXPECT_TRUE(Reader().Interfaces(0).empty());
+  EXPECT_EQ(Reader().Interfaces(7).size(), 1u);
 }
 
 TEST_F(ContainerStatsTest, AFileSystemWithoutADeviceIsNotTold) {

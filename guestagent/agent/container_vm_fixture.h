@@ -9,6 +9,7 @@
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -141,6 +142,10 @@ class ContainerVmTest : public testing::Test {
     configure.set_hostname("pod-1");
     configure.set_resolv_conf("nameserver 10.0.0.10\n");
     configure.set_scratch_serial("scratch");
+    if (ids_.length() > 0) *configure.mutable_user_namespace() = ids_;
+    for (const auto& [name, value] : sysctls_) {
+      (*configure.mutable_sysctls())[name] = value;
+    }
     agent::v1::ConfigureSandboxResponse configured;
     grpc::Status status =
         Call(&Agent::Stub::ConfigureSandbox, configure, &configured);
@@ -347,6 +352,10 @@ class ContainerVmTest : public testing::Test {
     return result;
   }
 
+  // Of the pod, for a suite to set before it is set up. Length 0: it has no
+  // user namespace.
+  static inline agent::v1::IdMapping ids_;
+  static inline std::map<std::string, std::string> sysctls_;
   static inline TestVm* vm_ = nullptr;
   static inline std::string* directory_ = nullptr;
   std::set<std::string> created_;

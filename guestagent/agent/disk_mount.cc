@@ -71,6 +71,7 @@ DiskMount::DiskMount(std::string images_dir, std::string scratch_dir,
 absl::Status DiskMount::MountImage(const std::string& serial,
                                    const std::string& image,
                                    const std::string& fs_type,
+                                   const std::optional<IdMapping>& ids,
                                    const std::function<bool()>& cancelled) {
   if (!IsHexId(image)) return absl::InvalidArgumentError("not an image name");
   if (fs_type != "squashfs") {
@@ -79,7 +80,8 @@ absl::Status DiskMount::MountImage(const std::string& serial,
   return MountAt({.serial = serial,
                   .target = absl::StrCat(images_dir_, "/", image),
                   .fs_type = fs_type,
-                  .flags = MS_RDONLY | MS_NODEV},
+                  .flags = MS_RDONLY | MS_NODEV,
+                  .ids = ids},
                  cancelled);
 }
 
@@ -90,7 +92,8 @@ absl::Status DiskMount::MountScratch(const std::string& serial,
                   .target = scratch_dir_,
                   .fs_type = "ext4",
                   .flags = MS_NODEV | MS_NOATIME,
-                  .options = "discard"},
+                  .options = "discard",
+                  .ids = std::nullopt},
                  cancelled);
 }
 
@@ -111,21 +114,27 @@ absl::Status DiskMount::MountAt(const Place& place,
     LockTarget(place.target);
     const auto mounted = mounted_.find(place.target);
     if (mounted != mounted_.end()) {
-      if (mounted->second == place.serial) return absl::OkStatus();
+      if (mounted->second.unmounted) {
+        return absl::FailedPreconditionError("the image is being unmounted");
+      }
+      if (mounted->second.serial == place.serial) return absl::OkStatus();
       return absl::FailedPreconditionError(
-          absl::StrCat("disk ", mounted->second, " is mounted there"));
+          absl::StrCat("disk ", mounted->second.serial, " is mounted there"));
     }
     busy_.insert(place.target);
   }
-  const absl::Status status = WaitAndMount(place, cancelled);
+  Mounted mounted;
+  mounted.serial = place.serial;
+  const absl::Status status = WaitAndMount(place, cancelled, &mounted);
   absl::MutexLock lock(&mutex_);
   busy_.erase(place.target);
-  if (status.ok()) mounted_[place.target] = place.serial;
+  if (status.ok()) mounted_[place.target] = std::move(mounted);
   return status;
 }
 
 absl::Status DiskMount::WaitAndMount(const Place& place,
-                                     const std::function<bool()>& cancelled) {
+                                     const std::function<bool()>& cancelled,
+                                     Mounted* mounted) {
   RETURN_IF_ERROR(modules_->Load("virtio_blk"));
   RETURN_IF_ERROR(modules_->Load(place.fs_type));
   std::string device;
@@ -140,9 +149,15 @@ absl::Status DiskMount::WaitAndMount(const Place& place,
                                        return true;
                                      }),
                            absl::StrCat("disk ", place.serial)));
+  if (place.ids.has_value()) {
+    ASSIGN_OR_RETURN(
+        mounted->shifted,
+        ShiftedDisk::Create(device, place.serial, *place.ids, modules_));
+    device = mounted->shifted->path();
+  }
   RETURN_IF_ERROR(MakeDirectories(place.target));
   int error = 0;
-  const absl::Status mounted =
+  const absl::Status status =
       PollUntil(kMountRetry, cancelled, [&]() -> absl::StatusOr<bool> {
         if (mount(device.c_str(), place.target.c_str(), place.fs_type.c_str(),
                   place.flags, place.options) == 0) {
@@ -151,9 +166,9 @@ absl::Status DiskMount::WaitAndMount(const Place& place,
         error = errno;
         return false;
       });
-  return absl::IsDeadlineExceeded(mounted)
+  return absl::IsDeadlineExceeded(status)
              ? MountError(error, absl::StrCat("disk ", place.serial))
-             : mounted;
+             : status;
 }
 
 absl::Status DiskMount::UnmountImage(const std::string& image) {
@@ -161,14 +176,20 @@ absl::Status DiskMount::UnmountImage(const std::string& image) {
   const std::string target = absl::StrCat(images_dir_, "/", image);
   absl::MutexLock lock(&mutex_);
   LockTarget(target);
-  if (!mounted_.contains(target)) return absl::OkStatus();
-  if (umount2(target.c_str(), UMOUNT_NOFOLLOW) != 0) {
+  const auto mounted = mounted_.find(target);
+  if (mounted == mounted_.end()) return absl::OkStatus();
+  if (!mounted->second.unmounted &&
+      umount2(target.c_str(), UMOUNT_NOFOLLOW) != 0) {
     if (errno == EBUSY) {
       return absl::FailedPreconditionError("the image is still in use");
     }
     return ErrnoStatus(errno, "unmount an image");
   }
-  mounted_.erase(target);
+  mounted->second.unmounted = true;
+  if (mounted->second.shifted != nullptr) {
+    RETURN_IF_ERROR(mounted->second.shifted->Remove());
+  }
+  mounted_.erase(mounted);
   rmdir(target.c_str());
   return absl::OkStatus();
 }

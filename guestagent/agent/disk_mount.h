@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -12,7 +14,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/id_mapping.h"
 #include "guestagent/agent/kernel_modules.h"
+#include "guestagent/agent/shifted_disk.h"
 
 namespace podvisor {
 
@@ -39,9 +43,11 @@ class DiskMount {
   DiskMount(std::string images_dir, std::string scratch_dir,
             KernelModules* modules);
 
-  // `fs_type` is "squashfs". OK when it is mounted already.
+  // `fs_type` is "squashfs". `ids`: those of the pod's user namespace, to which
+  // the image's files then belong. OK when it is mounted already.
   absl::Status MountImage(const std::string& serial, const std::string& image,
                           const std::string& fs_type,
+                          const std::optional<IdMapping>& ids,
                           const std::function<bool()>& cancelled);
   // OK when it is not mounted.
   absl::Status UnmountImage(const std::string& image);
@@ -57,11 +63,19 @@ class DiskMount {
     std::string fs_type;
     unsigned long flags = 0;
     const char* options = "";
+    std::optional<IdMapping> ids;
+  };
+  struct Mounted {
+    std::string serial;
+    // Lies between the disk and the mount, in a user namespace.
+    std::unique_ptr<ShiftedDisk> shifted;
+    bool unmounted = false;  // but the device is not removed yet
   };
   absl::Status MountAt(const Place& place,
                        const std::function<bool()>& cancelled);
   absl::Status WaitAndMount(const Place& place,
-                            const std::function<bool()>& cancelled);
+                            const std::function<bool()>& cancelled,
+                            Mounted* mounted);
   void LockTarget(const std::string& target)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -69,7 +83,7 @@ class DiskMount {
   const std::string scratch_dir_;
   KernelModules* const modules_;
   absl::Mutex mutex_;
-  std::map<std::string, std::string> mounted_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Mounted> mounted_ ABSL_GUARDED_BY(mutex_);
   // Targets that a call works on without the lock: a disk that does not come
   // holds up no other.
   std::set<std::string> busy_ ABSL_GUARDED_BY(mutex_);

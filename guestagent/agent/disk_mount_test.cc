@@ -37,11 +37,11 @@ TEST(DiskMountTest, RequestsThatCannotBeTouchNothing) {
   const std::string image(64, 'a');
 
   EXPECT_TRUE(absl::IsInvalidArgument(
-      disks.MountImage("serial", "../etc", "squashfs", nullptr)));
+      disks.MountImage("serial", "../etc", "squashfs", std::nullopt, nullptr)));
   EXPECT_TRUE(absl::IsInvalidArgument(
-      disks.MountImage("serial", image, "ext4", nullptr)));
+      disks.MountImage("serial", image, "ext4", std::nullopt, nullptr)));
   EXPECT_TRUE(absl::IsInvalidArgument(
-      disks.MountImage("../x", image, "squashfs", nullptr)));
+      disks.MountImage("../x", image, "squashfs", std::nullopt, nullptr)));
   EXPECT_TRUE(absl::IsInvalidArgument(disks.UnmountImage("..")));
   EXPECT_TRUE(disks.UnmountImage(image).ok());
 }

@@ -2,12 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +15,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "guestagent/agent/network_namespace.h"
 
 namespace podvisor {
 namespace {
@@ -72,13 +69,6 @@ constexpr Setting kSettings[] = {
     // container's cgroup bounds its own (huge_pages.h).
     {"/proc/sys/vm/nr_overcommit_hugepages", "1048576"},
     {"/proc/sys/kernel/panic_on_oops", "1"},
-    // As other runtimes set them in a pod's network namespace.
-    {"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
-    {"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"},
-    // Addresses come from the host, where they have been checked already.
-    {"/proc/sys/net/ipv6/conf/default/accept_dad", "0"},
-    {"/proc/sys/net/ipv6/conf/all/accept_dad", "0"},
-    {"/proc/sys/net/ipv6/conf/default/accept_ra", "0"},
 };
 
 constexpr char kControllers[] = "+cpuset +cpu +io +memory +hugetlb +pids";
@@ -119,7 +109,10 @@ absl::Status MountAll() {
       0) {
     return ErrnoStatus(errno, "remount / read-only");
   }
-  for (const char* directory : {kRunDir, kImagesDir, kScratchDir, kShareDir}) {
+  // Root of a pod's user namespace finds the root of its container's file
+  // system on the way through here, and nothing else.
+  if (mkdir(kRunDir, 0711) != 0) return ErrnoStatus(errno, kRunDir);
+  for (const char* directory : {kImagesDir, kScratchDir, kShareDir}) {
     if (mkdir(directory, 0700) != 0) {
       return ErrnoStatus(errno, absl::StrCat("mkdir ", directory));
     }
@@ -135,18 +128,6 @@ void RaiseLimits() {
   setrlimit(RLIMIT_CORE, &unlimited);
   const rlimit files = {1048576, 1048576};
   setrlimit(RLIMIT_NOFILE, &files);
-}
-
-absl::Status BringLoopbackUp() {
-  const UniqueFd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket_fd.valid()) return ErrnoStatus(errno, "socket");
-  ifreq request = {};
-  memcpy(request.ifr_name, "lo", 3);
-  request.ifr_flags = IFF_UP | IFF_RUNNING;
-  if (ioctl(socket_fd.get(), SIOCSIFFLAGS, &request) != 0) {
-    return ErrnoStatus(errno, "lo up");
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -167,7 +148,7 @@ absl::Status InitializeGuest() {
   WriteSetting("/proc/self/oom_score_adj", "-1000").IgnoreError();
   RETURN_IF_ERROR(
       WriteSetting("/sys/fs/cgroup/cgroup.subtree_control", kControllers));
-  return BringLoopbackUp();
+  return SetUpNetworkNamespace();
 }
 
 }  // namespace podvisor

@@ -18,6 +18,7 @@
 #include "base/netlink.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "guestagent/agent/network_namespace.h"
 #include "guestagent/agent/poll_until.h"
 
 namespace podvisor {
@@ -59,6 +60,17 @@ absl::StatusOr<Interface> FindInterface(NetlinkSocket& netlink,
         return absl::OkStatus();
       }));
   return found;
+}
+
+// A plugged interface appears where the agent is.
+absl::Status MoveInterface(NetlinkSocket& from, const Interface& interface,
+                           int network_namespace) {
+  NetlinkMessage move(RTM_NEWLINK, NLM_F_ACK);
+  ifinfomsg head = {};
+  head.ifi_index = interface.index;
+  move.Append(head);
+  move.AddValue(IFLA_NET_NS_FD, static_cast<uint32_t>(network_namespace));
+  return from.Request(move, "move the interface to the pod's namespace");
 }
 
 absl::StatusOr<Interface> AwaitInterface(
@@ -172,6 +184,45 @@ absl::Status AddRoute(NetlinkSocket& netlink, int index,
   return netlink.Request(add, "add a route");
 }
 
+// Waits for the interface where the agent is, and moves it, unless an earlier
+// call did.
+absl::Status BringInterface(const std::string& mac,
+                            const std::string& network_namespace,
+                            const std::function<bool()>& cancelled) {
+  Interface there;
+  RETURN_IF_ERROR(
+      RunInNetworkNamespace(network_namespace, [&]() -> absl::Status {
+        ASSIGN_OR_RETURN(NetlinkSocket netlink, NetlinkSocket::Open());
+        ASSIGN_OR_RETURN(there, FindInterface(netlink, mac));
+        return absl::OkStatus();
+      }));
+  if (there.index != 0) return absl::OkStatus();
+  const UniqueFd target(open(network_namespace.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!target.valid()) return ErrnoStatus(errno, network_namespace);
+  ASSIGN_OR_RETURN(NetlinkSocket netlink, NetlinkSocket::Open());
+  ASSIGN_OR_RETURN(const Interface interface,
+                   AwaitInterface(netlink, mac, cancelled));
+  return MoveInterface(netlink, interface, target.get());
+}
+
+absl::Status ConfigureHere(const ConfigureNetworkRequest& request,
+                           const std::function<bool()>& cancelled) {
+  ASSIGN_OR_RETURN(NetlinkSocket netlink, NetlinkSocket::Open());
+  ASSIGN_OR_RETURN(const Interface interface,
+                   AwaitInterface(netlink, request.mac(), cancelled));
+  RETURN_IF_ERROR(BringUp(netlink, interface, request.mtu()));
+  for (const agent::v1::InterfaceAddress& address : request.addresses()) {
+    RETURN_IF_ERROR(AddAddress(netlink, interface.index, address));
+  }
+  for (const agent::v1::Neighbour& neighbour : request.neighbours()) {
+    RETURN_IF_ERROR(AddNeighbour(netlink, interface.index, neighbour));
+  }
+  for (const agent::v1::Route& route : request.routes()) {
+    RETURN_IF_ERROR(AddRoute(netlink, interface.index, route));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckNetworkRequest(const ConfigureNetworkRequest& request) {
@@ -226,23 +277,16 @@ std::vector<std::string> AddressTexts(const ConfigureNetworkRequest& request) {
 
 absl::Status ConfigureGuestNetwork(const ConfigureNetworkRequest& request,
                                    KernelModules* modules,
+                                   const std::string& network_namespace,
                                    const std::function<bool()>& cancelled) {
   RETURN_IF_ERROR(CheckNetworkRequest(request));
   RETURN_IF_ERROR(modules->Load("virtio_net"));
-  ASSIGN_OR_RETURN(NetlinkSocket netlink, NetlinkSocket::Open());
-  ASSIGN_OR_RETURN(const Interface interface,
-                   AwaitInterface(netlink, request.mac(), cancelled));
-  RETURN_IF_ERROR(BringUp(netlink, interface, request.mtu()));
-  for (const agent::v1::InterfaceAddress& address : request.addresses()) {
-    RETURN_IF_ERROR(AddAddress(netlink, interface.index, address));
+  if (!network_namespace.empty()) {
+    RETURN_IF_ERROR(
+        BringInterface(request.mac(), network_namespace, cancelled));
   }
-  for (const agent::v1::Neighbour& neighbour : request.neighbours()) {
-    RETURN_IF_ERROR(AddNeighbour(netlink, interface.index, neighbour));
-  }
-  for (const agent::v1::Route& route : request.routes()) {
-    RETURN_IF_ERROR(AddRoute(netlink, interface.index, route));
-  }
-  return absl::OkStatus();
+  return RunInNetworkNamespace(
+      network_namespace, [&] { return ConfigureHere(request, cancelled); });
 }
 
 }  // namespace podvisor

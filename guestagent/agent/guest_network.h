@@ -21,10 +21,13 @@ std::vector<std::string> AddressTexts(
     const agent::v1::ConfigureNetworkRequest& request);
 
 // Sets up the guest's interface with the request's MAC address, which may take
-// a moment to appear. Twice is as once. Errors: CheckNetworkRequest()'s,
-// DeadlineExceeded (no such interface came), Cancelled, the kernel's.
+// a moment to appear, in the network namespace that the file
+// `network_namespace` is; empty: the agent's own. Twice is as once. Errors:
+// CheckNetworkRequest()'s, DeadlineExceeded (no such interface came),
+// Cancelled, the kernel's.
 absl::Status ConfigureGuestNetwork(
     const agent::v1::ConfigureNetworkRequest& request, KernelModules* modules,
+    const std::string& network_namespace,
     const std::function<bool()>& cancelled);
 
 }  // namespace podvisor

@@ -107,6 +107,20 @@ absl::StatusOr<std::string> WorkingDirectory(absl::string_view cwd) {
   return path;
 }
 
+// The kernel's own words for it do not say whose fault it is.
+absl::Status CheckIds(const ResolvedUser& user, const IdMapping& ids) {
+  std::vector<int64_t> all = {user.uid, user.gid};
+  all.insert(all.end(), user.groups.begin(), user.groups.end());
+  for (const int64_t id : all) {
+    if (id >= ids.length) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the pod's user namespace has no user or group ", id,
+                       ": only those below ", ids.length));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<json> ProcessJson(const agent::v1::ContainerSpec& spec,
                                  const ResolvedUser& user) {
   ASSIGN_OR_RETURN(json args,
@@ -159,6 +173,12 @@ json NamespacesJson(const agent::v1::ContainerSpec& spec,
       {{"type", "ipc"}, {"path", environment.ipc_namespace}},
       {{"type", "uts"}, {"path", environment.uts_namespace}},
   });
+  if (environment.ids.has_value()) {
+    namespaces.push_back(
+        {{"type", "user"}, {"path", environment.user_namespace}});
+    namespaces.push_back(
+        {{"type", "network"}, {"path", environment.network_namespace}});
+  }
   json pid = {{"type", "pid"}};
   if (!environment.pid_namespace.empty()) {
     pid["path"] = environment.pid_namespace;
@@ -247,6 +267,15 @@ absl::StatusOr<json> LinuxJson(const agent::v1::ContainerSpec& spec,
       {"cgroupsPath", "/pod/" + environment.container_id},
       {"namespaces", NamespacesJson(spec, environment)},
   };
+  // The namespace has them already; crun gives its root the container's cgroup
+  // and the standard streams.
+  if (environment.ids.has_value()) {
+    const json mapping = {{"containerID", 0},
+                          {"hostID", environment.ids->host_id},
+                          {"size", environment.ids->length}};
+    linux_part["uidMappings"] = json::array({mapping});
+    linux_part["gidMappings"] = json::array({mapping});
+  }
   ASSIGN_OR_RETURN(linux_part["resources"], ResourcesJson(spec, environment));
   if (spec.privileged()) linux_part["devices"] = DevicesJson(environment);
   if (spec.masked_paths_size() > 0) {
@@ -274,6 +303,9 @@ absl::StatusOr<json> LinuxJson(const agent::v1::ContainerSpec& spec,
 absl::StatusOr<std::string> BuildOciConfig(const agent::v1::ContainerSpec& spec,
                                            const ResolvedUser& user,
                                            const OciEnvironment& environment) {
+  if (environment.ids.has_value()) {
+    RETURN_IF_ERROR(CheckIds(user, *environment.ids));
+  }
   json config = {
       {"ociVersion", "1.0.2"},
       {"root",

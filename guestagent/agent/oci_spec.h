@@ -1,11 +1,13 @@
 #ifndef PODVISOR_GUESTAGENT_AGENT_OCI_SPEC_H_
 #define PODVISOR_GUESTAGENT_AGENT_OCI_SPEC_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/id_mapping.h"
 #include "guestagent/agent.pb.h"
 #include "guestagent/agent/user_database.h"
 
@@ -27,6 +29,10 @@ struct OciEnvironment {
   std::string ipc_namespace;
   std::string uts_namespace;
   std::string pid_namespace;  // to join; empty: a new one
+  // With the pod's user namespace only, whose ids these are.
+  std::string user_namespace;
+  std::string network_namespace;
+  std::optional<IdMapping> ids;
   std::string share_dir;
   std::string shm_dir;
   // Bound over the container's, unless the spec has a mount there. Empty: not.
@@ -43,7 +49,8 @@ struct OciEnvironment {
 //
 // Every container gets a fresh tmpfs on /dev (CVE-2026-88264), its own mount
 // namespace, and its own cgroup namespace unless it is privileged. There is no
-// network entry: the guest's network is the pod's. Mounts are ordered so that
+// network entry, because the guest's network is the pod's, unless the pod has
+// a user namespace, with one that belongs to it. Mounts are ordered so that
 // a parent comes before its children. A spec's mount replaces the usual one
 // with the same destination.
 //
@@ -51,7 +58,8 @@ struct OciEnvironment {
 // misunderstand: text with NUL or that is not UTF-8, relative paths, names of
 // a share that are not [a-z0-9-]+, mounts over "/", "/dev" and "/proc", a
 // working directory in /proc (CVE-2024-21626), unknown capabilities and
-// rlimits, a seccomp profile that is no OCI object.
+// rlimits, a seccomp profile that is no OCI object, a user or group that the
+// pod's user namespace does not have.
 absl::StatusOr<std::string> BuildOciConfig(const agent::v1::ContainerSpec& spec,
                                            const ResolvedUser& user,
                                            const OciEnvironment& environment);

@@ -102,6 +102,42 @@ TEST(OciSpecTest, NamespacesAreThePodsWithoutANetwork) {
             json::parse(R"({"type":"pid"})"));
 }
 
+OciEnvironment InUserNamespace() {
+  OciEnvironment environment = Environment();
+  environment.user_namespace = "/proc/7/ns/user";
+  environment.network_namespace = "/proc/7/ns/net";
+  environment.ids = IdMapping{65536, 2001};
+  return environment;
+}
+
+TEST(OciSpecTest, AUserNamespaceIsJoinedWithTheNetworkThatBelongsToIt) {
+  const json config = Build(Spec(), InUserNamespace());
+
+  const json& namespaces = config["linux"]["namespaces"];
+  EXPECT_THAT(
+      namespaces,
+      Contains(json::parse(R"({"type":"user","path":"/proc/7/ns/user"})")));
+  EXPECT_THAT(
+      namespaces,
+      Contains(json::parse(R"({"type":"network","path":"/proc/7/ns/net"})")));
+  const json mapping =
+      json::parse(R"([{"containerID":0,"hostID":65536,"size":2001}])");
+  EXPECT_EQ(config["linux"]["uidMappings"], mapping);
+  EXPECT_EQ(config["linux"]["gidMappings"], mapping);
+}
+
+TEST(OciSpecTest, UsersAndGroupsThatTheNamespaceDoesNotHaveAreRefused) {
+  OciEnvironment environment = InUserNamespace();
+  EXPECT_TRUE(BuildOciConfig(Spec(), User(), environment).ok());
+  environment.ids->length = 2000;  // the group is 2000
+
+  const absl::Status status =
+      BuildOciConfig(Spec(), User(), environment).status();
+
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("group 2000"));
+}
+
 TEST(OciSpecTest, NothingIsInTheLinuxPartThatNobodyAskedFor) {
   const json config = Build(Spec());
   EXPECT_EQ(config["linux"]["cgroupsPath"], "/pod/" + std::string(64, 'a'));

@@ -20,6 +20,7 @@
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "guestagent/agent/network_namespace.h"
 #include "guestagent/agent/write_or_stop.h"
 
 namespace podvisor {
@@ -188,7 +189,8 @@ class Bridge {
 
 }  // namespace
 
-absl::Status PortForwards::Serve(grpc::ServerContext* context, Stream* stream) {
+absl::Status PortForwards::Serve(const std::string& network_namespace,
+                                 grpc::ServerContext* context, Stream* stream) {
   const absl::Cleanup leave = [this] { --open_; };
   if (++open_ > kMaxOpen) {
     return absl::ResourceExhaustedError(
@@ -199,16 +201,21 @@ absl::Status PortForwards::Serve(grpc::ServerContext* context, Stream* stream) {
     return absl::InvalidArgumentError("the first message is not a port");
   }
   const uint16_t port = static_cast<uint16_t>(first.port());
-  absl::StatusOr<UniqueFd> socket = DialLoopback(port, context);
-  if (!socket.ok()) {
-    const std::string text = absl::StrCat("no connection to port ", port, ": ",
-                                          socket.status().message());
+  UniqueFd socket;
+  const absl::Status dialed =
+      RunInNetworkNamespace(network_namespace, [&]() -> absl::Status {
+        ASSIGN_OR_RETURN(socket, DialLoopback(port, context));
+        return absl::OkStatus();
+      });
+  if (!dialed.ok()) {
+    const std::string text =
+        absl::StrCat("no connection to port ", port, ": ", dialed.message());
     return WriteError(text, stream) ? absl::OkStatus()
                                     : absl::CancelledError("the peer is gone");
   }
   UniqueFd stop(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stop.valid()) return ErrnoStatus(errno, "eventfd");
-  return Bridge(*std::move(socket), std::move(stop), port, context, stream)
+  return Bridge(std::move(socket), std::move(stop), port, context, stream)
       .Run();
 }
 

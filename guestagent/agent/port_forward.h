@@ -2,6 +2,7 @@
 #define PODVISOR_GUESTAGENT_AGENT_PORT_FORWARD_H_
 
 #include <atomic>
+#include <string>
 
 #include "absl/status/status.h"
 #include "grpcpp/grpcpp.h"
@@ -11,7 +12,7 @@
 namespace podvisor {
 
 // Serves the PortForward calls: see agent.proto. Ports are those of the pod's
-// network namespace, which in the guest is the agent's own.
+// network namespace.
 //
 // Keeps at most one message in each direction: who does not read makes the
 // other side wait. Thread-safe; calls run side by side and block their thread.
@@ -21,7 +22,9 @@ class PortForwards {
                                           agent::v1::PortForwardInput>;
   static constexpr int kMaxOpen = 64;
 
-  absl::Status Serve(grpc::ServerContext* context, Stream* stream);
+  // `network_namespace` is a path; empty: the agent's own.
+  absl::Status Serve(const std::string& network_namespace,
+                     grpc::ServerContext* context, Stream* stream);
 
   // Calls that are being served.
   int open() const { return open_; }

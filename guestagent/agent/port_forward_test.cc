@@ -28,7 +28,7 @@ class Service : public Agent::Service {
  public:
   grpc::Status PortForward(grpc::ServerContext* context,
                            PortForwards::Stream* stream) override {
-    const absl::Status status = forwards.Serve(context, stream);
+    const absl::Status status = forwards.Serve("", context, stream);
     return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
                         std::string(status.message()));
   }

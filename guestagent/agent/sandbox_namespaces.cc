@@ -4,9 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -26,6 +24,8 @@
 #include "base/file.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "guestagent/agent/network_namespace.h"
+#include "guestagent/agent/pause_process.h"
 
 namespace podvisor {
 namespace {
@@ -59,27 +59,6 @@ bool IsHostName(absl::string_view name) {
          });
 }
 
-// Runs in the pause process, a copy of the agent: only system calls. Leaves
-// it nothing of the guest to see: an empty root, no descriptors.
-[[noreturn]] void Pause(const char* empty_dir, char* process_title) {
-  prctl(PR_SET_NAME, "pause");
-  strncpy(process_title, "pause", strlen(process_title));
-  setsid();
-  close_range(0, ~0U, 0);
-  struct sigaction ignore = {};
-  ignore.sa_handler = SIG_IGN;  // The kernel reaps the namespace's orphans.
-  ignore.sa_flags = SA_NOCLDWAIT;
-  sigaction(SIGCHLD, &ignore, nullptr);
-  const bool alone =
-      mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-      mount("tmpfs", empty_dir, "tmpfs",
-            MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k") == 0 &&
-      chdir(empty_dir) == 0 && syscall(SYS_pivot_root, ".", ".") == 0 &&
-      umount2(".", MNT_DETACH) == 0 && chdir("/") == 0;
-  if (!alone) _exit(1);
-  while (true) pause();
-}
-
 absl::Status EnterNamespace(pid_t pid, const char* name, int type) {
   const std::string path = absl::StrCat("/proc/", pid, "/ns/", name);
   const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -98,17 +77,36 @@ absl::Status WriteSysctl(const std::string& name, const std::string& value) {
       absl::StrCat("sysctl ", name, ": ", written.message()));
 }
 
-absl::Status SetInNamespaces(pid_t pause_pid, const SandboxSettings& settings) {
+bool IsOfTheNetwork(absl::string_view sysctl) {
+  return absl::StartsWith(sysctl, "net.") || absl::StartsWith(sysctl, "net/");
+}
+
+absl::Status WriteSysctls(const SandboxSettings& settings, bool of_network) {
+  for (const auto& [name, value] : settings.sysctls) {
+    if (IsOfTheNetwork(name) != of_network) continue;
+    RETURN_IF_ERROR(WriteSysctl(name, value));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetInNamespaces(pid_t pause_pid, const SandboxSettings& settings,
+                             const std::optional<IdMapping>& ids) {
   RETURN_IF_ERROR(EnterNamespace(pause_pid, "uts", CLONE_NEWUTS));
   RETURN_IF_ERROR(EnterNamespace(pause_pid, "ipc", CLONE_NEWIPC));
+  if (ids.has_value()) {
+    RETURN_IF_ERROR(EnterNamespace(pause_pid, "net", CLONE_NEWNET));
+  }
   if (!settings.hostname.empty() &&
       sethostname(settings.hostname.data(), settings.hostname.size()) != 0) {
     return ErrnoStatus(errno, "sethostname");
   }
-  for (const auto& [name, value] : settings.sysctls) {
-    RETURN_IF_ERROR(WriteSysctl(name, value));
+  RETURN_IF_ERROR(WriteSysctls(settings, /*of_network=*/true));
+  // Those of an IPC namespace belong to root of its user namespace, and root
+  // above it has no rights by capabilities. A thread's own id, not setuid(3)'s.
+  if (ids.has_value() && syscall(SYS_setresuid, -1, ids->host_id, -1) != 0) {
+    return ErrnoStatus(errno, "become root of the user namespace");
   }
-  return absl::OkStatus();
+  return WriteSysctls(settings, /*of_network=*/false);
 }
 
 absl::Status Validate(const SandboxSettings& settings) {
@@ -128,12 +126,16 @@ absl::Status Validate(const SandboxSettings& settings) {
   return absl::OkStatus();
 }
 
-absl::Status MountShm(const std::string& directory, int64_t bytes) {
+absl::Status MountShm(const std::string& directory, int64_t bytes,
+                      const std::optional<IdMapping>& ids) {
   RETURN_IF_ERROR(MakeDirectories(directory, 01777));
   // An earlier attempt may have mounted it.
   umount2(directory.c_str(), MNT_DETACH);
-  const std::string options =
+  std::string options =
       absl::StrCat("mode=1777,size=", bytes == 0 ? kDefaultShmBytes : bytes);
+  if (ids.has_value()) {
+    absl::StrAppend(&options, ",uid=", ids->host_id, ",gid=", ids->host_id);
+  }
   if (mount("shm", directory.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
             options.c_str()) != 0) {
     return ErrnoStatus(errno, "mount /dev/shm");
@@ -169,18 +171,62 @@ SandboxNamespaces::SandboxNamespaces(std::string run_dir)
     : run_dir_(std::move(run_dir)) {}
 
 absl::Status SandboxNamespaces::StartPause(char* process_title) {
-  const std::string empty_dir = absl::StrCat(run_dir_, "/pause");
-  RETURN_IF_ERROR(MakeDirectories(empty_dir));
-  // Raw clone: posix_spawn cannot make namespaces, and an exec of the agent
-  // would cost time at each boot. Only one thread exists, so this is safe.
-  const long pid = syscall(
-      SYS_clone,
-      CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID | CLONE_NEWNS | SIGCHLD,
-      nullptr, nullptr, nullptr, nullptr);
-  if (pid < 0) return ErrnoStatus(errno, "clone the pause process");
-  if (pid == 0) Pause(empty_dir.c_str(), process_title);
-  pause_pid_ = static_cast<pid_t>(pid);
+  process_title_ = process_title;
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(pause_pid_,
+                   StartPauseProcess(absl::StrCat(run_dir_, "/pause"),
+                                     process_title, std::nullopt));
   return absl::OkStatus();
+}
+
+absl::Status SandboxNamespaces::SetIds(const std::optional<IdMapping>& ids) {
+  absl::MutexLock lock(&mutex_);
+  if (ids_set_) {
+    if (ids_ == ids) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        "the pod's user namespace is decided already");
+  }
+  if (ids.has_value()) {
+    RETURN_IF_ERROR(CheckIdMapping(*ids));
+    RETURN_IF_ERROR(EnterUserNamespace(*ids));
+  }
+  ids_ = ids;
+  ids_set_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status SandboxNamespaces::EnterUserNamespace(const IdMapping& ids) {
+  ASSIGN_OR_RETURN(
+      const pid_t pid,
+      StartPauseProcess(absl::StrCat(run_dir_, "/pause"), process_title_, ids));
+  const absl::Status set_up = RunInNetworkNamespace(
+      absl::StrCat("/proc/", pid, "/ns/net"), SetUpNetworkNamespace);
+  if (!set_up.ok()) {
+    kill(pid, SIGKILL);
+    return Annotate(set_up, "the pod's network namespace");
+  }
+  kill(pause_pid_, SIGKILL);
+  pause_pid_ = pid;
+  return absl::OkStatus();
+}
+
+std::optional<IdMapping> SandboxNamespaces::ids() const {
+  absl::MutexLock lock(&mutex_);
+  return ids_;
+}
+
+std::string SandboxNamespaces::network_namespace() const {
+  absl::MutexLock lock(&mutex_);
+  return ids_.has_value() ? Namespace("net") : "";
+}
+
+pid_t SandboxNamespaces::network_process() const {
+  absl::MutexLock lock(&mutex_);
+  return ids_.has_value() ? pause_pid_ : 0;
+}
+
+std::string SandboxNamespaces::Namespace(absl::string_view name) const {
+  return absl::StrCat("/proc/", pause_pid_, "/ns/", name);
 }
 
 absl::Status SandboxNamespaces::Configure(const SandboxSettings& settings) {
@@ -199,11 +245,13 @@ absl::Status SandboxNamespaces::Configure(const SandboxSettings& settings) {
 absl::Status SandboxNamespaces::Apply(const SandboxSettings& settings) {
   absl::Status status;
   // A thread of its own: it ends in other namespaces than it began.
-  std::thread([&] { status = SetInNamespaces(pause_pid_, settings); }).join();
+  const pid_t pid = pause_pid_;
+  const std::optional<IdMapping> ids = ids_;
+  std::thread([&] { status = SetInNamespaces(pid, settings, ids); }).join();
   RETURN_IF_ERROR(status);
   RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(run_dir_, "/resolv.conf"),
                                       settings.resolv_conf, 0644));
-  return MountShm(absl::StrCat(run_dir_, "/shm"), settings.shm_bytes);
+  return MountShm(absl::StrCat(run_dir_, "/shm"), settings.shm_bytes, ids);
 }
 
 void SandboxNamespaces::SetAddresses(std::vector<std::string> addresses) {
@@ -219,11 +267,13 @@ absl::StatusOr<SandboxView> SandboxNamespaces::View() const {
   if (kill(pause_pid_, 0) != 0) {
     return absl::UnavailableError("the pause process is gone");
   }
-  const std::string ns = absl::StrCat("/proc/", pause_pid_, "/ns/");
   return SandboxView{
-      .ipc_namespace = absl::StrCat(ns, "ipc"),
-      .uts_namespace = absl::StrCat(ns, "uts"),
-      .pid_namespace = absl::StrCat(ns, "pid"),
+      .ipc_namespace = Namespace("ipc"),
+      .uts_namespace = Namespace("uts"),
+      .pid_namespace = Namespace("pid"),
+      .user_namespace = ids_.has_value() ? Namespace("user") : "",
+      .network_namespace = ids_.has_value() ? Namespace("net") : "",
+      .ids = ids_,
       .hostname = configured_->hostname,
       .addresses = addresses_,
       .resolv_conf_file = absl::StrCat(run_dir_, "/resolv.conf"),

@@ -12,7 +12,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "base/id_mapping.h"
 
 namespace podvisor {
 
@@ -21,6 +23,10 @@ struct SandboxView {
   std::string ipc_namespace;  // paths for an OCI config
   std::string uts_namespace;
   std::string pid_namespace;
+  // In a pod with a user namespace only: it, its ids and its network's.
+  std::string user_namespace;
+  std::string network_namespace;
+  std::optional<IdMapping> ids;
   std::string hostname;
   std::vector<std::string> addresses;  // of the pod, as text
   std::string resolv_conf_file;  // bound to /etc/resolv.conf; may be empty
@@ -42,7 +48,8 @@ struct SandboxSettings {
 absl::StatusOr<std::string> SysctlPath(absl::string_view name);
 
 // The pod's IPC, UTS and PID namespaces, held by a pause process, with the
-// files that its containers share. The network namespace is the guest's own.
+// files that its containers share. The network namespace is the guest's own,
+// unless the pod has a user namespace: then all belong to that.
 //
 // The pause process has an oom_score_adj of -1000, as the agent has: an OCI
 // config must always set its own.
@@ -61,6 +68,19 @@ class SandboxNamespaces {
   // over `process_title` (argv[0], as long as that is) for ps(1) in the pod.
   absl::Status StartPause(char* process_title);
 
+  // Decides whether the pod has a user namespace, once and before its network
+  // or anything else is configured. With one, another pause process takes the
+  // place of the first. Again with the same is OK, with another
+  // FailedPrecondition. InvalidArgument for a mapping that cannot be.
+  absl::Status SetIds(const std::optional<IdMapping>& ids);
+
+  // Those of SetIds().
+  std::optional<IdMapping> ids() const;
+  // The pod's network namespace, a path; empty: the guest's own.
+  std::string network_namespace() const;
+  // A process in it; 0: the agent is.
+  pid_t network_process() const;
+
   // Sets host name, sysctls and the shared files. Again with equal settings
   // is OK; with others FailedPrecondition. InvalidArgument for a sysctl that
   // is not namespaced, for a value that the kernel refuses and for an
@@ -76,11 +96,19 @@ class SandboxNamespaces {
   absl::StatusOr<SandboxView> View() const;
 
  private:
-  absl::Status Apply(const SandboxSettings& settings);
+  absl::Status Apply(const SandboxSettings& settings)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status EnterUserNamespace(const IdMapping& ids)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string Namespace(absl::string_view name) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string run_dir_;
-  pid_t pause_pid_ = 0;  // set once, before threads
+  char* process_title_ = nullptr;
   mutable absl::Mutex mutex_;
+  pid_t pause_pid_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool ids_set_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<IdMapping> ids_ ABSL_GUARDED_BY(mutex_);
   std::optional<SandboxSettings> configured_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> addresses_ ABSL_GUARDED_BY(mutex_);
 };

@@ -14,6 +14,6 @@ notes=$(readelf -n "$TEST_TMPDIR/one/vmlinux")
 grep -q 0x00000012 <<<"$notes" || { echo "no PVH entry in vmlinux"; exit 1; }
 
 names=$(cpio --quiet -it <"$TEST_TMPDIR/one/initrd.img")
-for name in init sbin/modprobe usr/lib/modules/bridge.ko usr/bin/crun etc/podvisor/runtime-version usr/lib/modules/list; do
+for name in init sbin/modprobe usr/lib/modules/{bridge,dm_mod,loop}.ko usr/bin/crun etc/podvisor/runtime-version usr/lib/modules/list; do
   grep -qx "$name" <<<"$names" || { echo "no $name in the initramfs"; exit 1; }
 done
