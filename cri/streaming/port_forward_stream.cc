@@ -243,8 +243,8 @@ class PortForwardStream {
 
 }  // namespace
 
-void ServePortForwardOverSpdy(ByteStream* bytes, SpdyConnection* connection,
-                              absl::Duration creation, const PortDialer& dial) {
+void ServePortForward(ByteStream* bytes, SpdyConnection* connection,
+                      absl::Duration creation, const PortDialer& dial) {
   PortForwardStream(bytes, connection, creation, dial).Serve();
 }
 
