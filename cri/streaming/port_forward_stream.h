@@ -1,19 +1,12 @@
 #ifndef PODVISOR_CRI_STREAMING_PORT_FORWARD_STREAM_H_
 #define PODVISOR_CRI_STREAMING_PORT_FORWARD_STREAM_H_
 
-#include <cstdint>
-#include <functional>
-
-#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "cri/streaming/byte_stream.h"
+#include "cri/streaming/forwarded_port.h"
 #include "cri/streaming/spdy_connection.h"
-#include "guestagent/client/guest_streams.h"
 
 namespace podvisor {
-
-// Forwards one connection to a port, until it is over.
-using PortDialer = std::function<absl::Status(uint16_t port, StreamPeer* peer)>;
 
 // Serves one port-forward over SPDY, whatever carries that over `bytes`, until
 // the client leaves: each pair of an

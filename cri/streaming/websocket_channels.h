@@ -6,10 +6,9 @@
 #include <vector>
 
 #include "cri/streaming/byte_stream.h"
+#include "cri/streaming/channel_connection.h"
 #include "cri/streaming/channel_messages.h"
 #include "cri/streaming/command_channels.h"
-#include "cri/streaming/session_connection.h"
-#include "cri/streaming/websocket_session.h"
 
 namespace podvisor {
 
@@ -24,10 +23,9 @@ class WebSocketChannels final : public CommandChannels {
                     const ProcessStreams& streams);
 
   bool AreOpen() const override { return true; }
-  // OutOfRange also after the client's close frame.
   absl::StatusOr<std::vector<CommandInput>> Receive(
       absl::Time deadline) override;
-  void KeepAlive() override;
+  void KeepAlive() override { connection_.KeepAlive(); }
   absl::Status Send(CommandChannel channel, absl::string_view data) override;
   void End(absl::string_view message) override;
 
@@ -38,16 +36,9 @@ class WebSocketChannels final : public CommandChannels {
   bool IsWanted(size_t channel) const {
     return channel < wanted_.size() && wanted_[channel];
   }
-  absl::Status SendMessage(CommandChannel channel, absl::string_view data);
 
-  ByteStream* const bytes_;
-  SessionConnection<WebSocketSession> connection_;
-  const ChannelProtocol protocol_;
+  ChannelConnection connection_;
   const std::array<bool, kCommandChannels> wanted_;
-  // Of the receiving thread.
-  ChannelReader reader_;
-  bool client_has_closed_ = false;
-  absl::Time last_pong_;
 };
 
 }  // namespace podvisor
