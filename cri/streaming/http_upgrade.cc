@@ -30,8 +30,8 @@ const Protocols& WebSocketProtocols(StreamKind kind) {
   static const auto* const commands = new Protocols{
       "v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io",
       "channel.k8s.io", "base64.channel.k8s.io"};
-  static const auto* const forwards =
-      new Protocols{"SPDY/3.1+portforward.k8s.io"};
+  static const auto* const forwards = new Protocols{
+      kSpdyTunnel, "v4.channel.k8s.io", "v4.base64.channel.k8s.io"};
   return kind == StreamKind::kPortForward ? *forwards : *commands;
 }
 
@@ -118,8 +118,7 @@ UpgradeDecision DecideWebSocketUpgrade(const HttpHead& head, StreamKind kind) {
       absl::StrCat("Upgrade: ", kWebSocket),
       absl::StrCat("Sec-WebSocket-Accept: ", WebSocketAcceptOf(keys[0]))};
   const Protocols offered = FieldItems(head, "Sec-WebSocket-Protocol");
-  // Of the first clients, which knew exec and attach only.
-  if (offered.empty() && kind != StreamKind::kPortForward) return decision;
+  if (offered.empty()) return decision;  // as the first clients
   const std::string* const chosen =
       FirstKnown(offered, WebSocketProtocols(kind));
   if (chosen == nullptr) {

@@ -23,6 +23,9 @@ std::optional<StreamPathParts> ParseStreamPath(absl::string_view target);
 
 enum class StreamTransport { kSpdy, kWebSocket };
 
+// A WebSocket's protocol: its messages carry the SPDY of a port-forward.
+inline constexpr char kSpdyTunnel[] = "SPDY/3.1+portforward.k8s.io";
+
 // What the server does with a request whose token is not yet looked at.
 struct UpgradeDecision {
   int http_status = 0;  // 101: upgrade

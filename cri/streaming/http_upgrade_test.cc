@@ -102,10 +102,14 @@ TEST(WebSocketUpgradeTest, KnowsWhatClientsOffer) {
     EXPECT_EQ(decision.http_status, 101) << protocol;
     EXPECT_EQ(decision.protocol, protocol);
   }
-  EXPECT_EQ(DecideUpgrade(WebSocketHead("SPDY/3.1+portforward.k8s.io"),
-                          StreamKind::kPortForward)
-                .http_status,
-            101);
+  for (const char* protocol :
+       {"SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io",
+        "v4.base64.channel.k8s.io", ""}) {
+    const UpgradeDecision decision =
+        DecideUpgrade(WebSocketHead(protocol), StreamKind::kPortForward);
+    EXPECT_EQ(decision.http_status, 101) << protocol;
+    EXPECT_EQ(decision.protocol, protocol);
+  }
 }
 
 TEST(WebSocketUpgradeTest, RefusesWhatItDoesNotKnow) {
@@ -130,7 +134,7 @@ TEST(WebSocketUpgradeTest, RefusesWhatItDoesNotKnow) {
   HttpHead post = WebSocketHead("v5.channel.k8s.io");
   post.method = "POST";
   EXPECT_EQ(DecideUpgrade(post, StreamKind::kExec).http_status, 405);
-  for (const char* protocol : {"", "v5.channel.k8s.io", "portforward.k8s.io"}) {
+  for (const char* protocol : {"v5.channel.k8s.io", "portforward.k8s.io"}) {
     EXPECT_EQ(DecideUpgrade(WebSocketHead(protocol), StreamKind::kPortForward)
                   .http_status,
               403)

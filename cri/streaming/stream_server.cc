@@ -23,6 +23,8 @@
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "cri/streaming/byte_stream.h"
+#include "cri/streaming/channel_connection.h"
+#include "cri/streaming/channel_forward_stream.h"
 #include "cri/streaming/channel_messages.h"
 #include "cri/streaming/command_stream.h"
 #include "cri/streaming/http_upgrade.h"
@@ -50,6 +52,12 @@ StreamKind KindOf(const StreamRequest& request) {
   return std::holds_alternative<AttachStreamRequest>(request)
              ? StreamKind::kAttach
              : StreamKind::kPortForward;
+}
+
+// Of a port-forward: one of before the tunnel, whose ports are in the request.
+bool IsChannelForward(const UpgradeDecision& upgrade) {
+  return upgrade.transport == StreamTransport::kWebSocket &&
+         upgrade.protocol != kSpdyTunnel;
 }
 
 // The text of the address that `socket` is bound to.
@@ -225,6 +233,11 @@ class ThreadedServer final : public StreamServer {
       return Refuse(bytes, Refusal(404, "no such stream"));
     }
     if (decision.http_status != 101) return Refuse(bytes, decision);
+    const auto* const forward = std::get_if<PortForwardRequest>(&*request);
+    if (forward != nullptr && forward->ports.empty() &&
+        IsChannelForward(decision)) {
+      return Refuse(bytes, Refusal(400, "PortForward was asked for no port"));
+    }
     if (!bytes->Write(UpgradeAnswer(decision)).ok()) return;
     Serve(bytes, std::move(begin), *request, decision);
   }
@@ -265,7 +278,7 @@ class ThreadedServer final : public StreamServer {
           [&](StreamPeer* peer) { return backend_->Attach(*attach, peer); });
     } else if (const auto* forward =
                    std::get_if<PortForwardRequest>(&request)) {
-      ServeForwards(bytes, std::move(begin), *forward, upgrade.transport);
+      ServeForwards(bytes, std::move(begin), *forward, upgrade);
     }
   }
 
@@ -285,11 +298,15 @@ class ThreadedServer final : public StreamServer {
 
   void ServeForwards(ByteStream* bytes, std::string begin,
                      const PortForwardRequest& request,
-                     StreamTransport transport) {
+                     const UpgradeDecision& upgrade) {
     const PortDialer dial = [&](uint16_t port, StreamPeer* peer) {
       return backend_->PortForward(request.pod, port, peer);
     };
-    if (transport == StreamTransport::kWebSocket) {
+    if (IsChannelForward(upgrade)) {
+      ChannelConnection connection(bytes, std::move(begin),
+                                   ChannelProtocolOf(upgrade.protocol));
+      ServeChannelForward(bytes, &connection, request.ports, dial);
+    } else if (upgrade.transport == StreamTransport::kWebSocket) {
       WebSocketTunnel tunnel(bytes, std::move(begin));
       SpdyConnection connection(&tunnel, "");
       ServePortForward(bytes, &connection, options_.creation, dial);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
@@ -139,8 +140,9 @@ class StreamServerTest : public testing::Test {
     return *server_->UrlFor(
         ExecStreamRequest{ContainerId(std::string(64, 'a')), {"cat"}, streams});
   }
-  std::string ForwardUrl() {
-    return *server_->UrlFor(PortForwardRequest{PodId(std::string(64, 'b'))});
+  std::string ForwardUrl(const std::vector<uint16_t>& ports = {}) {
+    return *server_->UrlFor(
+        PortForwardRequest{PodId(std::string(64, 'b')), ports});
   }
 
   ScriptedBackend backend_;

@@ -376,7 +376,7 @@ TEST_F(WebSocketServerTest, RefusesATokenThatWasUsedOrIsForAnotherKind) {
   ChannelClient second(server_->address());
   EXPECT_THAT(second.Upgrade(url, kV5), StartsWith("HTTP/1.1 404"));
   ChannelClient third(server_->address());
-  EXPECT_THAT(third.Upgrade(ForwardUrl(), kV5), StartsWith("HTTP/1.1 403"));
+  EXPECT_THAT(third.Upgrade(ForwardUrl({80}), kV5), StartsWith("HTTP/1.1 403"));
 }
 
 // --- port-forward: SPDY in the messages of a WebSocket
@@ -493,6 +493,73 @@ TEST_F(WebSocketServerTest, ATunnelsPairsMustBeCompleteInTime) {
   client.Open(1, {{"streamtype", "error"}, {"port", "80"}, {"requestid", "0"}});
 
   EXPECT_EQ(client.HearUntilEndOf(1).count(1), 0u) << "reset, with no word";
+}
+
+// --- port-forward of before the tunnel: two channels for each port
+
+TEST_F(WebSocketServerTest, PortsOfTheRequestAreForwardedOnTheirOwnChannels) {
+  backend_.script = Echo;
+  Start();
+  for (const char* protocol : {kV4, kBase64, ""}) {
+    const bool base64 = protocol == kBase64;
+    ChannelClient client(server_->address());
+    EXPECT_THAT(client.Upgrade(ForwardUrl({80, 0x1234}), protocol),
+                StartsWith("HTTP/1.1 101"));
+    client.Send(base64 ? "0b25l" : absl::string_view("\0one", 4));
+    client.Send(base64 ? "2dHdv" : "\x02two");
+
+    using namespace std::string_literals;
+    EXPECT_EQ(client.HearData(0, 5), "\x50\0one"s) << protocol;
+    EXPECT_EQ(client.HearData(2, 5), "\x34\x12two") << protocol;
+    EXPECT_EQ(client.carried(1), "\x50\0"s);
+    EXPECT_EQ(client.carried(3), "\x34\x12");
+  }
+}
+
+TEST_F(WebSocketServerTest, AForwardOfPortsEndsWithTheLastOfThem) {
+  backend_.script = [](StreamPeer* peer) -> absl::StatusOr<int> {
+    const StreamPeer::Input input = peer->NextInput();
+    if (input.data == "fail") return absl::FailedPreconditionError("refused");
+    EXPECT_TRUE(peer->TakeOutput(false, "last").ok());
+    EXPECT_TRUE(peer->TakeOutput(false, "").ok());
+    return 0;
+  };
+  Start();
+  ChannelClient client(server_->address());
+  client.Upgrade(ForwardUrl({80, 81}), kV4);
+  client.Send(
+      "\x02"
+      "fail");
+  EXPECT_THAT(client.HearData(3, 9), HasSubstr("refused"));
+  client.Send("\x05what");
+  client.Send(absl::string_view("\0go", 3));
+
+  EXPECT_EQ(client.HearToTheEnd(), 1000);
+  EXPECT_THAT(client.carried(0), HasSubstr("last"));
+}
+
+TEST_F(WebSocketServerTest, ForwardedPortsAreHungUpOnWithTheirClient) {
+  absl::Notification gone;
+  backend_.script = [&](StreamPeer* peer) -> absl::StatusOr<int> {
+    EXPECT_EQ(peer->NextInput().kind, Kind::kGone);
+    gone.Notify();
+    return absl::CancelledError("");
+  };
+  Start();
+  ChannelClient client(server_->address());
+  client.Upgrade(ForwardUrl({80}), kV4);
+  client.HearData(1, 2);
+
+  client.Close();
+
+  EXPECT_TRUE(gone.WaitForNotificationWithTimeout(absl::Seconds(20)));
+}
+
+TEST_F(WebSocketServerTest, AForwardOfNoPortsIsRefusedInWords) {
+  Start();
+  ChannelClient client(server_->address());
+
+  EXPECT_THAT(client.Upgrade(ForwardUrl(), kV4), StartsWith("HTTP/1.1 400"));
 }
 
 }  // namespace
