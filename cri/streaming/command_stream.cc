@@ -82,7 +82,7 @@ class CommandStream {
   }
 
   // Waits while the command takes no input: only its own client waits with it.
-  absl::Status Push(StreamPeer::Input input) {
+  absl::Status Push(const StreamPeer::Input& input) {
     while (!queue_.Push(input, kHangUpPoll)) {
       if (!running_) return absl::ResourceExhaustedError("too early");
       RETURN_IF_ERROR(bytes_->CheckReading());

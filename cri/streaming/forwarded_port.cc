@@ -28,7 +28,7 @@ ForwardedPort::~ForwardedPort() {
   thread_.join();
 }
 
-absl::StatusOr<bool> ForwardedPort::Push(StreamPeer::Input input,
+absl::StatusOr<bool> ForwardedPort::Push(const StreamPeer::Input& input,
                                          const ByteStream& bytes) {
   const absl::Time end = bytes.Now() + kStallLimit;
   while (!queue_.Push(input, kHangUpPoll)) {

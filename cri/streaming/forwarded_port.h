@@ -36,7 +36,8 @@ class ForwardedPort {
   // Passes on what the client sent; by the thread that reads the client, on
   // which other connections wait meanwhile. False when nothing was taken for a
   // minute: it is hung up on. Errors of ByteStream::CheckReading().
-  absl::StatusOr<bool> Push(StreamPeer::Input input, const ByteStream& bytes);
+  absl::StatusOr<bool> Push(const StreamPeer::Input& input,
+                            const ByteStream& bytes);
 
   void HangUp() { queue_.HangUp(); }
   bool is_done() const { return done_; }

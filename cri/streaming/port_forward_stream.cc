@@ -167,14 +167,13 @@ class PortForwardStream {
 
   // Only a connection whose pair is complete takes input: a client may send
   // once it was answered, but what is sent earlier is not kept without bound.
-  absl::Status Push(uint32_t stream, StreamPeer::Input input) {
+  absl::Status Push(uint32_t stream, const StreamPeer::Input& input) {
     Forward* const forward = FindByData(stream);
     if (forward == nullptr) return absl::OkStatus();
     if (forward->dialled == nullptr) {
       return absl::FailedPreconditionError("data before its error stream");
     }
-    ASSIGN_OR_RETURN(const bool pushed,
-                     forward->dialled->Push(std::move(input), *bytes_));
+    ASSIGN_OR_RETURN(const bool pushed, forward->dialled->Push(input, *bytes_));
     return pushed ? absl::OkStatus() : connection_->Reset(stream);
   }
 
