@@ -59,11 +59,16 @@ absl::StatusOr<StreamRequest> CheckAttach(
 absl::StatusOr<StreamRequest> CheckPortForward(
     const PodManager& pods, const runtime::v1::PortForwardRequest& request) {
   podvisor::PortForwardRequest converted;
+  if (request.port_size() > kMaxForwardedPorts) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("port: more than ", kMaxForwardedPorts));
+  }
   for (const int32_t port : request.port()) {
     if (port < 1 || port > UINT16_MAX) {
       return absl::InvalidArgumentError(
           absl::StrCat("port: ", port, " is not a port"));
     }
+    converted.ports.push_back(static_cast<uint16_t>(port));
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
                    pods.FindPod(request.pod_sandbox_id()));

@@ -15,7 +15,8 @@ namespace podvisor {
 
 // Which container or pod a request for a URL means, once it is sure that it can
 // be served now. NotFound; FailedPrecondition: it does not run;
-// InvalidArgument: no streams, or a terminal with a separate standard error.
+// InvalidArgument: no streams, a terminal with a separate standard error, or
+// what is no port.
 absl::StatusOr<StreamRequest> CheckExec(
     const PodManager& pods, const runtime::v1::ExecRequest& request);
 absl::StatusOr<StreamRequest> CheckAttach(

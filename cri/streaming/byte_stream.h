@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/unique_fd.h"
+#include "cri/streaming/byte_channel.h"
 
 namespace podvisor {
 
@@ -19,7 +20,7 @@ namespace podvisor {
 // byte in either direction.
 //
 // Thread-safe as far as said above; the rest may be called from any thread.
-class ByteStream {
+class ByteStream final : public ByteChannel {
  public:
   // Borrows the clock.
   ByteStream(UniqueFd socket, absl::Duration idle, Clock* clock);
@@ -29,13 +30,10 @@ class ByteStream {
 
   absl::Time Now() const { return clock_->Now(); }
 
-  // How many bytes were read, at least one. OutOfRange: the client has closed
-  // its side. Cancelled: after StopReading() or Cancel(). DeadlineExceeded: of
-  // the call, or idle. Unavailable: the connection broke.
-  absl::StatusOr<size_t> Read(char* into, size_t size, absl::Time deadline);
-
-  // Writes all of it; errors as above.
-  absl::Status Write(absl::string_view bytes);
+  // ByteChannel. Cancelled: after StopReading() or Cancel().
+  absl::StatusOr<size_t> Read(char* into, size_t size,
+                              absl::Time deadline) override;
+  absl::Status Write(absl::string_view bytes) override;
 
   // Ends reading, at once and for good.
   void StopReading();

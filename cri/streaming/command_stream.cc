@@ -1,11 +1,8 @@
 #include "cri/streaming/command_stream.h"
 
 #include <atomic>
-#include <map>
-#include <string>
 #include <thread>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "base/status_macros.h"
@@ -22,31 +19,20 @@ constexpr absl::Duration kLinger = absl::Seconds(5);
 // How soon a client that leaves is noticed while the command takes no input.
 constexpr absl::Duration kHangUpPoll = absl::Milliseconds(250);
 
-enum class Role { kError, kStdin, kStdout, kStderr, kResize };
-
 // One exec or attach between its client and `run`.
 class CommandStream {
  public:
-  CommandStream(ByteStream* bytes, SpdyConnection* connection,
-                const ProcessStreams& streams)
+  CommandStream(ByteStream* bytes, CommandChannels* channels)
       : bytes_(bytes),
-        connection_(connection),
-        queue_([this](bool is_stderr, absl::string_view data) {
-          return TakeOutput(is_stderr, data);
-        }) {
-    wanted_[0] = true;
-    wanted_[static_cast<int>(Role::kStdin)] = streams.in;
-    wanted_[static_cast<int>(Role::kStdout)] = streams.out;
-    wanted_[static_cast<int>(Role::kStderr)] = streams.err && !streams.tty;
-    wanted_[static_cast<int>(Role::kResize)] = streams.tty;
-  }
+        channels_(channels),
+        queue_([channels](bool is_stderr, absl::string_view data) {
+          return channels->Send(
+              is_stderr ? CommandChannel::kStderr : CommandChannel::kStdout,
+              data);
+        }) {}
 
-  absl::Status AwaitStreams(absl::Time deadline) {
-    while (!IsComplete()) {
-      ASSIGN_OR_RETURN(std::vector<SpdyEvent> events,
-                       connection_->Receive(deadline));
-      for (SpdyEvent& event : events) RETURN_IF_ERROR(Handle(std::move(event)));
-    }
+  absl::Status AwaitChannels(absl::Time deadline) {
+    while (!channels_->AreOpen()) RETURN_IF_ERROR(Receive(deadline));
     return absl::OkStatus();
   }
 
@@ -58,16 +44,7 @@ class CommandStream {
     });
     running_ = true;
     absl::Status status;
-    while (status.ok()) {
-      absl::StatusOr<std::vector<SpdyEvent>> events =
-          connection_->Receive(absl::InfiniteFuture());
-      status = events.status();
-      if (!status.ok()) break;
-      for (SpdyEvent& event : *events) {
-        status = Handle(std::move(event));
-        if (!status.ok()) break;
-      }
-    }
+    while (status.ok()) status = Receive(absl::InfiniteFuture());
     // Cancelled is the runner's word that it has told the end, or the server's
     // that it ends.
     if (absl::IsCancelled(status)) {
@@ -81,57 +58,22 @@ class CommandStream {
   }
 
  private:
-  static constexpr int kRoles = 5;
-
-  uint32_t StreamOf(Role role) const { return ids_[static_cast<int>(role)]; }
-
-  bool IsComplete() const {
-    for (int i = 0; i < kRoles; ++i) {
-      if (wanted_[i] && ids_[i] == 0) return false;
-    }
-    return true;
-  }
-
-  absl::Status Handle(SpdyEvent event) {
-    if (const auto* opened = std::get_if<SpdyOpened>(&event)) {
-      return Open(*opened);
-    }
-    if (auto* received = std::get_if<SpdyReceived>(&event)) {
-      return Receive(received->stream, std::move(received->data));
-    }
-    if (const auto* closed = std::get_if<SpdyHalfClosed>(&event)) {
-      if (closed->stream == StreamOf(Role::kStdin)) {
-        return Push({.kind = Kind::kEndOfData});
-      }
-    }
-    if (const auto* aborted = std::get_if<SpdyAborted>(&event)) {
-      if (aborted->stream == StreamOf(Role::kStdin)) {
-        return Push({.kind = Kind::kEndOfData});
-      }
-    }
+  absl::Status Receive(absl::Time deadline) {
+    ASSIGN_OR_RETURN(std::vector<CommandInput> inputs,
+                     channels_->Receive(deadline));
+    for (CommandInput& input : inputs) RETURN_IF_ERROR(Handle(&input));
     return absl::OkStatus();
   }
 
-  absl::Status Open(const SpdyOpened& opened) {
-    static constexpr absl::string_view kNames[kRoles] = {
-        "error", "stdin", "stdout", "stderr", "resize"};
-    const absl::string_view type = FindHeader(opened.headers, "streamtype");
-    for (int i = 0; i < kRoles; ++i) {
-      if (type == kNames[i] && wanted_[i] && ids_[i] == 0) {
-        ids_[i] = opened.stream;
-        return connection_->Accept(opened.stream);
-      }
+  absl::Status Handle(CommandInput* input) {
+    if (input->channel == CommandChannel::kStdin) {
+      return input->is_end
+                 ? Push({.kind = Kind::kEndOfData})
+                 : Push({.kind = Kind::kData, .data = std::move(input->data)});
     }
-    return connection_->Reset(opened.stream);
-  }
-
-  absl::Status Receive(uint32_t stream, std::string data) {
-    if (stream == StreamOf(Role::kStdin)) {
-      return Push({.kind = Kind::kData, .data = std::move(data)});
-    }
-    if (stream != StreamOf(Role::kResize)) return absl::OkStatus();
+    if (input->channel != CommandChannel::kResize) return absl::OkStatus();
     ASSIGN_OR_RETURN(const std::vector<TerminalSize> sizes,
-                     sizes_.Receive(data));
+                     sizes_.Receive(input->data));
     for (const TerminalSize& size : sizes) {
       RETURN_IF_ERROR(Push(
           {.kind = Kind::kResize, .width = size.width, .height = size.height}));
@@ -140,48 +82,25 @@ class CommandStream {
   }
 
   // Waits while the command takes no input: only its own client waits with it.
-  absl::Status Push(StreamPeer::Input input) {
+  absl::Status Push(const StreamPeer::Input& input) {
     while (!queue_.Push(input, kHangUpPoll)) {
       if (!running_) return absl::ResourceExhaustedError("too early");
       RETURN_IF_ERROR(bytes_->CheckReading());
+      channels_->KeepAlive();
     }
     return absl::OkStatus();
   }
 
-  absl::Status TakeOutput(bool is_stderr, absl::string_view data) {
-    const uint32_t stream = StreamOf(is_stderr ? Role::kStderr : Role::kStdout);
-    return stream == 0 ? absl::OkStatus() : connection_->Send(stream, data);
-  }
-
-  // The output's end comes before the status: clients read in this order.
   void Finish(ChannelVersion version, const absl::StatusOr<int>& exit_code) {
-    const uint32_t error = StreamOf(Role::kError);
-    for (const Role role : {Role::kStdout, Role::kStderr}) {
-      if (StreamOf(role) != 0) {
-        connection_->CloseWrite(StreamOf(role)).IgnoreError();
-      }
-    }
     const absl::Status ends =
         absl::UnavailableError("podvisord ends, and this stream with it");
-    connection_
-        ->Send(error,
-               ExitMessage(version,
-                           exit_code.ok() || !server_ends_ ? exit_code : ends))
-        .IgnoreError();
-    for (const Role role : {Role::kError, Role::kStdin, Role::kResize}) {
-      if (StreamOf(role) != 0) {
-        connection_->CloseWrite(StreamOf(role)).IgnoreError();
-      }
-    }
-    connection_->GoAway().IgnoreError();
+    channels_->End(ExitMessage(
+        version, exit_code.ok() || !server_ends_ ? exit_code : ends));
   }
 
   ByteStream* const bytes_;
-  SpdyConnection* const connection_;
+  CommandChannels* const channels_;
   InputQueue queue_;
-  // By Role; changed before `run` starts only, as all have been seen by then.
-  bool wanted_[kRoles] = {};
-  uint32_t ids_[kRoles] = {};
   SizeMessages sizes_;
   bool running_ = false;  // of the reading thread
   std::atomic<bool> finished_{false};
@@ -190,11 +109,11 @@ class CommandStream {
 
 }  // namespace
 
-void ServeCommandOverSpdy(ByteStream* bytes, SpdyConnection* connection,
-                          const ProcessStreams& streams, ChannelVersion version,
-                          absl::Duration creation, const CommandRunner& run) {
-  CommandStream stream(bytes, connection, streams);
-  if (!stream.AwaitStreams(bytes->Now() + creation).ok()) return;
+void ServeCommand(ByteStream* bytes, CommandChannels* channels,
+                  ChannelVersion version, absl::Duration creation,
+                  const CommandRunner& run) {
+  CommandStream stream(bytes, channels);
+  if (!stream.AwaitChannels(bytes->Now() + creation).ok()) return;
   stream.Serve(version, run);
 }
 

@@ -1,31 +1,46 @@
 #include "cri/streaming/http_upgrade.h"
 
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/parser.hpp>
+#include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "cri/streaming/websocket_key.h"
 
 namespace podvisor {
 namespace {
 
-namespace http = boost::beast::http;
+constexpr char kSpdy[] = "SPDY/3.1";
+constexpr char kWebSocket[] = "websocket";
+// Of RFC 6455; all that came before were drafts.
+constexpr char kWebSocketVersion[] = "13";
 
-constexpr char kUpgradeTo[] = "SPDY/3.1";
+using Protocols = std::vector<std::string>;
 
 // What came before v3 cannot tell the size of a terminal, and no client of the
 // last ten years knows only that.
-const std::vector<std::string>& KnownProtocols(StreamKind kind) {
+const Protocols& SpdyProtocols(StreamKind kind) {
   static const auto* const commands =
-      new std::vector<std::string>{"v4.channel.k8s.io", "v3.channel.k8s.io"};
-  static const auto* const forwards =
-      new std::vector<std::string>{"portforward.k8s.io"};
+      new Protocols{"v4.channel.k8s.io", "v3.channel.k8s.io"};
+  static const auto* const forwards = new Protocols{"portforward.k8s.io"};
   return kind == StreamKind::kPortForward ? *forwards : *commands;
+}
+
+const Protocols& WebSocketProtocols(StreamKind kind) {
+  static const auto* const commands = new Protocols{
+      "v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io",
+      "channel.k8s.io", "base64.channel.k8s.io"};
+  static const auto* const forwards = new Protocols{
+      kSpdyTunnel, "v4.channel.k8s.io", "v4.base64.channel.k8s.io"};
+  return kind == StreamKind::kPortForward ? *forwards : *commands;
+}
+
+// The first of the client's that is known; null: none is.
+const std::string* FirstKnown(const Protocols& offered,
+                              const Protocols& known) {
+  const auto found = std::find_first_of(offered.begin(), offered.end(),
+                                        known.begin(), known.end());
+  return found == offered.end() ? nullptr : &*found;
 }
 
 absl::string_view WordOf(StreamKind kind) {
@@ -40,29 +55,10 @@ absl::string_view WordOf(StreamKind kind) {
   return "";
 }
 
-// All items of a field that is a list, also over several lines.
-std::vector<std::string> Items(const HttpHead& head, absl::string_view name) {
-  std::vector<std::string> items;
-  for (const auto& [field, value] : head.fields) {
-    if (!absl::EqualsIgnoreCase(field, name)) continue;
-    for (absl::string_view item : absl::StrSplit(value, ',')) {
-      item = absl::StripAsciiWhitespace(item);
-      if (!item.empty()) items.emplace_back(item);
-    }
-  }
-  return items;
-}
-
-bool HasItem(const HttpHead& head, absl::string_view name,
-             absl::string_view wanted) {
-  const std::vector<std::string> items = Items(head, name);
-  return std::any_of(items.begin(), items.end(), [&](const std::string& item) {
-    return absl::EqualsIgnoreCase(item, wanted);
-  });
-}
-
 absl::string_view ReasonOf(int status) {
   switch (status) {
+    case 101:
+      return "Switching Protocols";
     case 400:
       return "Bad Request";
     case 403:
@@ -71,9 +67,66 @@ absl::string_view ReasonOf(int status) {
       return "Not Found";
     case 405:
       return "Method Not Allowed";
+    case 426:
+      return "Upgrade Required";
     default:
       return "Service Unavailable";
   }
+}
+
+UpgradeDecision DecideSpdyUpgrade(const HttpHead& head, StreamKind kind) {
+  constexpr char kOffer[] = "X-Stream-Protocol-Version";
+  const Protocols offered = FieldItems(head, kOffer);
+  if (offered.empty()) return Refusal(400, absl::StrCat("no ", kOffer));
+  const std::string* const chosen = FirstKnown(offered, SpdyProtocols(kind));
+  if (chosen == nullptr) {
+    UpgradeDecision refusal =
+        Refusal(403, absl::StrCat("none of the ", kOffer, "s is known"));
+    for (const std::string& known : SpdyProtocols(kind)) {
+      refusal.fields.push_back(
+          absl::StrCat("X-Accepted-Stream-Protocol-Versions: ", known));
+    }
+    return refusal;
+  }
+  UpgradeDecision decision;
+  decision.http_status = 101;
+  decision.transport = StreamTransport::kSpdy;
+  decision.protocol = *chosen;
+  decision.fields = {absl::StrCat("Upgrade: ", kSpdy),
+                     absl::StrCat(kOffer, ": ", *chosen)};
+  return decision;
+}
+
+// RFC 6455 4.2.1 and 4.2.2. Extensions are never agreed to.
+UpgradeDecision DecideWebSocketUpgrade(const HttpHead& head, StreamKind kind) {
+  if (head.method != "GET") return Refusal(405, "a WebSocket begins with GET");
+  const Protocols versions = FieldItems(head, "Sec-WebSocket-Version");
+  if (versions != Protocols{kWebSocketVersion}) {
+    UpgradeDecision refusal = Refusal(426, "another version of WebSocket");
+    refusal.fields = {
+        absl::StrCat("Sec-WebSocket-Version: ", kWebSocketVersion)};
+    return refusal;
+  }
+  const Protocols keys = FieldItems(head, "Sec-WebSocket-Key");
+  if (keys.size() != 1 || !IsWebSocketKey(keys[0])) {
+    return Refusal(400, "no Sec-WebSocket-Key of 16 bytes");
+  }
+  UpgradeDecision decision;
+  decision.http_status = 101;
+  decision.transport = StreamTransport::kWebSocket;
+  decision.fields = {
+      absl::StrCat("Upgrade: ", kWebSocket),
+      absl::StrCat("Sec-WebSocket-Accept: ", WebSocketAcceptOf(keys[0]))};
+  const Protocols offered = FieldItems(head, "Sec-WebSocket-Protocol");
+  if (offered.empty()) return decision;  // as the first clients
+  const std::string* const chosen =
+      FirstKnown(offered, WebSocketProtocols(kind));
+  if (chosen == nullptr) {
+    return Refusal(403, "none of the Sec-WebSocket-Protocols is known");
+  }
+  decision.protocol = *chosen;
+  decision.fields.push_back(absl::StrCat("Sec-WebSocket-Protocol: ", *chosen));
+  return decision;
 }
 
 }  // namespace
@@ -93,77 +146,39 @@ std::optional<StreamPathParts> ParseStreamPath(absl::string_view target) {
   return std::nullopt;
 }
 
-HttpHeadResult ParseHttpHead(absl::string_view bytes) {
-  http::request_parser<http::empty_body> parser;
-  parser.header_limit(kMaxHeadBytes);
-  boost::system::error_code error;
-  HttpHeadResult result;
-  result.head_bytes =
-      parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
-  if (error == http::error::need_more && bytes.size() <= kMaxHeadBytes) {
-    return result;
-  }
-  if (error || !parser.is_done()) {
-    result.state = HttpHeadResult::State::kBad;
-    return result;
-  }
-  const auto& request = parser.get();
-  result.head.method = std::string(request.method_string());
-  result.head.target = std::string(request.target());
-  for (const auto& field : request) {
-    result.head.fields.emplace_back(std::string(field.name_string()),
-                                    std::string(field.value()));
-  }
-  result.state = HttpHeadResult::State::kComplete;
-  return result;
+UpgradeDecision Refusal(int http_status, std::string why) {
+  UpgradeDecision decision;
+  decision.http_status = http_status;
+  decision.refusal = std::move(why);
+  return decision;
 }
 
-UpgradeDecision DecideSpdyUpgrade(const HttpHead& head, StreamKind kind) {
+UpgradeDecision DecideUpgrade(const HttpHead& head, StreamKind kind) {
   if (head.method != "GET" && head.method != "POST") {
-    return {405, "", "only GET and POST"};
+    return Refusal(405, "only GET and POST");
   }
-  if (!HasItem(head, "Connection", "Upgrade") ||
-      !HasItem(head, "Upgrade", kUpgradeTo)) {
-    return {400, "", "this needs an upgrade to SPDY/3.1"};
-  }
-  const std::vector<std::string> offered =
-      Items(head, "X-Stream-Protocol-Version");
-  if (offered.empty()) return {400, "", "no X-Stream-Protocol-Version"};
-  const std::vector<std::string>& known = KnownProtocols(kind);
-  for (const std::string& protocol : offered) {
-    if (std::find(known.begin(), known.end(), protocol) != known.end()) {
-      return {101, protocol, ""};
+  if (HasFieldItem(head, "Connection", "Upgrade")) {
+    if (HasFieldItem(head, "Upgrade", kSpdy)) {
+      return DecideSpdyUpgrade(head, kind);
+    }
+    if (HasFieldItem(head, "Upgrade", kWebSocket)) {
+      return DecideWebSocketUpgrade(head, kind);
     }
   }
-  return {403, "", "none of the X-Stream-Protocol-Versions is known", true};
+  return Refusal(400, "this needs an upgrade to SPDY/3.1 or a WebSocket");
 }
 
-bool OriginIsOurs(const HttpHead& head) {
-  const std::vector<std::string> origins = Items(head, "Origin");
-  if (origins.empty()) return true;
-  const std::vector<std::string> hosts = Items(head, "Host");
-  return origins.size() == 1 && hosts.size() == 1 &&
-         origins[0] == absl::StrCat("http://", hosts[0]);
-}
-
-std::string UpgradeAnswer(const UpgradeDecision& decision, StreamKind kind) {
-  if (decision.http_status == 101) {
-    return absl::StrCat("HTTP/1.1 101 Switching Protocols\r\n",
-                        "Connection: Upgrade\r\nUpgrade: ", kUpgradeTo,
-                        "\r\nX-Stream-Protocol-Version: ", decision.protocol,
-                        "\r\n\r\n");
+std::string UpgradeAnswer(const UpgradeDecision& decision) {
+  const bool upgrades = decision.http_status == 101;
+  std::string answer = absl::StrCat(
+      "HTTP/1.1 ", decision.http_status, " ", ReasonOf(decision.http_status),
+      "\r\n", "Connection: ", upgrades ? "Upgrade" : "close", "\r\n");
+  for (const std::string& field : decision.fields) {
+    absl::StrAppend(&answer, field, "\r\n");
   }
-  std::string offer;
-  if (decision.offer_protocols) {
-    for (const std::string& protocol : KnownProtocols(kind)) {
-      absl::StrAppend(&offer, "X-Accepted-Stream-Protocol-Versions: ", protocol,
-                      "\r\n");
-    }
-  }
-  return absl::StrCat("HTTP/1.1 ", decision.http_status, " ",
-                      ReasonOf(decision.http_status), "\r\n", offer,
-                      "Content-Type: text/plain; charset=utf-8\r\n",
-                      "Cache-Control: no-store\r\nConnection: close\r\n",
+  if (upgrades) return absl::StrCat(answer, "\r\n");
+  return absl::StrCat(answer, "Content-Type: text/plain; charset=utf-8\r\n",
+                      "Cache-Control: no-store\r\n",
                       "Content-Length: ", decision.refusal.size() + 1,
                       "\r\n\r\n", decision.refusal, "\n");
 }

@@ -10,7 +10,6 @@ namespace podvisor {
 namespace {
 
 using testing::HasSubstr;
-using State = HttpHeadResult::State;
 
 HttpHead Head(const std::string& protocols) {
   return {"POST",
@@ -19,38 +18,6 @@ HttpHead Head(const std::string& protocols) {
            {"connection", "keep-alive, Upgrade"},
            {"Upgrade", "SPDY/3.1"},
            {"X-Stream-Protocol-Version", protocols}}};
-}
-
-TEST(HttpHeadTest, EndsBeforeTheUpgradedProtocol) {
-  const std::string head = "GET /exec/t HTTP/1.1\r\nHost: h\r\n\r\n";
-
-  const HttpHeadResult result = ParseHttpHead(head + "\x80\x03");
-
-  ASSERT_EQ(result.state, State::kComplete);
-  EXPECT_EQ(result.head_bytes, head.size());
-  EXPECT_EQ(result.head.target, "/exec/t");
-}
-
-TEST(HttpHeadTest, IsIncompleteAtEveryCut) {
-  const std::string head = "GET /exec/t HTTP/1.1\r\nHost: h\r\n\r\n";
-  for (size_t size = 1; size < head.size(); ++size) {
-    EXPECT_EQ(ParseHttpHead(head.substr(0, size)).state, State::kIncomplete);
-  }
-}
-
-TEST(HttpHeadTest, RefusesBodiesAndContradictions) {
-  for (const char* fields :
-       {"Content-Length: 5\r\n", "Content-Length: 1\r\nContent-Length: 2\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
-        "no colon\r\n"}) {
-    EXPECT_EQ(
-        ParseHttpHead(absl::StrCat("POST /exec/t HTTP/1.1\r\n", fields, "\r\n"))
-            .state,
-        State::kBad)
-        << fields;
-  }
-  EXPECT_EQ(ParseHttpHead(std::string(kMaxHeadBytes + 1, 'a')).state,
-            State::kBad);
 }
 
 TEST(StreamPathTest, ReadsWhatItWrites) {
@@ -66,20 +33,25 @@ TEST(StreamPathTest, ReadsWhatItWrites) {
 }
 
 TEST(UpgradeTest, TakesTheFirstProtocolOfTheClientThatIsKnown) {
-  const UpgradeDecision decision = DecideSpdyUpgrade(
+  const UpgradeDecision decision = DecideUpgrade(
       Head("v5.channel.k8s.io, v4.channel.k8s.io,v3.channel.k8s.io"),
       StreamKind::kExec);
 
   EXPECT_EQ(decision.http_status, 101);
+  EXPECT_EQ(decision.transport, StreamTransport::kSpdy);
   EXPECT_EQ(decision.protocol, "v4.channel.k8s.io");
+  EXPECT_EQ(UpgradeAnswer(decision),
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+            "Upgrade: SPDY/3.1\r\n"
+            "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n");
 }
 
 TEST(UpgradeTest, ListsWhatIsKnownWhereNothingIsCommon) {
   const UpgradeDecision decision =
-      DecideSpdyUpgrade(Head("v9"), StreamKind::kPortForward);
+      DecideUpgrade(Head("v9"), StreamKind::kPortForward);
 
   EXPECT_EQ(decision.http_status, 403);
-  EXPECT_THAT(UpgradeAnswer(decision, StreamKind::kPortForward),
+  EXPECT_THAT(UpgradeAnswer(decision),
               HasSubstr("X-Accepted-Stream-Protocol-Versions: "
                         "portforward.k8s.io\r\n"));
 }
@@ -87,22 +59,95 @@ TEST(UpgradeTest, ListsWhatIsKnownWhereNothingIsCommon) {
 TEST(UpgradeTest, RefusesWhatIsNoUpgrade) {
   HttpHead plain = Head("v4.channel.k8s.io");
   plain.fields[1].second = "keep-alive";
-  EXPECT_EQ(DecideSpdyUpgrade(plain, StreamKind::kExec).http_status, 400);
+  EXPECT_EQ(DecideUpgrade(plain, StreamKind::kExec).http_status, 400);
   HttpHead put = Head("v4.channel.k8s.io");
   put.method = "PUT";
-  EXPECT_EQ(DecideSpdyUpgrade(put, StreamKind::kExec).http_status, 405);
-  EXPECT_EQ(DecideSpdyUpgrade(Head(""), StreamKind::kExec).http_status, 400);
+  EXPECT_EQ(DecideUpgrade(put, StreamKind::kExec).http_status, 405);
+  EXPECT_EQ(DecideUpgrade(Head(""), StreamKind::kExec).http_status, 400);
 }
 
-TEST(OriginTest, IsOursOrAbsent) {
-  HttpHead head = Head("v4.channel.k8s.io");
-  EXPECT_TRUE(OriginIsOurs(head));
-  head.fields.emplace_back("Origin", "http://h:1");
-  EXPECT_TRUE(OriginIsOurs(head));
-  head.fields.back().second = "http://evil";
-  EXPECT_FALSE(OriginIsOurs(head));
-  head.fields.back().second = "null";
-  EXPECT_FALSE(OriginIsOurs(head));
+// RFC 6455 1.2, its example, with a protocol of ours.
+HttpHead WebSocketHead(const std::string& protocols) {
+  return {"GET",
+          "/exec/t",
+          {{"Host", "h:1"},
+           {"Upgrade", "WebSocket"},
+           {"Connection", "upgrade"},
+           {"Origin", "http://a.console"},
+           {"Sec-WebSocket-Version", "13"},
+           {"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="},
+           {"Sec-WebSocket-Protocol", protocols}}};
+}
+
+TEST(WebSocketUpgradeTest, AnswersTheKeyAndNamesTheProtocol) {
+  const UpgradeDecision decision = DecideUpgrade(
+      WebSocketHead("v6.channel.k8s.io, v5.channel.k8s.io, v4.channel.k8s.io"),
+      StreamKind::kAttach);
+
+  EXPECT_EQ(decision.transport, StreamTransport::kWebSocket);
+  EXPECT_EQ(decision.protocol, "v5.channel.k8s.io");
+  EXPECT_EQ(UpgradeAnswer(decision),
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+            "Upgrade: websocket\r\n"
+            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+            "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n");
+}
+
+TEST(WebSocketUpgradeTest, KnowsWhatClientsOffer) {
+  for (const char* protocol :
+       {"v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io",
+        "channel.k8s.io", "base64.channel.k8s.io", ""}) {
+    const UpgradeDecision decision =
+        DecideUpgrade(WebSocketHead(protocol), StreamKind::kExec);
+    EXPECT_EQ(decision.http_status, 101) << protocol;
+    EXPECT_EQ(decision.protocol, protocol);
+  }
+  for (const char* protocol :
+       {"SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io",
+        "v4.base64.channel.k8s.io", ""}) {
+    const UpgradeDecision decision =
+        DecideUpgrade(WebSocketHead(protocol), StreamKind::kPortForward);
+    EXPECT_EQ(decision.http_status, 101) << protocol;
+    EXPECT_EQ(decision.protocol, protocol);
+  }
+}
+
+TEST(WebSocketUpgradeTest, RefusesWhatItDoesNotKnow) {
+  const auto status_with = [](const char* field, const std::string& value) {
+    HttpHead head = WebSocketHead("v5.channel.k8s.io");
+    for (auto& [name, old] : head.fields) {
+      if (name == field) old = value;
+    }
+    return DecideUpgrade(head, StreamKind::kExec).http_status;
+  };
+  EXPECT_EQ(status_with("", ""), 101);
+  EXPECT_EQ(status_with("Sec-WebSocket-Protocol", "chat"), 403);
+  EXPECT_EQ(status_with("Sec-WebSocket-Version", "8"), 426);
+  EXPECT_EQ(status_with("Sec-WebSocket-Version", ""), 426);
+  EXPECT_EQ(status_with("Sec-WebSocket-Key", "c2hvcnQ="), 400);
+  EXPECT_EQ(status_with("Sec-WebSocket-Key",
+                        "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ=="),
+            400);
+  EXPECT_EQ(status_with("Connection", "keep-alive"), 400);
+  EXPECT_EQ(status_with("Upgrade", "h2c"), 400);
+
+  HttpHead post = WebSocketHead("v5.channel.k8s.io");
+  post.method = "POST";
+  EXPECT_EQ(DecideUpgrade(post, StreamKind::kExec).http_status, 405);
+  for (const char* protocol : {"v5.channel.k8s.io", "portforward.k8s.io"}) {
+    EXPECT_EQ(DecideUpgrade(WebSocketHead(protocol), StreamKind::kPortForward)
+                  .http_status,
+              403)
+        << protocol;
+  }
+}
+
+TEST(WebSocketUpgradeTest, TellsWhichVersionItSpeaks) {
+  HttpHead head = WebSocketHead("v5.channel.k8s.io");
+  head.fields[4].second = "7";
+
+  EXPECT_THAT(UpgradeAnswer(DecideUpgrade(head, StreamKind::kExec)),
+              HasSubstr("Sec-WebSocket-Version: 13\r\n"));
 }
 
 }  // namespace

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -14,15 +14,12 @@
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
-#include "cri/streaming/input_queue.h"
 
 namespace podvisor {
 namespace {
 
 using Kind = StreamPeer::Input::Kind;
 
-constexpr absl::Duration kStallLimit = absl::Minutes(1);
-constexpr absl::Duration kHangUpPoll = absl::Milliseconds(250);
 constexpr size_t kMaxErrorBytes = 1024;
 
 // Two streams of one request id, and the connection once both are there.
@@ -31,10 +28,8 @@ struct Forward {
   uint32_t error = 0;
   uint32_t data = 0;
   absl::Time pair_end;
-  std::unique_ptr<InputQueue> queue;  // from here on it is dialled
-  std::thread thread;
-  std::atomic<bool> aborted{false};  // by the client
-  std::atomic<bool> done{false};
+  std::atomic<bool> aborted{false};        // by the client
+  std::unique_ptr<ForwardedPort> dialled;  // from here on it is
 };
 
 class PortForwardStream {
@@ -50,10 +45,7 @@ class PortForwardStream {
     // Those that write to the client are woken, then those that read.
     bytes_->Cancel();
     for (auto& [id, forward] : forwards_) {
-      if (forward->queue != nullptr) forward->queue->HangUp();
-    }
-    for (auto& [id, forward] : forwards_) {
-      if (forward->thread.joinable()) forward->thread.join();
+      if (forward->dialled != nullptr) forward->dialled->HangUp();
     }
   }
 
@@ -99,16 +91,16 @@ class PortForwardStream {
   void Abort(uint32_t stream) {
     for (auto it = forwards_.begin(); it != forwards_.end(); ++it) {
       Forward& forward = *it->second;
-      if (forward.queue == nullptr &&
+      if (forward.dialled == nullptr &&
           (forward.data == stream || forward.error == stream)) {
         const uint32_t other = forward.data + forward.error - stream;
         if (other != 0) connection_->Reset(other).IgnoreError();
         forwards_.erase(it);
         return;
       }
-      if (forward.queue != nullptr && forward.data == stream) {
+      if (forward.dialled != nullptr && forward.data == stream) {
         forward.aborted = true;
-        forward.queue->HangUp();
+        forward.dialled->HangUp();
         return;
       }
     }
@@ -149,45 +141,40 @@ class PortForwardStream {
   }
 
   void Dial(Forward* forward) {
-    forward->queue = std::make_unique<InputQueue>(
+    forward->dialled = std::make_unique<ForwardedPort>(
+        forward->port, dial_,
         [this, forward](bool, absl::string_view data) {
           return data.empty() ? connection_->CloseWrite(forward->data)
                               : connection_->Send(forward->data, data);
+        },
+        [this, forward](const absl::Status& status) {
+          Tell(*forward, status);
         });
-    forward->thread = std::thread([this, forward] {
-      const absl::Status status = dial_(forward->port, forward->queue.get());
-      if (status.ok()) {
-        connection_->CloseWrite(forward->data).IgnoreError();
-      } else if (!forward->aborted) {
-        // Not for a client that wants no more: it may have heard all.
-        connection_
-            ->Send(forward->error, CleanText(status.message(), kMaxErrorBytes))
-            .IgnoreError();
-      }
-      connection_->CloseWrite(forward->error).IgnoreError();
-      // Whoever still sends has nobody who listens.
-      if (!status.ok()) connection_->Reset(forward->data).IgnoreError();
-      forward->queue->StopInput();
-      forward->done = true;
-    });
+  }
+
+  void Tell(const Forward& forward, const absl::Status& end) {
+    if (end.ok()) {
+      connection_->CloseWrite(forward.data).IgnoreError();
+    } else if (!forward.aborted) {
+      // Not for a client that wants no more: it may have heard all.
+      connection_->Send(forward.error, CleanText(end.message(), kMaxErrorBytes))
+          .IgnoreError();
+    }
+    connection_->CloseWrite(forward.error).IgnoreError();
+    // Whoever still sends has nobody who listens.
+    if (!end.ok()) connection_->Reset(forward.data).IgnoreError();
   }
 
   // Only a connection whose pair is complete takes input: a client may send
   // once it was answered, but what is sent earlier is not kept without bound.
-  absl::Status Push(uint32_t stream, StreamPeer::Input input) {
+  absl::Status Push(uint32_t stream, const StreamPeer::Input& input) {
     Forward* const forward = FindByData(stream);
     if (forward == nullptr) return absl::OkStatus();
-    if (forward->queue == nullptr) {
+    if (forward->dialled == nullptr) {
       return absl::FailedPreconditionError("data before its error stream");
     }
-    const absl::Time end = bytes_->Now() + kStallLimit;
-    while (!forward->queue->Push(input, kHangUpPoll)) {
-      RETURN_IF_ERROR(bytes_->CheckReading());
-      if (bytes_->Now() < end) continue;
-      forward->queue->HangUp();
-      return connection_->Reset(stream);
-    }
-    return absl::OkStatus();
+    ASSIGN_OR_RETURN(const bool pushed, forward->dialled->Push(input, *bytes_));
+    return pushed ? absl::OkStatus() : connection_->Reset(stream);
   }
 
   Forward* FindByData(uint32_t stream) {
@@ -200,7 +187,7 @@ class PortForwardStream {
   absl::Time NextPairEnd() const {
     absl::Time end = absl::InfiniteFuture();
     for (const auto& [id, forward] : forwards_) {
-      if (forward->queue == nullptr) end = std::min(end, forward->pair_end);
+      if (forward->dialled == nullptr) end = std::min(end, forward->pair_end);
     }
     return end;
   }
@@ -211,7 +198,7 @@ class PortForwardStream {
     const absl::Time now = bytes_->Now();
     for (auto it = forwards_.begin(); it != forwards_.end();) {
       const Forward& forward = *it->second;
-      if (forward.queue != nullptr || now < forward.pair_end) {
+      if (forward.dialled != nullptr || now < forward.pair_end) {
         ++it;
         continue;
       }
@@ -225,12 +212,9 @@ class PortForwardStream {
 
   void Reap() {
     for (auto it = forwards_.begin(); it != forwards_.end();) {
-      if (!it->second->done) {
-        ++it;
-        continue;
-      }
-      it->second->thread.join();
-      it = forwards_.erase(it);
+      const auto& dialled = it->second->dialled;
+      it = dialled != nullptr && dialled->is_done() ? forwards_.erase(it)
+                                                    : std::next(it);
     }
   }
 
@@ -243,8 +227,8 @@ class PortForwardStream {
 
 }  // namespace
 
-void ServePortForwardOverSpdy(ByteStream* bytes, SpdyConnection* connection,
-                              absl::Duration creation, const PortDialer& dial) {
+void ServePortForward(ByteStream* bytes, SpdyConnection* connection,
+                      absl::Duration creation, const PortDialer& dial) {
   PortForwardStream(bytes, connection, creation, dial).Serve();
 }
 

@@ -1,21 +1,15 @@
 #ifndef PODVISOR_CRI_STREAMING_PORT_FORWARD_STREAM_H_
 #define PODVISOR_CRI_STREAMING_PORT_FORWARD_STREAM_H_
 
-#include <cstdint>
-#include <functional>
-
-#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "cri/streaming/byte_stream.h"
+#include "cri/streaming/forwarded_port.h"
 #include "cri/streaming/spdy_connection.h"
-#include "guestagent/client/guest_streams.h"
 
 namespace podvisor {
 
-// Forwards one connection to a port, until it is over.
-using PortDialer = std::function<absl::Status(uint16_t port, StreamPeer* peer)>;
-
-// Serves one port-forward over SPDY until the client leaves: each pair of an
+// Serves one port-forward over SPDY, whatever carries that over `bytes`, until
+// the client leaves: each pair of an
 // error and a data stream with the same request id is one connection, which
 // `dial` forwards on a thread of its own. What goes wrong with it is told on
 // its error stream.
@@ -23,8 +17,8 @@ using PortDialer = std::function<absl::Status(uint16_t port, StreamPeer* peer)>;
 // At most kMaxForwards connections at once; a pair that is not complete after
 // `creation` is reset. A connection that takes nothing for a minute while its
 // buffer is full is given up, because the others wait for it meanwhile.
-void ServePortForwardOverSpdy(ByteStream* bytes, SpdyConnection* connection,
-                              absl::Duration creation, const PortDialer& dial);
+void ServePortForward(ByteStream* bytes, SpdyConnection* connection,
+                      absl::Duration creation, const PortDialer& dial);
 
 constexpr int kMaxForwards = 64;
 

@@ -54,6 +54,8 @@ using SpdyEvent = std::variant<SpdyOpened, SpdyReceived, SpdyHalfClosed,
 // that are open and headers are bounded, and data is never gathered.
 class SpdySession {
  public:
+  using Event = SpdyEvent;
+
   // Streams that may be open at once: what a connection of 64 forwards, two for
   // each, needs while those that have ended are still being closed.
   static constexpr size_t kMaxStreams = 512;

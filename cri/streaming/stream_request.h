@@ -36,8 +36,13 @@ struct AttachStreamRequest {
   bool operator==(const AttachStreamRequest&) const = default;
 };
 
+// Each is a connection of its own.
+inline constexpr int kMaxForwardedPorts = 64;
+
 struct PortForwardRequest {
   PodId pod;
+  // At most kMaxForwardedPorts, for clients that name none while they stream.
+  std::vector<uint16_t> ports{};
 
   bool operator==(const PortForwardRequest&) const = default;
 };

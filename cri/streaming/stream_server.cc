@@ -23,11 +23,17 @@
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "cri/streaming/byte_stream.h"
+#include "cri/streaming/channel_connection.h"
+#include "cri/streaming/channel_forward_stream.h"
+#include "cri/streaming/channel_messages.h"
 #include "cri/streaming/command_stream.h"
 #include "cri/streaming/http_upgrade.h"
 #include "cri/streaming/port_forward_stream.h"
+#include "cri/streaming/spdy_channels.h"
 #include "cri/streaming/spdy_connection.h"
 #include "cri/streaming/stream_tokens.h"
+#include "cri/streaming/websocket_channels.h"
+#include "cri/streaming/websocket_tunnel.h"
 
 namespace podvisor {
 namespace {
@@ -46,6 +52,12 @@ StreamKind KindOf(const StreamRequest& request) {
   return std::holds_alternative<AttachStreamRequest>(request)
              ? StreamKind::kAttach
              : StreamKind::kPortForward;
+}
+
+// Of a port-forward: one of before the tunnel, whose ports are in the request.
+bool IsChannelForward(const UpgradeDecision& upgrade) {
+  return upgrade.transport == StreamTransport::kWebSocket &&
+         upgrade.protocol != kSpdyTunnel;
 }
 
 // The text of the address that `socket` is bound to.
@@ -211,23 +223,23 @@ class ThreadedServer final : public StreamServer {
     std::string begin;
     const std::optional<HttpHead> head = ReadHead(bytes, &begin);
     if (!head.has_value()) {
-      Refuse(bytes, {400, "", "not a request that is served here"});
-      return;
+      return Refuse(bytes, Refusal(400, "not a request that is served here"));
     }
     const std::optional<StreamPathParts> path = ParseStreamPath(head->target);
-    if (!path.has_value()) return Refuse(bytes, {404, "", "no such stream"});
-    if (!OriginIsOurs(*head)) {
-      return Refuse(bytes, {403, "", "a request of another origin"});
-    }
-    const UpgradeDecision decision = DecideSpdyUpgrade(*head, path->kind);
+    if (!path.has_value()) return Refuse(bytes, Refusal(404, "no such stream"));
+    const UpgradeDecision decision = DecideUpgrade(*head, path->kind);
     std::optional<StreamRequest> request = tokens_.Take(path->token);
     if (!request.has_value() || KindOf(*request) != path->kind) {
-      return Refuse(bytes, {404, "", "no such stream"});
+      return Refuse(bytes, Refusal(404, "no such stream"));
     }
-    if (decision.http_status != 101) return Refuse(bytes, decision, path->kind);
-    if (!bytes->Write(UpgradeAnswer(decision, path->kind)).ok()) return;
-    SpdyConnection connection(bytes, std::move(begin));
-    Serve(bytes, &connection, *request, decision.protocol);
+    if (decision.http_status != 101) return Refuse(bytes, decision);
+    const auto* const forward = std::get_if<PortForwardRequest>(&*request);
+    if (forward != nullptr && forward->ports.empty() &&
+        IsChannelForward(decision)) {
+      return Refuse(bytes, Refusal(400, "PortForward was asked for no port"));
+    }
+    if (!bytes->Write(UpgradeAnswer(decision)).ok()) return;
+    Serve(bytes, std::move(begin), *request, decision);
   }
 
   std::optional<HttpHead> ReadHead(ByteStream* bytes, std::string* rest) {
@@ -247,34 +259,60 @@ class ThreadedServer final : public StreamServer {
     }
   }
 
-  void Refuse(ByteStream* bytes, const UpgradeDecision& decision,
-              StreamKind kind = StreamKind::kExec) {
-    if (bytes->Write(UpgradeAnswer(decision, kind)).ok()) {
+  void Refuse(ByteStream* bytes, const UpgradeDecision& decision) {
+    if (bytes->Write(UpgradeAnswer(decision)).ok()) {
       bytes->Linger(kRefusalLinger);
     }
   }
 
-  void Serve(ByteStream* bytes, SpdyConnection* connection,
-             const StreamRequest& request, const std::string& protocol) {
-    const ChannelVersion version = protocol == "v4.channel.k8s.io"
-                                       ? ChannelVersion::kStatus
-                                       : ChannelVersion::kPlainText;
+  void Serve(ByteStream* bytes, std::string begin, const StreamRequest& request,
+             const UpgradeDecision& upgrade) {
     if (const auto* exec = std::get_if<ExecStreamRequest>(&request)) {
-      ServeCommandOverSpdy(
-          bytes, connection, exec->streams, version, options_.creation,
+      ServeChannels(
+          bytes, std::move(begin), exec->streams, upgrade,
           [&](StreamPeer* peer) { return backend_->Exec(*exec, peer); });
     } else if (const auto* attach =
                    std::get_if<AttachStreamRequest>(&request)) {
-      ServeCommandOverSpdy(
-          bytes, connection, attach->streams, version, options_.creation,
+      ServeChannels(
+          bytes, std::move(begin), attach->streams, upgrade,
           [&](StreamPeer* peer) { return backend_->Attach(*attach, peer); });
     } else if (const auto* forward =
                    std::get_if<PortForwardRequest>(&request)) {
-      ServePortForwardOverSpdy(bytes, connection, options_.creation,
-                               [&](uint16_t port, StreamPeer* peer) {
-                                 return backend_->PortForward(forward->pod,
-                                                              port, peer);
-                               });
+      ServeForwards(bytes, std::move(begin), *forward, upgrade);
+    }
+  }
+
+  void ServeChannels(ByteStream* bytes, std::string begin,
+                     const ProcessStreams& streams,
+                     const UpgradeDecision& upgrade, const CommandRunner& run) {
+    const ChannelProtocol protocol = ChannelProtocolOf(upgrade.protocol);
+    if (upgrade.transport == StreamTransport::kWebSocket) {
+      WebSocketChannels channels(bytes, std::move(begin), protocol, streams);
+      if (!channels.Greet().ok()) return;
+      ServeCommand(bytes, &channels, protocol.version, options_.creation, run);
+    } else {
+      SpdyChannels channels(bytes, std::move(begin), streams);
+      ServeCommand(bytes, &channels, protocol.version, options_.creation, run);
+    }
+  }
+
+  void ServeForwards(ByteStream* bytes, std::string begin,
+                     const PortForwardRequest& request,
+                     const UpgradeDecision& upgrade) {
+    const PortDialer dial = [&](uint16_t port, StreamPeer* peer) {
+      return backend_->PortForward(request.pod, port, peer);
+    };
+    if (IsChannelForward(upgrade)) {
+      ChannelConnection connection(bytes, std::move(begin),
+                                   ChannelProtocolOf(upgrade.protocol));
+      ServeChannelForward(bytes, &connection, request.ports, dial);
+    } else if (upgrade.transport == StreamTransport::kWebSocket) {
+      WebSocketTunnel tunnel(bytes, std::move(begin));
+      SpdyConnection connection(&tunnel, "");
+      ServePortForward(bytes, &connection, options_.creation, dial);
+    } else {
+      SpdyConnection connection(bytes, std::move(begin));
+      ServePortForward(bytes, &connection, options_.creation, dial);
     }
   }
 

@@ -22,7 +22,7 @@ struct StreamServerOptions {
 };
 
 // The server to which the URLs of Exec, Attach and PortForward lead. It speaks
-// HTTP/1.1 with an upgrade to SPDY/3.1.
+// HTTP/1.1 with an upgrade to SPDY/3.1 or a WebSocket.
 //
 // One thread accepts; each connection has a thread of its own and one more for
 // each direction of what it streams. Every client is untrusted until its token

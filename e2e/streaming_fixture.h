@@ -1,0 +1,58 @@
+#ifndef PODVISOR_E2E_STREAMING_FIXTURE_H_
+#define PODVISOR_E2E_STREAMING_FIXTURE_H_
+
+#include <cstddef>
+#include <string>
+
+#include "base/process.h"
+#include "e2e/crictl_node.h"
+#include "e2e/crictl_session.h"
+#include "gtest/gtest.h"
+
+namespace podvisor::e2e {
+
+// What the daemon has, and should not have more of after a stream.
+struct Census {
+  size_t threads = 0;
+  size_t descriptors = 0;
+};
+
+// One node for all tests of a binary, with a pod and a container that sleeps;
+// what is done to them by way of crictl, and what the daemon keeps of it.
+class StreamingFixture : public testing::Test {
+ protected:
+  static void SetUpTestSuite();
+  static void TearDownTestSuite();
+
+  // A container of the pod; its id.
+  static std::string Run(const std::string& name, const std::string& script,
+                         bool with_stdin = false, bool tty = false);
+
+  // Standard output of a script in the container, not by way of a stream.
+  static std::string Guest(const std::string& script);
+  // ... and on the host.
+  static std::string Host(const std::string& script);
+  static bool GuestRuns(const std::string& process);
+
+  static Census CountDaemon();
+  // That the daemon has no more of anything than before.
+  static void ExpectNothingLeft(const Census& before);
+
+  // "127.0.0.1:PORT" of a crictl that forwards.
+  static std::string AddressOf(CrictlSession& forwarding);
+  // That so much arrives unchanged through forwarded ports of the container,
+  // up and down at once; `transport` as crictl has it.
+  static void ExpectBothWaysUnchanged(int mebibytes,
+                                      const std::string& transport);
+
+  static CrictlNode* node_;
+  static std::string* pod_;
+  static std::string* container_;
+
+ private:
+  static cri::PodSandboxConfig* config_;
+};
+
+}  // namespace podvisor::e2e
+
+#endif  // PODVISOR_E2E_STREAMING_FIXTURE_H_
