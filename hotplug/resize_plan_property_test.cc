@@ -3,15 +3,14 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <iostream>
 #include <random>
 #include <variant>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "gtest/gtest.h"
 #include "hotplug/dimm_plan.h"
+#include "hotplug/property_seed.h"
 #include "hotplug/resize_plan.h"
 
 namespace podvisor {
@@ -30,16 +29,6 @@ VmLimits SmallLimits(VcpuUnplug unplug) {
   limits.memory_block_bytes = kBlock;
   limits.vcpu_unplug = unplug;
   return limits;
-}
-
-uint64_t Seed() {
-  const char* const given = std::getenv("PODVISOR_SEED");
-  uint64_t seed = 0;
-  if (given == nullptr || !absl::SimpleAtoi(given, &seed)) {
-    seed = std::random_device{}();
-  }
-  std::cout << "PODVISOR_SEED=" << seed << std::endl;
-  return seed;
 }
 
 // A VM that does what a step says.
@@ -311,7 +300,7 @@ void ExpectRefusedForGoodReason(const VmLimits& limits, const VmState& state,
 }
 
 TEST(PlanResizePropertyTest, AnyPlanReachesItsTargetAlsoAfterACrashAnywhere) {
-  const uint64_t seed = Seed();
+  const uint64_t seed = PropertySeed();
   SCOPED_TRACE(testing::Message() << "PODVISOR_SEED=" << seed);
   RandomVms random(seed);
   int refused = 0;
@@ -367,7 +356,7 @@ void ExpectNothingGivenBack(const VmState& before, const ResizePlan& plan) {
 }
 
 TEST(PlanResizePropertyTest, AnyGrowReachesItsTargetAndGivesNothingBack) {
-  const uint64_t seed = Seed();
+  const uint64_t seed = PropertySeed();
   SCOPED_TRACE(testing::Message() << "PODVISOR_SEED=" << seed);
   RandomVms random(seed);
   for (int i = 0; i < 100'000 && !testing::Test::HasFailure(); ++i) {
@@ -394,7 +383,7 @@ TEST(PlanResizePropertyTest, AnyGrowReachesItsTargetAndGivesNothingBack) {
 }
 
 TEST(PlanResizePropertyTest, NoPlanLeavesTheLimits) {
-  const uint64_t seed = Seed();
+  const uint64_t seed = PropertySeed();
   SCOPED_TRACE(testing::Message() << "PODVISOR_SEED=" << seed);
   RandomVms random(seed);
   for (int i = 0; i < 20'000 && !testing::Test::HasFailure(); ++i) {

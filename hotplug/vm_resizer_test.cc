@@ -8,6 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "hotplug/property_seed.h"
 #include "hotplug/vm_resizer_fixture.h"
 
 namespace podvisor {
@@ -492,8 +493,8 @@ INSTANTIATE_TEST_SUITE_P(LastCommandTakesEffect, VmResizerCrashTest,
                          testing::Bool());
 
 TEST_F(VmResizerTest, AnyWalkThroughFaultsEndsWhereItShould) {
-  const uint64_t seed = std::random_device{}();
-  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  const uint64_t seed = PropertySeed();
+  SCOPED_TRACE(testing::Message() << "PODVISOR_SEED=" << seed);
   std::mt19937_64 random(seed);
   const auto chance = [&](int one_in) { return random() % one_in == 0; };
   const int64_t boot_total = guest_.size().memory_total_at_boot_bytes;
