@@ -37,7 +37,9 @@ class ModelVm {
   ModelVm(const VmLimits& limits, const VmState& state)
       : limits_(limits),
         state_(state),
-        boot_vcpus_(state.vcpus_plugged - state.vcpus_removable) {}
+        boot_vcpus_(state.vcpus_plugged - state.vcpus_removable),
+        dimms_on_their_way_(state.hotplug_plugged_bytes -
+                            state.hotplug_online_bytes) {}
 
   const VmState& state() const { return state_; }
 
@@ -55,6 +57,10 @@ class ModelVm {
     ASSERT_EQ(step.dimm.bytes % std::max(limits_.memory_block_bytes,
                                          state_.guest_block_bytes),
               0);
+    // The guest must hold the page descriptors of all that are on their way.
+    // What came counts for nothing: user programs get it, the kernel does not.
+    dimms_on_their_way_ += step.dimm.bytes;
+    ASSERT_LE(dimms_on_their_way_, CarriedBytes(limits_, state_));
     state_.dimms.push_back(step.dimm);
     CountDimms();
     ASSERT_LE(state_.hotplug_plugged_bytes, MaxHotplugBytes(limits_));
@@ -81,6 +87,7 @@ class ModelVm {
   void operator()(const AwaitMemoryGrown& step) {
     ASSERT_LE(step.hotplug_bytes, state_.hotplug_requested_bytes);
     FollowMemory();
+    dimms_on_their_way_ = 0;
   }
   void operator()(const OfflineVcpus& step) {
     ASSERT_LT(step.vcpus, state_.vcpus_online);
@@ -132,6 +139,7 @@ class ModelVm {
   const VmLimits limits_;
   VmState state_;
   const int boot_vcpus_;
+  int64_t dimms_on_their_way_;
 };
 
 class RandomVms {
