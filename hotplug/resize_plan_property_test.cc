@@ -208,6 +208,7 @@ class RandomVms {
     state.guest_available_bytes =
         Between(0, 3) > 0 ? 16 * kGiB : kMiB * int64_t{Between(0, 256)};
     state.guest_free_bytes = Blocks(state.guest_available_bytes);
+    if (Between(0, 1) == 0) state.guest_boot_bytes = limits.boot_memory_bytes;
     if (limits.memory_device == MemoryDevice::kPcDimm) {
       state.guest_block_bytes = AnyGuestBlock();
       AddDimms(limits, state);
