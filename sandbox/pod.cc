@@ -10,6 +10,7 @@
 #include "base/clean_text.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "sandbox/grow_error.h"
 #include "sandbox/vm_files.h"
 #include "sandbox/vm_record_json.h"
 
@@ -157,10 +158,8 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
     LogClamp(target);
     return absl::OkStatus();
   }
-  const absl::Status grown = GrowTo(totals, target, deadline);
-  if (grown.ok()) return grown;
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "the VM cannot grow to what the pod asks for: ", grown.message()));
+  return GrowError(GrowTo(totals, target, deadline),
+                   "to what the pod asks for");
 }
 
 absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
