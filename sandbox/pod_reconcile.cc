@@ -241,7 +241,7 @@ absl::Status Pod::UpdateResources(
     PodRecord changed = record_;
     if (resources.has_value()) changed.updated_resources = resources;
     if (overhead.has_value()) changed.updated_overhead = overhead;
-    updated = services_.store->PutPod(changed);
+    updated = Annotate(services_.store->PutPod(changed), "state store");
     if (updated.ok()) {
       record_ = std::move(changed);
     } else {
