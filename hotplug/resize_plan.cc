@@ -143,7 +143,7 @@ absl::StatusOr<MemorySteps> PlanDimms(const VmLimits& limits,
     }
   }
   if (MemoryGrows(state, hotplug_bytes)) {
-    steps.grown = {AwaitMemoryGrown{plugged}};
+    steps.grown = {AwaitMemoryGrown{hotplug_bytes}};
   }
   if (state.hotplug_plugged_bytes < hotplug_bytes) return steps;
   const std::vector<Dimm> spare =

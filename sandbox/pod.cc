@@ -80,7 +80,7 @@ PodSnapshot Pod::Snapshot() const {
       if (snapshot.last_error.empty()) {
         snapshot.last_error = vm_->sizer().last_error();
       }
-      if (snapshot.last_error.empty()) snapshot.last_error = cgroup_error_;
+      if (snapshot.last_error.empty()) snapshot.last_error = run_error_;
       if (snapshot.last_error.empty()) {
         snapshot.last_error = std::string(CheckReady().message());
       }
@@ -158,7 +158,7 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
     LogClamp(target);
     return absl::OkStatus();
   }
-  return GrowError(GrowTo(totals, target, deadline),
+  return GrowError(GrowTo(totals, target, target, deadline),
                    "to what the pod asks for");
 }
 
