@@ -262,6 +262,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // `target` is set before anything fails but the computing of it.
   absl::Status TryToSettle(PodVm& vm, VmTarget& target)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // Of containers that ended under an earlier daemon, not long ago.
+  void HoldEndedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The target with what is still held for ended containers; forgets the rest.
   absl::StatusOr<VmTarget> HeldTarget(absl::Time now)
       ABSL_LOCKS_EXCLUDED(mutex_);

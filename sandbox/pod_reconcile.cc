@@ -272,6 +272,18 @@ absl::Status Pod::RecordEnd(
   return ended;
 }
 
+void Pod::HoldEndedLocked() {
+  const absl::Time now = services_.vm.clock->Now();
+  const absl::Duration delay = services_.vm.settings->shrink_delay;
+  for (const auto& [id, container] : containers_) {
+    const ContainerSnapshot ended = container->Snapshot();
+    if (ended.phase != ContainerPhase::kExited) continue;
+    // By the guest's clock, which may be ahead.
+    const absl::Time until = std::min(ended.finished_at, now) + delay;
+    if (until > now) held_[id] = {container->resources(), until};
+  }
+}
+
 absl::StatusOr<VmTarget> Pod::HeldTarget(absl::Time now) {
   absl::MutexLock lock(&mutex_);
   std::erase_if(held_,

@@ -116,7 +116,10 @@ void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
   {
     absl::MutexLock lock(&mutex_);
     // Of an earlier daemon; from here on there may be new ones.
-    if (met.ok()) AbandonCreatingLocked();
+    if (met.ok()) {
+      AbandonCreatingLocked();
+      HoldEndedLocked();
+    }
     guest_ = met;
   }
   if (met.ok()) {

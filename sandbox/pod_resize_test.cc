@@ -132,6 +132,31 @@ TEST_F(PodResizeTest, AContainerThatComesBackInTimeFindsItsRoom) {
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
 }
 
+TEST_F(PodResizeTest, AContainerThatComesBackToAnotherDaemonFindsItsRoomToo) {
+  PodId id;
+  std::vector<std::string> before;
+  {
+    const std::shared_ptr<Pod> pod = Run("restarted");
+    id = pod->id();
+    End(pod, Running(pod, Named("web", 4000, 1024)));
+    before = Resizes(pod);
+  }
+  Pass(absl::Seconds(1));
+
+  Restart();
+  Pass(absl::Seconds(3));
+
+  const std::shared_ptr<Pod> pod = pods_->FindPod(id.value()).value();
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
+  ContainerSpec again = Named("web", 4000, 1024);
+  again.attempt = 1;
+  const FoundContainer found = Running(pod, again);
+  EXPECT_EQ(Resizes(pod), before);
+  End(pod, found);
+  Pass(absl::Seconds(5));
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
+}
+
 TEST_F(PodResizeTest, AnUpdateDownwardsLeavesWhatIsHeldForAnother) {
   const std::shared_ptr<Pod> pod = Run("held");
   const FoundContainer stays = Running(pod, Named("stays", 3000, 0));

@@ -446,6 +446,9 @@ absl::StatusOr<FakeGuestAgent::Container*> FakeGuestAgent::Find(
 void FakeGuestAgent::ExitLocked(Container& container, int exit_code,
                                 bool oom_killed) {
   finished_at_ += 1'000'000'000;
+  if (clock_ != nullptr) {
+    finished_at_ = std::max(finished_at_, absl::ToUnixNanos(clock_->Now()));
+  }
   ContainerExit* exit = container.state.mutable_exit();
   exit->set_container_id(container.state.container_id());
   exit->set_exit_code(exit_code);
