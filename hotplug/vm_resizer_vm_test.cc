@@ -49,6 +49,7 @@ class VmResizerVmTest : public testing::Test {
     const auto outcome = resizer.Resize(target, In(60));
     EXPECT_TRUE(outcome.ok()) << outcome.status();
     if (!outcome.ok()) return {};
+    EXPECT_TRUE(outcome->missing.ok()) << outcome->missing;
     const absl::Duration took = absl::Now() - begin;
     std::cout << "to " << target.vcpus << " vCPUs, "
               << target.memory_bytes / kMiB << " MiB: " << took << " ("
