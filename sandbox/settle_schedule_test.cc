@@ -61,7 +61,7 @@ TEST(SettleScheduleTest, AnotherTargetIsTriedSoon) {
   EXPECT_EQ(schedule.Missed({2, 0}, {4, 0}), SettleSchedule::kLeastBackoff);
 }
 
-TEST(SettleScheduleTest, AVmThatComesNearerThanEverIsSeenToSoon) {
+TEST(SettleScheduleTest, AVmThatGetsMoreOfItsTargetIsSeenToSoon) {
   SettleSchedule schedule;
   const VmSize target = {4, 100};
   const auto misses = [&](const VmSize& has) {
@@ -72,13 +72,21 @@ TEST(SettleScheduleTest, AVmThatComesNearerThanEverIsSeenToSoon) {
   misses({1, 0});
 
   for (const VmSize& nearer :
-       {VmSize{2, 0}, VmSize{2, 50}, VmSize{2, 120}, VmSize{3, 0}}) {
+       {VmSize{2, 0}, VmSize{2, 50}, VmSize{3, 0}, VmSize{3, 100}}) {
     EXPECT_EQ(schedule.Missed(target, nearer), SettleSchedule::kLeastBackoff);
     EXPECT_GT(misses(nearer), SettleSchedule::kLeastBackoff);
   }
   // It has been there before.
   EXPECT_GT(schedule.Missed(target, {2, 0}), absl::Seconds(5));
   EXPECT_GT(schedule.Missed(target, {3, 0}), absl::Seconds(5));
+}
+
+TEST(SettleScheduleTest, AShrinkIsLeftToItself) {
+  SettleSchedule schedule;
+  absl::Duration wait;
+  for (int has = 10; has > 1; --has) wait = schedule.Missed({1, 0}, {has, has});
+
+  EXPECT_GE(wait, absl::Seconds(25));
 }
 
 TEST(SettleScheduleTest, MakesRoomForOthersButNotForEver) {
