@@ -32,7 +32,9 @@ void Measure(int64_t base_mib, int64_t plugged_mib, bool tmpfs) {
   const auto filler = Check(FillerVm::Start({.boot_bytes = base_mib * kMiB}));
   VmResizer resizer =
       filler->vm().Resizer(filler->vm().Limits(VcpuUnplug::kPark));
-  Check(resizer.Resize({1, (base_mib + plugged_mib) * kMiB}, deadline));
+  const VmSize size = {1, (base_mib + plugged_mib) * kMiB};
+  const VmState before = Check(resizer.Observe(deadline));
+  Check(resizer.Grow(before, size, size, deadline));
   const GuestSize guest = Check(filler->vm().agent().Observe(deadline));
   const EndlessFill fill = Check(filler->FillWithoutEnd(tmpfs));
   const int64_t ram = (base_mib + plugged_mib) * kMiB;

@@ -55,7 +55,7 @@ absl::Duration Timed(const std::function<void()>& act) {
 
 void Resize(HotplugVm& vm, const VmLimits& limits, int64_t hotplug_bytes) {
   VmResizer resizer = vm.Resizer(limits);
-  Check(resizer.Resize({1, kBoot + hotplug_bytes}, Soon()).status());
+  Check(Check(resizer.Resize({1, kBoot + hotplug_bytes}, Soon())).missing);
 }
 
 // --- The floor: QMP commands, and the same wait for the guest.

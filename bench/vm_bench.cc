@@ -1,8 +1,10 @@
-// P1 and P7 of the goals: what podvisord adds to QEMU itself.
+// P1, P7 and P8 of the goals: what podvisord adds to QEMU itself.
 //
 //   run_pod   RunPodSandbox / the same QEMU argv to the agent's hello
-//   grow      UpdateContainerResources +3 vCPUs +1 GiB / the same QMP commands
-//             until the guest has it
+//   grow      UpdateContainerResources +3 vCPUs and +1 or +8 GiB / the same QMP
+//             commands until the guest has it
+//   shrink    UpdateContainerResources -1 GiB until the status has it / the
+//             same QMP command until the guest has
 //
 // Prints; asserts nothing about time.
 
@@ -14,6 +16,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -122,39 +125,92 @@ void Check(const absl::Status& status) {
 // less time for what is measured.
 constexpr absl::Duration kIdleTime = absl::Seconds(4);
 
-// +3 vCPUs, +1 GiB by QMP alone, until the guest has both.
-absl::Duration RawGrow(RawBoot& vm) {
-  Check(vm.agent().ConfigureSandbox({}, Soon()));
-  absl::SleepFor(kIdleTime);
-  const std::unique_ptr<QmpSocketClient> qmp =
-      QmpSocketClient::Connect(vm.qmp_path(), Soon()).value();
-  const GuestSize before = vm.agent().Observe(Soon()).value();
-  const absl::Time start = absl::Now();
-  Check(qmp->Execute("object-add",
-                     R"({"qom-type":"memory-backend-memfd","id":"m",)"
-                     R"("size":4294967296,"share":true,"reserve":false})",
-                     Soon())
-            .status());
-  Check(qmp->Execute("device_add",
-                     R"({"driver":"virtio-mem-pci","id":"vm","memdev":"m",)"
-                     R"("requested-size":1073741824,"bus":"pb0","addr":"1"})",
-                     Soon())
-            .status());
-  for (int socket = 1; socket <= 3; ++socket) {
-    Check(qmp->Execute("device_add",
-                       absl::StrCat(R"({"driver":"max-x86_64-cpu","id":"c)",
-                                    socket, R"(","socket-id":)", socket,
-                                    R"(,"core-id":0,"thread-id":0,)"
-                                    R"("erms":false,"fsrm":false})"),
-                       Soon())
-              .status());
+// A guest by QMP alone, once it is idle.
+class RawGuest {
+ public:
+  RawGuest(const TestNode& node, const std::vector<std::string>& argv)
+      : vm_(node, argv) {
+    Check(vm_.agent().ConfigureSandbox({}, Soon()));
+    absl::SleepFor(kIdleTime);
+    qmp_ = QmpSocketClient::Connect(vm_.qmp_path(), Soon()).value();
+    boot_bytes_ = vm_.agent().Observe(Soon()).value().memory_total_bytes;
   }
-  Check(vm.agent().SetOnlineCpus(4, Soon()).status());
-  Check(vm.agent()
-            .AwaitMemoryAtLeast(before.memory_total_bytes + 1024 * kMiB, Soon())
-            .status());
-  return Since(start);
-}
+
+  // Until the guest has both.
+  void Grow(int vcpus, int64_t bytes) {
+    Execute("object-add",
+            R"({"qom-type":"memory-backend-memfd","id":"m",)"
+            R"("size":17179869184,"share":true,"reserve":false})");
+    Execute("device_add",
+            absl::StrCat(R"({"driver":"virtio-mem-pci","id":"vm",)"
+                         R"("memdev":"m","bus":"pb0","addr":"1",)"
+                         R"("requested-size":)",
+                         bytes, "}"));
+    for (int socket = 1; socket <= vcpus; ++socket) {
+      Execute("device_add",
+              absl::StrCat(R"({"driver":"max-x86_64-cpu","id":"c)", socket,
+                           R"(","socket-id":)", socket,
+                           R"(,"core-id":0,"thread-id":0,)"
+                           R"("erms":false,"fsrm":false})"));
+    }
+    Check(vm_.agent().SetOnlineCpus(1 + vcpus, Soon()).status());
+    Check(vm_.agent().AwaitMemoryAtLeast(boot_bytes_ + bytes, Soon()).status());
+  }
+
+  // Until the guest has no more of it.
+  void TakeBack() {
+    Execute("qom-set",
+            R"({"path":"vm","property":"requested-size","value":0})");
+    Check(vm_.agent().AwaitMemoryAtMost(boot_bytes_, Soon()).status());
+  }
+
+ private:
+  void Execute(const char* command, const std::string& arguments) {
+    Check(qmp_->Execute(command, arguments, Soon()).status());
+  }
+
+  RawBoot vm_;
+  std::unique_ptr<QmpSocketClient> qmp_;
+  int64_t boot_bytes_ = 0;
+};
+
+// A pod with one container, once it is idle. Base 256 MiB holds 128 MiB and the
+// overhead: its VM stays at its base.
+class IdlePod {
+ public:
+  IdlePod(TestNode& node, const std::string& name)
+      : node_(node), pod_(node.RunPod(node.PodConfig(name))) {
+    e2e::cri::ContainerConfig container =
+        node.ContainerConfig("main", "sleep 1000");
+    *container.mutable_linux()->mutable_resources() = e2e::Resources(1000, 128);
+    container_ = node.CreateContainer(pod_, container, node.PodConfig(name));
+    node.StartContainer(container_);
+    absl::SleepFor(kIdleTime);
+  }
+  ~IdlePod() { node_.RemovePod(pod_); }
+
+  void Update(int64_t milli_cpu, int64_t memory_mib) {
+    e2e::cri::UpdateContainerResourcesRequest request;
+    request.set_container_id(container_);
+    *request.mutable_linux() = e2e::Resources(milli_cpu, memory_mib);
+    e2e::cri::UpdateContainerResourcesResponse response;
+    e2e::Call call;
+    const grpc::Status status =
+        node_.runtime().UpdateContainerResources(&call, request, &response);
+    if (!status.ok()) {
+      fprintf(stderr, "update: %s\n", status.error_message().c_str());
+      abort();
+    }
+  }
+  int64_t OnlineBytes() const {
+    return node_.PodInfo(pod_, "/memoryBytes/online");
+  }
+
+ private:
+  TestNode& node_;
+  const std::string pod_;
+  std::string container_;
+};
 
 void RunPodBench(TestNode& node, const std::vector<std::string>& argv,
                  int pairs) {
@@ -179,42 +235,53 @@ void RunPodBench(TestNode& node, const std::vector<std::string>& argv,
 }
 
 void GrowBench(TestNode& node, const std::vector<std::string>& argv,
-               int pairs) {
+               int64_t mib, int pairs) {
   int number = 0;
   const std::vector<Pair> measured = MeasurePairs(
       pairs, 1,
       [&] {
-        const e2e::cri::PodSandboxConfig config =
-            node.PodConfig(absl::StrCat("grow-", number++));
-        const std::string pod = node.RunPod(config);
-        e2e::cri::ContainerConfig container =
-            node.ContainerConfig("main", "sleep 1000");
-        // Base 256 MiB holds 128 MiB and the overhead: the VM stays at base.
-        *container.mutable_linux()->mutable_resources() =
-            e2e::Resources(1000, 128);
-        const std::string id = node.CreateContainer(pod, container, config);
-        node.StartContainer(id);
-        absl::SleepFor(kIdleTime);
-        e2e::cri::UpdateContainerResourcesRequest request;
-        request.set_container_id(id);
-        *request.mutable_linux() = e2e::Resources(4000, 128 + 1024);
-        e2e::cri::UpdateContainerResourcesResponse response;
-        e2e::Call call;
+        IdlePod pod(node, absl::StrCat("grow-", mib, "-", number++));
         const absl::Time start = absl::Now();
-        const grpc::Status status =
-            node.runtime().UpdateContainerResources(&call, request, &response);
-        const absl::Duration took = Since(start);
-        if (!status.ok()) {
-          fprintf(stderr, "update: %s\n", status.error_message().c_str());
-        }
-        node.RemovePod(pod);
-        return took;
+        pod.Update(4000, 128 + mib);
+        return Since(start);
       },
       [&] {
-        RawBoot vm(node, argv);
-        return RawGrow(vm);
+        RawGuest guest(node, argv);
+        const absl::Time start = absl::Now();
+        guest.Grow(3, mib * kMiB);
+        return Since(start);
       });
-  puts(Summary("P7 grow +3 vCPU +1 GiB / QMP", measured).c_str());
+  puts(Summary(absl::StrCat("P7 grow +3 vCPU +", mib / 1024, " GiB / QMP"),
+               measured)
+           .c_str());
+  fflush(stdout);
+}
+
+void ShrinkBench(TestNode& node, const std::vector<std::string>& argv,
+                 int pairs) {
+  int number = 0;
+  const std::vector<Pair> measured = MeasurePairs(
+      pairs, 1,
+      [&] {
+        IdlePod pod(node, absl::StrCat("shrink-", number++));
+        const int64_t base = pod.OnlineBytes();
+        pod.Update(1000, 128 + 1024);
+        absl::SleepFor(kIdleTime);
+        const absl::Time start = absl::Now();
+        pod.Update(1000, 128);
+        while (pod.OnlineBytes() > base) {
+        }
+        return Since(start);
+      },
+      [&] {
+        RawGuest guest(node, argv);
+        guest.Grow(0, 1024 * kMiB);
+        absl::SleepFor(kIdleTime);
+        const absl::Time start = absl::Now();
+        guest.TakeBack();
+        return Since(start);
+      });
+  puts(Summary("P8 shrink -1 GiB / QMP", measured).c_str());
 }
 
 // "Pss:" of the daemon, in MiB.
@@ -237,7 +304,9 @@ int Main(int argc, char** argv) {
   fflush(stdout);
   RunPodBench(node, qemu_argv, pairs);
   fflush(stdout);
-  GrowBench(node, qemu_argv, pairs / 2);
+  GrowBench(node, qemu_argv, 1024, pairs / 2);
+  GrowBench(node, qemu_argv, 8192, pairs / 2);
+  ShrinkBench(node, qemu_argv, pairs / 2);
   return 0;
 }
 

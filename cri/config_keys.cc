@@ -214,7 +214,8 @@ std::vector<ConfigKey> QemuResizeKeys() {
        "vcpu_unplug",
        PODVISOR_FIELD(qemu.vcpu_unplug),
        "\"device\" removes a vCPU, \"park\" leaves it plugged and offline, "
-       "\"auto\" parks where\nthis QEMU is known to break.",
+       "\"auto\" parks where\nthis QEMU is known to break, and \"device\" is "
+       "refused there.",
        StringRule::kChoice,
        {"auto", "device", "park"}},
       {kQemu,

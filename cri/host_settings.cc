@@ -28,6 +28,19 @@ VcpuUnplugSetting UnplugSetting(const std::string& text) {
   return VcpuUnplugSetting::kAuto;
 }
 
+// Not a matter of taste: the pod would be lost with its next disk.
+absl::Status CheckVcpuUnplug(VcpuUnplugSetting setting, const QemuVersion& qemu,
+                             bool tcg) {
+  if (setting != VcpuUnplugSetting::kDevice || BearsVcpuRemoval(qemu, tcg)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "[hypervisor.qemu] vcpu_unplug = \"device\": QEMU ", qemu.major, ".",
+      qemu.minor, ".", qemu.micro,
+      " without hardware acceleration aborts at the first plug after the "
+      "removal of a vCPU (fixed in 10.2); use \"auto\" or \"park\""));
+}
+
 // A base rounds up and a maximum down to what QEMU can do.
 VmLimits LimitsFrom(const QemuConfig& config, const HostSize& host) {
   const int64_t most = config.default_maxmemory > 0
@@ -131,9 +144,10 @@ absl::StatusOr<PodSettings> PodSettingsFrom(const Config& config,
          {"host_cpus", absl::StrCat(host.cpus)},
          {"host_memory_bytes", absl::StrCat(host.memory_bytes)}});
   }
-  settings.limits.vcpu_unplug =
-      ChooseVcpuUnplug(UnplugSetting(config.qemu.vcpu_unplug), qemu,
-                       accelerator == Accelerator::kTcg);
+  const VcpuUnplugSetting unplug = UnplugSetting(config.qemu.vcpu_unplug);
+  const bool tcg = accelerator == Accelerator::kTcg;
+  RETURN_IF_ERROR(CheckVcpuUnplug(unplug, qemu, tcg));
+  settings.limits.vcpu_unplug = ChooseVcpuUnplug(unplug, qemu, tcg);
   RETURN_IF_ERROR(CheckVmLimits(settings.limits));
 
   settings.sizing.sizing =

@@ -1,6 +1,7 @@
 #include "cri/host_settings.h"
 
 #include "base/file.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace podvisor {
@@ -80,11 +81,27 @@ TEST(HostSettingsTest, AnOldQemuParksVcpusUnderTcgOnly) {
 TEST(HostSettingsTest, AConfigurationMayOverruleTheChoiceOfUnplug) {
   Config config;
   config.qemu.vcpu_unplug = "device";
-  EXPECT_EQ(Settings(config, Accelerator::kTcg).limits.vcpu_unplug,
+  EXPECT_EQ(Settings(config, Accelerator::kKvm).limits.vcpu_unplug,
+            VcpuUnplug::kDevice);
+  EXPECT_EQ(PodSettingsFrom(config, kHost, Accelerator::kTcg, {10, 2, 0})
+                ->limits.vcpu_unplug,
             VcpuUnplug::kDevice);
   config.qemu.vcpu_unplug = "park";
   EXPECT_EQ(Settings(config, Accelerator::kKvm).limits.vcpu_unplug,
             VcpuUnplug::kPark);
+}
+
+TEST(HostSettingsTest, ARemovalThatWouldKillTheQemuIsRefusedByName) {
+  Config config;
+  config.qemu.vcpu_unplug = "device";
+
+  const absl::Status status =
+      PodSettingsFrom(config, kHost, Accelerator::kTcg, kOldQemu).status();
+
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  for (const char* part : {"vcpu_unplug", "QEMU 7.2.22", "\"park\""}) {
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr(part));
+  }
 }
 
 TEST(HostSettingsTest, BridgesAndRootPortsAreTheConfigurations) {

@@ -26,9 +26,10 @@ absl::Status Want(const PodSizing& sizing, DryRunStep& step) {
   return absl::OkStatus();
 }
 
-// The accounting guard of a VM of this size.
-absl::Status Guard(const VmSize& size, ObservedSizing& pod,
+// The accounting guard of a VM that is to have at least this size.
+absl::Status Guard(const VmSize& target, ObservedSizing& pod,
                    absl::Status& warning) {
+  const VmSize size = UsableSize(pod.sizing.limits, pod.observed, target);
   PodAccount account = pod.account;
   account.guest_bytes = size.memory_bytes;
   account.vmm_bytes = VmmCostBytes(size, pod.accelerator);

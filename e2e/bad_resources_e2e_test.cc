@@ -437,5 +437,26 @@ TEST_F(BadResourcesE2eTest, ResourcesOfAPodThatCannotBeChangeNothing) {
   }
 }
 
+TEST_F(BadResourcesE2eTest, AnOverheadThatCannotBeChangesNothing) {
+  for (const int64_t bytes : {int64_t{-1}, (int64_t{1} << 62) + 1, INT64_MAX}) {
+    cri::UpdatePodSandboxResourcesRequest request;
+    request.set_pod_sandbox_id(*pod_);
+    request.mutable_overhead()->set_memory_limit_in_bytes(bytes);
+    cri::UpdatePodSandboxResourcesResponse response;
+    Call call;
+    EXPECT_EQ(node_->runtime()
+                  .UpdatePodSandboxResources(&call, request, &response)
+                  .error_code(),
+              grpc::StatusCode::INVALID_ARGUMENT)
+        << bytes;
+    cri::PodSandboxConfig config = node_->PodConfig("bad-overhead");
+    config.mutable_linux()->mutable_overhead()->set_memory_limit_in_bytes(
+        bytes);
+    EXPECT_EQ(TryRun(config).error_code(), grpc::StatusCode::INVALID_ARGUMENT)
+        << bytes;
+  }
+  EXPECT_EQ(node_->PodInfo(*pod_, "/accountedBytes/overhead"), 0);
+}
+
 }  // namespace
 }  // namespace podvisor::e2e

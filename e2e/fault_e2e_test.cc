@@ -306,8 +306,10 @@ TEST_F(FaultE2eTest, APodThatHangsInItsGuestDelaysNoOtherPodThatGrows) {
 
   node_->CreateContainer(grows, large, growing);
 
-  EXPECT_FALSE(answered) << status.error_message();
   EXPECT_EQ(node_->PodInfo(grows, "/vcpus/online"), 2);
+  // Nor is the pod that hangs itself a secret meanwhile.
+  EXPECT_EQ(node_->PodInfo(hangs, "/vcpus/online"), 1);
+  EXPECT_FALSE(answered) << status.error_message();
   ASSERT_EQ(kill(qemu, SIGCONT), 0);
   caller.join();
   node_->RemovePod(hangs);
@@ -386,6 +388,40 @@ INSTANTIATE_TEST_SUITE_P(
     [](const testing::TestParamInfo<GrowToKill>& info) {
       return info.param.stage;
     });
+
+TEST(KilledShrinkE2eTest, AQemuThatDiesWhileMemoryGoesDownEndsThePodWhole) {
+  TestNode node({kTcg});
+  node.PullImage();
+  const cri::PodSandboxConfig config = node.PodConfig("shrinking");
+  const std::string pod = node.RunPod(config);
+  cri::ContainerConfig large = node.ContainerConfig("main", kForever);
+  *large.mutable_linux()->mutable_resources() = Resources(1000, 4096);
+  const std::string container = node.CreateContainer(pod, large, config);
+  const int64_t had = node.PodInfo(pod, "/memoryBytes/plugged");
+  const auto qemu = static_cast<pid_t>(node.PodInfo(pod, "/pid"));
+
+  cri::RemoveContainerRequest remove;
+  remove.set_container_id(container);
+  cri::RemoveContainerResponse removed;
+  Call call;
+  ASSERT_TRUE(node.runtime().RemoveContainer(&call, remove, &removed).ok());
+  int64_t plugged = had;
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(30), [&] {
+    plugged = node.PodInfo(pod, "/memoryBytes/plugged");
+    return plugged < had;
+  }));
+  ASSERT_GT(plugged, node.PodInfo(pod, "/memoryBytes/target"))
+      << "not in the middle of it";
+  node.KillProcess(qemu);
+
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(5), [&] {
+    return node.PodInfo(pod, "/memoryBytes/plugged") == 0;
+  }));
+  EXPECT_EQ(node.PodInfo(pod, "/vcpus/plugged"), 0);
+  EXPECT_THAT(node.PodInfoText(pod, "/lastError"), HasSubstr("QEMU"));
+  node.RemovePod(pod);
+  EXPECT_EQ(node.Leftovers(), "");
+}
 
 TEST(BrokenNodeE2eTest,
      AGuestThatNeverSaysHelloIsAnErrorInTimeAndLeavesNothing) {

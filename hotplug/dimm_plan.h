@@ -14,8 +14,9 @@ namespace podvisor {
 
 // How much memory the guest can take at once: it needs the descriptors of the
 // new pages, 64 bytes for 4096 (Linux, struct page), before it can use the
-// first of them. Half of what is available is left to the guest. A multiple of
-// the guest's block, so 0 for a guest that cannot carry a single one.
+// first of them. Half of what is available is left to the guest, and memory
+// that was plugged holds none of them. A multiple of the guest's block, so 0
+// for a guest that cannot carry a single one.
 int64_t CarriedBytes(const VmLimits& limits, const VmState& state);
 
 // DIMMs for the lowest free slots, in the order in which they are to be added,

@@ -65,6 +65,18 @@ TEST(ChooseDimmsTest, DimmsAreNoLargerThanTheGuestCanCarry) {
               ElementsAre(Dimm{0, kGiB}, Dimm{1, kGiB}, Dimm{2, kBlock}));
 }
 
+TEST(CarriedBytesTest, PluggedMemoryHoldsNoDescriptorsHoweverMuchIsAvailable) {
+  VmState state = StateWith({{0, 8 * kGiB}}, 8 * kGiB);
+  state.hotplug_online_bytes = 8 * kGiB;
+  EXPECT_EQ(CarriedBytes(Limits(), state), 256 * kGiB) << "as if it did";
+
+  state.guest_boot_bytes = 192 * kMiB;
+  EXPECT_EQ(CarriedBytes(Limits(), state), 6 * kGiB);
+  state.guest_available_bytes = 16 * kMiB;
+  state.guest_boot_bytes = kGiB;
+  EXPECT_EQ(CarriedBytes(Limits(), state), 512 * kMiB);
+}
+
 TEST(ChooseDimmsTest, EightGibibytesFitOntoAnIdleBaseOf256Mebibytes) {
   EXPECT_THAT(Choose(Limits(), StateWith({}, 180 * kMiB), 8 * kGiB),
               ElementsAre(Dimm{0, 5 * kGiB + 5 * kBlock},

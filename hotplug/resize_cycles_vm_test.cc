@@ -76,6 +76,7 @@ class ResizeCyclesVmTest : public testing::Test {
     const absl::Duration took = absl::Now() - begin;
     EXPECT_TRUE(outcome.ok()) << outcome.status();
     if (!outcome.ok()) return took;
+    EXPECT_TRUE(outcome->missing.ok()) << outcome->missing;
     wanted_back_ += std::max<int64_t>(0, plugged_ - Hotplugged(target));
     kept_ += outcome->shortfall_bytes;
     plugged_ = outcome->observed.hotplug_plugged_bytes;

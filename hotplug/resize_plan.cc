@@ -129,7 +129,9 @@ absl::StatusOr<MemorySteps> PlanDimms(const VmLimits& limits,
     ASSIGN_OR_RETURN(const std::vector<Dimm> dimms,
                      ChooseDimms(limits, state, hotplug_bytes - plugged));
     const int64_t carried = CarriedBytes(limits, state);
-    int64_t on_its_way = 0;
+    // Also what an earlier plan plugged: its descriptors are still to come.
+    int64_t on_its_way =
+        std::max<int64_t>(0, plugged - state.hotplug_online_bytes);
     for (const Dimm& dimm : dimms) {
       if (on_its_way + dimm.bytes > carried) {
         steps.grow.push_back(AwaitMemoryGrown{plugged});
@@ -141,7 +143,7 @@ absl::StatusOr<MemorySteps> PlanDimms(const VmLimits& limits,
     }
   }
   if (MemoryGrows(state, hotplug_bytes)) {
-    steps.grown = {AwaitMemoryGrown{plugged}};
+    steps.grown = {AwaitMemoryGrown{hotplug_bytes}};
   }
   if (state.hotplug_plugged_bytes < hotplug_bytes) return steps;
   const std::vector<Dimm> spare =

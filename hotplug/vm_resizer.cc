@@ -11,6 +11,7 @@
 #include "hotplug/device_removal.h"
 #include "hotplug/dimm.h"
 #include "hotplug/memory_backend.h"
+#include "hotplug/observed_state.h"
 #include "hotplug/qemu_inventory.h"
 #include "nlohmann/json.hpp"
 
@@ -63,6 +64,12 @@ bool IsTooSmall(const VmState& state, const VmSize& target,
              target.memory_bytes - limits.boot_memory_bytes;
 }
 
+// Whether memory was on its way, of an earlier request.
+bool WasGrowing(const VmState& before) {
+  return std::min(before.hotplug_plugged_bytes, before.hotplug_online_bytes) <
+         before.hotplug_requested_bytes;
+}
+
 int CountPlugged(const std::vector<VcpuSlot>& slots) {
   return static_cast<int>(
       std::count_if(slots.begin(), slots.end(),
@@ -79,36 +86,6 @@ int VcpuShortfall(const VmState& state, const VmSize& target,
                           ? state.vcpus_plugged - std::max(target.vcpus, fixed)
                           : 0;
   return std::max({0, in_use, plugged});
-}
-
-// What QEMU has plugged, by whatever device.
-struct HotplugMemory {
-  int64_t requested_bytes = 0;
-  int64_t plugged_bytes = 0;
-  std::vector<Dimm> dimms;
-};
-
-VmState MakeState(const std::vector<VcpuSlot>& slots,
-                  const HotplugMemory& memory, const GuestSize& guest) {
-  VmState state;
-  for (const VcpuSlot& slot : slots) {
-    if (!slot.plugged) continue;
-    ++state.vcpus_plugged;
-    if (!slot.device_id.empty()) ++state.vcpus_removable;
-  }
-  // A guest can claim what it likes, but not more than it was given.
-  state.vcpus_online = std::clamp(guest.cpus_online, 0, state.vcpus_plugged);
-  state.hotplug_requested_bytes = memory.requested_bytes;
-  state.hotplug_plugged_bytes = memory.plugged_bytes;
-  state.dimms = memory.dimms;
-  state.hotplug_online_bytes = std::clamp<int64_t>(
-      guest.memory_total_bytes - guest.memory_total_at_boot_bytes, 0,
-      state.hotplug_plugged_bytes);
-  state.guest_boot_bytes = guest.memory_total_at_boot_bytes;
-  state.guest_available_bytes = guest.memory_available_bytes;
-  state.guest_free_bytes = guest.memory_free_bytes;
-  state.guest_block_bytes = guest.memory_block_bytes;
-  return state;
 }
 
 }  // namespace
@@ -203,7 +180,7 @@ absl::StatusOr<VmState> VmResizer::Run::Look(absl::Time deadline) {
     const auto guest = Heard(guest_.Observe(deadline));
     if (!guest.ok()) return Annotate(guest.status(), kGuestStage);
   }
-  return MakeState(*slots, *memory, *answer_);
+  return ObservedState(*slots, *memory, *answer_);
 }
 
 absl::StatusOr<HotplugMemory> VmResizer::Run::QueryMemory(absl::Time deadline) {
@@ -463,6 +440,9 @@ absl::Status VmResizer::PutBack(const VmState& before) {
     // different from a new one that would not go.
     limits.dimm_unplug = false;
   }
+  if (limits_.memory_device == MemoryDevice::kVirtioMem && WasGrowing(before)) {
+    return PutRequestBack(run, before, *now);
+  }
   const int64_t block = limits_.memory_block_bytes;
   const int64_t kept =
       std::min(before.hotplug_plugged_bytes, now->hotplug_plugged_bytes);
@@ -485,6 +465,22 @@ absl::Status VmResizer::PutBack(const VmState& before) {
   if (left <= 0 && vcpus_left <= 0) return absl::OkStatus();
   return absl::DeadlineExceededError(absl::StrCat(
       "the guest keeps ", left, " bytes and ", vcpus_left, " vCPUs"));
+}
+
+// What was under way goes on, and is for those to wait for who asked for it.
+absl::Status VmResizer::PutRequestBack(Run& run, const VmState& before,
+                                       VmState now) {
+  RETURN_IF_ERROR(run(RequestMemory{before.hotplug_requested_bytes}));
+  const VmSize size = {
+      .vcpus = std::clamp(std::min(before.vcpus_online, now.vcpus_online),
+                          limits_.boot_vcpus, limits_.max_vcpus),
+      .memory_bytes = limits_.boot_memory_bytes};
+  // The plan is for the vCPUs only.
+  now.hotplug_requested_bytes = 0;
+  now.hotplug_plugged_bytes = 0;
+  now.hotplug_online_bytes = 0;
+  std::vector<StepTiming> timings;
+  return Apply(run, PlanResize, limits_, now, size, timings);
 }
 
 absl::Status VmResizer::Undo(const VmState& before, const absl::Status& cause) {
@@ -518,9 +514,34 @@ absl::StatusOr<ResizeOutcome> VmResizer::Resize(const VmState& before,
 
 absl::StatusOr<ResizeOutcome> VmResizer::Grow(const VmState& before,
                                               const VmSize& target,
+                                              const VmSize& least,
                                               absl::Time deadline) {
-  Run run(this, deadline);
-  return Reach(run, PlanGrow, before, target);
+  const absl::Time now = clock_->Now();
+  Run hopeful(this, target == least ? deadline : now + (deadline - now) / 2);
+  absl::StatusOr<ResizeOutcome> grown =
+      Reach(hopeful, PlanGrow, before, target);
+  if (grown.ok() && grown->missing.ok()) return grown;
+  if (target != least) {
+    Run run(this, deadline);
+    grown = ReachLeast(run, grown, least);
+    if (grown.ok()) return grown;
+  }
+  return Undo(before, grown.ok() ? grown->missing : grown.status());
+}
+
+absl::StatusOr<ResizeOutcome> VmResizer::ReachLeast(
+    Run& run, const absl::StatusOr<ResizeOutcome>& hoped, const VmSize& least) {
+  ASSIGN_OR_RETURN(const VmState now, run.Observe());
+  ASSIGN_OR_RETURN(ResizeOutcome outcome, Reach(run, PlanGrow, now, least));
+  RETURN_IF_ERROR(outcome.missing);
+  if (!hoped.ok()) {
+    outcome.missing = hoped.status();
+    return outcome;
+  }
+  outcome.missing = hoped->missing;
+  outcome.timings.insert(outcome.timings.begin(), hoped->timings.begin(),
+                         hoped->timings.end());
+  return outcome;
 }
 
 absl::StatusOr<ResizeOutcome> VmResizer::Reach(Run& run, Planner planner,
@@ -534,20 +555,25 @@ absl::StatusOr<ResizeOutcome> VmResizer::Reach(Run& run, Planner planner,
   if (plan->empty()) return outcome;
   // The second time only for a guest whose numbers of vCPUs are not those of
   // the slots: removing a device may have taken a vCPU that it used.
-  for (int round = 0; round < 2; ++round) {
-    if (round > 0 && !IsTooSmall(outcome.observed, target, limits_)) break;
-    const absl::Status applied =
+  bool too_small = true;
+  for (int round = 0; round < 2 && too_small && outcome.missing.ok(); ++round) {
+    outcome.missing =
         Apply(run, planner, limits_, outcome.observed, target, outcome.timings);
-    if (!applied.ok()) return Undo(before, applied);
+    if (!outcome.missing.ok() && !IsReluctance(outcome.missing)) {
+      return outcome.missing;
+    }
     const auto observed = run.ReadBack();
-    if (!observed.ok()) return Undo(before, observed.status());
+    if (!observed.ok()) {
+      return outcome.missing.ok() ? observed.status() : outcome.missing;
+    }
     outcome.observed = *observed;
+    too_small = IsTooSmall(outcome.observed, target, limits_);
   }
-  if (IsTooSmall(outcome.observed, target, limits_)) {
-    return Undo(before, absl::DeadlineExceededError(
-                            absl::StrCat(kGuestStage,
-                                         ": the guest does not keep what it "
-                                         "was given")));
+  if (!too_small) {
+    outcome.missing = absl::OkStatus();
+  } else if (outcome.missing.ok()) {
+    outcome.missing = absl::DeadlineExceededError(absl::StrCat(
+        kGuestStage, ": the guest does not keep what it was given"));
   }
   return outcome;
 }

@@ -39,8 +39,11 @@ struct StepTiming {
 struct ResizeOutcome {
   // Read back after the last step.
   VmState observed;
+  // OK, or why the VM is smaller than it was to be. What it was given stays,
+  // and the guest may still be taking it: resize to the same target again.
+  absl::Status missing;
   // What a shrink did not give back. The guest may still do so later; resize
-  // to the same target again to find out. After a grow both are zero.
+  // to the same target again to find out. After a Grow() both are zero.
   int64_t shortfall_bytes = 0;
   int shortfall_vcpus = 0;
   std::vector<StepTiming> timings;
@@ -66,22 +69,21 @@ class VmResizer {
   // "guest online: " in front.
   absl::StatusOr<VmState> Observe(absl::Time deadline);
 
-  // Brings the VM from `before`, as Observe() has just found it, to `target` (a
-  // size from TargetFor()).
+  // Brings the VM from `before`, as Observe() has just found it, nearer to
+  // `target` (a size from TargetFor()), as near as it gets until `deadline`.
   //
-  // A grow happens wholly or not at all: when it fails, what was added is
-  // taken away again and the error says whether that worked. A shrink that
-  // gives back less than asked, because the guest refuses or is slow, is a
-  // shortfall and not an error. A VM that already has the size is left alone.
+  // Goes on from what is there and takes nothing back, so that many calls with
+  // short deadlines end where one with a long one does. A guest that refuses or
+  // is slow is no error: what it has not given back is a shortfall, what it has
+  // not taken is missing. A VM that already has the size is left alone.
   //
   // `deadline` is for the steps. What came of them is looked at in any case,
-  // and may take `command_timeout` longer; putting back has its own time.
+  // and may take `command_timeout` longer.
   //
   // Errors, with the stage ("VM: ..." or "guest online: ...") in front:
   //   InvalidArgument    a target that can never be.
   //   ResourceExhausted  above the limits, or QEMU refused to grow.
-  //   DeadlineExceeded   the guest did not take what was added, or QEMU does
-  //                      not answer.
+  //   DeadlineExceeded   QEMU or the guest does not answer.
   //   Unavailable        QEMU or the agent is gone.
   //   DataLoss           QEMU or the agent talk nonsense.
   absl::StatusOr<ResizeOutcome> Resize(const VmState& before,
@@ -91,11 +93,18 @@ class VmResizer {
   absl::StatusOr<ResizeOutcome> Resize(const VmSize& target,
                                        absl::Time deadline);
 
-  // Brings the VM from `before` to at least `target`, and waits for nothing
-  // else: what it has above stays, and a shrink under way is not waited for.
-  // Errors as above.
+  // Brings the VM from `before` to at least `target`; where that fails, or has
+  // not come in half of the time, to at least `least`, and then it says what is
+  // missing. Waits for nothing else: what the VM has above stays, and a shrink
+  // under way is not waited for.
+  //
+  // Happens or does not: where `least` cannot be had, what was added is taken
+  // away again, for which there is extra time, and the error says whether that
+  // worked. Errors as above, and
+  //   DeadlineExceeded   the guest did not take what was added.
   absl::StatusOr<ResizeOutcome> Grow(const VmState& before,
-                                     const VmSize& target, absl::Time deadline);
+                                     const VmSize& target, const VmSize& least,
+                                     absl::Time deadline);
 
  private:
   class Run;
@@ -103,7 +112,8 @@ class VmResizer {
   using Planner = absl::StatusOr<ResizePlan> (*)(const VmLimits&,
                                                  const VmState&, const VmSize&);
 
-  // From `before`, which is what the VM has now.
+  // From `before`, which is what the VM has now. What a guest does not take in
+  // time is missing.
   absl::StatusOr<ResizeOutcome> Reach(Run& run, Planner planner,
                                       const VmState& before,
                                       const VmSize& target);
@@ -112,12 +122,18 @@ class VmResizer {
   absl::Status Apply(Run& run, Planner planner, const VmLimits& limits,
                      const VmState& before, const VmSize& target,
                      std::vector<StepTiming>& timings);
+  // To at least `least`, from wherever the attempt that `hoped` for more ended.
+  absl::StatusOr<ResizeOutcome> ReachLeast(
+      Run& run, const absl::StatusOr<ResizeOutcome>& hoped,
+      const VmSize& least);
   // Returns what is there afterwards: the guest may keep some.
   absl::StatusOr<VmState> RemoveNewDimms(Run& run, const VmState& before,
                                          const VmState& now);
   // Takes away again what `before` did not have. Gives nothing back that has
   // gone meanwhile: the caller wanted it to go.
   absl::Status PutBack(const VmState& before);
+  // The same where virtio-mem was growing already.
+  absl::Status PutRequestBack(Run& run, const VmState& before, VmState now);
   // `cause`, after PutBack() and with what came of it.
   absl::Status Undo(const VmState& before, const absl::Status& cause);
 

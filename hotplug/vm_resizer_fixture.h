@@ -32,19 +32,24 @@ class VmResizerFixture : public testing::Test {
     return limits;
   }
   // As a daemon that has just started: new connection, nothing remembered.
-  absl::StatusOr<ResizeOutcome> Resize(const VmSize& target) {
+  absl::StatusOr<ResizeOutcome> Resize(
+      const VmSize& target, absl::Duration time = absl::Seconds(30)) {
     const std::unique_ptr<QmpClient> qmp = qemu_.Connect();
     VmResizer resizer(qmp.get(), &guest_, &clock_, limits_,
                       {.memory_bus = "pb1", .memory_slot = ""});
-    return resizer.Resize(target, clock_.Now() + absl::Seconds(30));
+    return resizer.Resize(target, clock_.Now() + time);
   }
   absl::StatusOr<ResizeOutcome> Grow(const VmSize& target) {
+    return Grow(target, target);
+  }
+  absl::StatusOr<ResizeOutcome> Grow(const VmSize& target,
+                                     const VmSize& least) {
     const std::unique_ptr<QmpClient> qmp = qemu_.Connect();
     VmResizer resizer(qmp.get(), &guest_, &clock_, limits_, {});
     const absl::Time deadline = clock_.Now() + absl::Seconds(30);
     const absl::StatusOr<VmState> before = resizer.Observe(deadline);
     if (!before.ok()) return before.status();
-    return resizer.Grow(*before, target, deadline);
+    return resizer.Grow(*before, target, least, deadline);
   }
 
   absl::StatusOr<VmState> Observe() {
@@ -56,6 +61,7 @@ class VmResizerFixture : public testing::Test {
   void ResizeOrDie(const VmSize& target) {
     const auto outcome = Resize(target);
     ASSERT_TRUE(outcome.ok()) << outcome.status();
+    ASSERT_TRUE(outcome->missing.ok()) << outcome->missing;
     ASSERT_EQ(outcome->shortfall_bytes, 0);
     ASSERT_EQ(outcome->shortfall_vcpus, 0);
   }

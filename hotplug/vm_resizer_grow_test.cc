@@ -10,6 +10,7 @@
 namespace podvisor {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
@@ -52,6 +53,67 @@ TEST_F(VmResizerGrowTest, AFailedGrowTakesBackTheNewDimmsAndNoOther) {
 
   EXPECT_THAT(qemu_.memory_backends(), UnorderedElementsAre("dimmbackend0"));
   EXPECT_EQ(Observe()->dimms, (std::vector<Dimm>{{0, kGiB}}));
+}
+
+TEST_F(VmResizerGrowTest, WhereNotAllComesInTimeTheLeastDoes) {
+  for (const bool dimms : {false, true}) {
+    if (dimms) UseDimms(/*unplug=*/true);
+    // All would take 32 s, the least 16, and there are 30.
+    guest_.SetFaults({.memory_per_gib = absl::Seconds(16)});
+    const absl::Time begin = clock_.Now();
+
+    const auto outcome = Grow({3, kBoot + 2 * kGiB}, {2, kBoot + kGiB});
+
+    ASSERT_TRUE(outcome.ok()) << outcome.status();
+    EXPECT_THAT(std::string(outcome->missing.message()),
+                StartsWith("guest online: memory"));
+    EXPECT_EQ(outcome->observed.hotplug_online_bytes, kGiB);
+    EXPECT_EQ(clock_.Now() - begin, absl::Seconds(16));
+    // The rest is on its way, for those who want it.
+    EXPECT_EQ(outcome->observed.hotplug_requested_bytes, 2 * kGiB);
+    guest_.SetFaults({});
+    ResizeOrDie({1, kBoot});
+  }
+}
+
+TEST_F(VmResizerGrowTest, WhatQemuRefusesOfAllDoesNotKeepTheLeast) {
+  limits_.max_vcpus = 16;  // and QEMU has 8
+
+  const auto outcome = Grow({12, kBoot}, {4, kBoot});
+
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_GE(outcome->observed.vcpus_online, 4);
+  EXPECT_TRUE(absl::IsResourceExhausted(outcome->missing));
+}
+
+TEST_F(VmResizerGrowTest, WhereNotEvenTheLeastComesAllIsPutBack) {
+  for (const bool dimms : {false, true}) {
+    if (dimms) UseDimms(/*unplug=*/false);
+    guest_.SetFaults({.memory_per_gib = absl::Seconds(40)});
+
+    const auto outcome = Grow({1, kBoot + 2 * kGiB}, {1, kBoot + kGiB});
+
+    EXPECT_TRUE(absl::IsDeadlineExceeded(outcome.status()));
+    EXPECT_THAT(std::string(outcome.status().message()),
+                HasSubstr("was put back"));
+    EXPECT_EQ(Observe()->hotplug_plugged_bytes, 0);
+    guest_.SetFaults({});
+  }
+}
+
+TEST_F(VmResizerGrowTest, AFailedGrowLeavesWhatWasUnderWay) {
+  guest_.SetFaults({.memory_per_gib = absl::Seconds(20)});
+  ASSERT_FALSE(Resize({1, kBoot + 2 * kGiB}, absl::Seconds(10))->missing.ok());
+  const int64_t had = Observe()->hotplug_online_bytes;
+  ASSERT_GT(had, 0);
+  const absl::Time begin = clock_.Now();
+
+  EXPECT_FALSE(Grow({3, kBoot + 4 * kGiB}).ok());
+
+  EXPECT_EQ(clock_.Now() - begin, absl::Seconds(30)) << "its own time";
+  EXPECT_EQ(qemu_.memory_requested_bytes(), 2 * kGiB);
+  EXPECT_EQ(guest_.size().cpus_online, 1);
+  EXPECT_GT(Observe()->hotplug_online_bytes, had);
 }
 
 TEST_F(VmResizerGrowTest, AnErrorNamesTheStageAndWhatRanOut) {

@@ -49,6 +49,7 @@ class VmResizerVmTest : public testing::Test {
     const auto outcome = resizer.Resize(target, In(60));
     EXPECT_TRUE(outcome.ok()) << outcome.status();
     if (!outcome.ok()) return {};
+    EXPECT_TRUE(outcome->missing.ok()) << outcome->missing;
     const absl::Duration took = absl::Now() - begin;
     std::cout << "to " << target.vcpus << " vCPUs, "
               << target.memory_bytes / kMiB << " MiB: " << took << " ("
@@ -114,6 +115,31 @@ TEST_F(VmResizerVmTest, GrowsShrinksAndGrowsAgainWithParkedVcpus) {
 TEST_F(VmResizerVmTest, EightGibibytesComeAtOnceToASmallBase) {
   ResizeOrFail(VcpuUnplug::kPark, {1, kBoot + 8 * kGiB});
   ResizeOrFail(VcpuUnplug::kPark, {1, kBoot});
+}
+
+TEST_F(VmResizerVmTest, ManyShortRunsEndWhereALongOneDoes) {
+  for (const bool dimms : {false, true}) {
+    const VmLimits limits =
+        dimms ? vm_->DimmLimits(true) : vm_->Limits(VcpuUnplug::kPark);
+    VmResizer resizer = vm_->Resizer(limits);
+    const VmSize target = {4, kBoot + 6 * kGiB};
+    int64_t had = 0;
+    int runs = 0;
+    for (bool reached = false; !reached; ++runs) {
+      ASSERT_LT(runs, 400);
+      const auto outcome =
+          resizer.Resize(target, absl::Now() + absl::Milliseconds(150));
+      ASSERT_TRUE(outcome.ok()) << outcome.status();
+      reached = outcome->missing.ok();
+      // But for a block that was being asked for once more.
+      EXPECT_GE(outcome->observed.hotplug_online_bytes, had - 128 * kMiB);
+      had = outcome->observed.hotplug_online_bytes;
+    }
+    std::cout << runs << " runs" << std::endl;
+    EXPECT_GT(runs, 1);
+    ResizeOrFail(limits, {1, kBoot}, kBoot);
+  }
+  EXPECT_TRUE(vm_->alive());
 }
 
 TEST_F(VmResizerVmTest, DimmsComeAndStayWhereTheyAreNotRemoved) {

@@ -1,5 +1,7 @@
 #include "sandbox/accounting_guard.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "hotplug/pod_demand.h"
@@ -31,6 +33,15 @@ int64_t VmmCostBytes(const VmSize& size, Accelerator accelerator) {
   return kFixedBytes + size.vcpus * kBytesOfVcpu +
          size.memory_bytes / kGuestBytesPerKernelByte +
          (accelerator == Accelerator::kTcg ? kTranslations : 0);
+}
+
+VmSize UsableSize(const VmLimits& limits, const VmState& observed,
+                  const VmSize& target) {
+  const int64_t hotplug = std::max(observed.hotplug_requested_bytes,
+                                   observed.hotplug_plugged_bytes);
+  return {.vcpus = std::max(target.vcpus, observed.vcpus_plugged),
+          .memory_bytes = std::max(target.memory_bytes,
+                                   limits.boot_memory_bytes + hotplug)};
 }
 
 absl::StatusOr<PodAccount> AccountFor(

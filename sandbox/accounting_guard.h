@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "hotplug/container_resources.h"
+#include "hotplug/vm_limits.h"
 #include "hotplug/vm_size.h"
 #include "sandbox/pod_account.h"
 #include "sandbox/vm_spec.h"
@@ -21,6 +22,12 @@ namespace podvisor {
 // virtiofsd, and what the kernel needs for them. Measured, see
 // docs/adr/0012-what-a-vmm-costs.md.
 int64_t VmmCostBytes(const VmSize& size, Accelerator accelerator);
+
+// What a VM of this state can use once it is at least `target`: what it has
+// beyond that, parked vCPUs included, is not gone as long as nobody takes it
+// away, and what it was asked to take may still come.
+VmSize UsableSize(const VmLimits& limits, const VmState& observed,
+                  const VmSize& target);
 
 // `limits`: the resources of the whole pod, of which the memory limit counts
 // (hugepages are ordinary memory of the host, outside of every limit);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "sandbox/container_request.h"
+#include "sandbox/grow_error.h"
 #include "sandbox/pod_sizing.h"
 #include "sandbox/stop_signal.h"
 
@@ -70,16 +71,6 @@ absl::Status Build(const Pod& pod, PodVm& vm, Container& container,
       });
 }
 
-// A guest that does not take what it is given is a VM that cannot grow; one
-// that is gone is not.
-absl::Status AsCreateError(const absl::Status& grown) {
-  if (grown.ok()) return grown;
-  return absl::Status(
-      absl::IsDeadlineExceeded(grown) ? absl::StatusCode::kResourceExhausted
-                                      : grown.code(),
-      absl::StrCat("the VM cannot grow for this container: ", grown.message()));
-}
-
 // Makes room in the VM, then the container.
 absl::Status GrowAndBuild(Pod& pod, const ContainerRecord& record,
                           Container& container, const Image& image,
@@ -90,7 +81,8 @@ absl::Status GrowAndBuild(Pod& pod, const ContainerRecord& record,
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(record.resources));
   RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
   RETURN_IF_ERROR(pod.CheckCpusetOf(container, record.resources));
-  RETURN_IF_ERROR(AsCreateError(pod.Grow(&container, deadline)));
+  RETURN_IF_ERROR(
+      GrowError(pod.Grow(&container, deadline), "for this container"));
   return Build(pod, *vm, container, image, std::move(root_fs), deadline);
 }
 

@@ -10,6 +10,7 @@
 #include "base/clean_text.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "sandbox/grow_error.h"
 #include "sandbox/vm_files.h"
 #include "sandbox/vm_record_json.h"
 
@@ -79,7 +80,7 @@ PodSnapshot Pod::Snapshot() const {
       if (snapshot.last_error.empty()) {
         snapshot.last_error = vm_->sizer().last_error();
       }
-      if (snapshot.last_error.empty()) snapshot.last_error = cgroup_error_;
+      if (snapshot.last_error.empty()) snapshot.last_error = run_error_;
       if (snapshot.last_error.empty()) {
         snapshot.last_error = std::string(CheckReady().message());
       }
@@ -165,10 +166,8 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
     LogCuts(target);
     return absl::OkStatus();
   }
-  const absl::Status grown = GrowTo(totals, target, deadline);
-  if (grown.ok()) return grown;
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "the VM cannot grow to what the pod asks for: ", grown.message()));
+  return GrowError(GrowTo(totals, target, target, deadline),
+                   "to what the pod asks for");
 }
 
 absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {

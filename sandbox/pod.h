@@ -214,16 +214,25 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::StatusOr<VmTarget> Target(const VmLimits& limits) const
       ABSL_LOCKS_EXCLUDED(mutex_);
   VmSizes SizesLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  // What the pod would be accounted for and use with a VM of this size.
+  // What the pod would be accounted for and could use with a VM of at least
+  // this size; what the VM has above it counts.
   absl::StatusOr<PodAccount> AccountOf(const PodTotals& totals,
-                                       const VmSize& size) const;
+                                       const VmSize& target) const;
   // The accounting guard: ResourceExhausted where the account is enforced, else
   // a warning, for what the pod can use above its account and could not so far.
   absl::Status Guard(const PodAccount& account) const
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Guard() for a VM that is to have at least this size.
+  absl::Status AllowSize(const PodTotals& totals, const VmSize& target)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // The same for a run that nobody waits for; accounts for what it may get.
+  absl::Status AllowSettling(const VmSize& target)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void SetAccount(const PodAccount& account) ABSL_LOCKS_EXCLUDED(mutex_);
-  // For a VM that an earlier daemon let grow, by whatever rule it had.
-  void AcceptAccount() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // For a VM of this size or larger that an earlier daemon let grow, by
+  // whatever rule it had.
+  void AcceptAccount(const VmSize& size)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // For a VM that comes back to this size; not a worse one than before.
   void LowerAccount(const VmSize& size)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
@@ -233,8 +242,10 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status GrowWithin(const PodTotals& totals, const Container* asking,
                           absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // To `target`, or where that cannot be had, or not in half of the time, to
+  // `least`.
   absl::Status GrowTo(const PodTotals& totals, const VmTarget& target,
-                      absl::Time deadline)
+                      const VmTarget& least, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Warns of a target that is less than the containers ask for.
   void LogCuts(const VmTarget& target) const;
@@ -247,10 +258,12 @@ class Pod : public std::enable_shared_from_this<Pod> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_, mutex_);
   // The run that was asked for at that time.
   void Settle(absl::Time at);
-  // One attempt; Settle() tries again. `target` is set before anything fails
-  // but the computing of it.
+  // One attempt, which goes on from what is there; Settle() tries again.
+  // `target` is set before anything fails but the computing of it.
   absl::Status TryToSettle(PodVm& vm, VmTarget& target)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
+  // Of containers that ended under an earlier daemon, not long ago.
+  void HoldEndedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The target with what is still held for ended containers; forgets the rest.
   absl::StatusOr<VmTarget> HeldTarget(absl::Time now)
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -366,8 +379,9 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status guest_ ABSL_GUARDED_BY(mutex_);
   SettleSchedule settle_ ABSL_GUARDED_BY(mutex_);
   PodAccount account_ ABSL_GUARDED_BY(mutex_);
-  // Why a cgroup could not be restored in the last run; empty: all are known.
-  std::string cgroup_error_ ABSL_GUARDED_BY(mutex_);
+  // Why the last run could not restore a cgroup, or may not grow the VM; empty
+  // where neither was so.
+  std::string run_error_ ABSL_GUARDED_BY(mutex_);
   // Of containers that have ended, and until when.
   struct HeldRoom {
     ContainerResources resources;

@@ -9,8 +9,13 @@
 namespace podvisor {
 
 absl::StatusOr<PodAccount> Pod::AccountOf(const PodTotals& totals,
-                                          const VmSize& size) const {
-  return AccountFor(totals.resources, totals.overhead, size,
+                                          const VmSize& target) const {
+  VmSize usable = target;
+  if (vm_ != nullptr) {
+    const PodSizer& sizer = vm_->sizer();
+    usable = UsableSize(sizer.limits(), sizer.observed(), target);
+  }
+  return AccountFor(totals.resources, totals.overhead, usable,
                     services_.vm.settings->vm.accelerator);
 }
 
@@ -30,10 +35,22 @@ absl::Status Pod::Guard(const PodAccount& account) const {
   return absl::OkStatus();
 }
 
-void Pod::AcceptAccount() {
-  const absl::StatusOr<VmTarget> target = Target(vm_->sizer().limits());
-  if (!target.ok()) return;
-  const absl::StatusOr<PodAccount> account = AccountOf(Totals(), target->size);
+absl::Status Pod::AllowSize(const PodTotals& totals, const VmSize& target) {
+  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target));
+  return Guard(account);
+}
+
+absl::Status Pod::AllowSettling(const VmSize& target) {
+  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(Totals(), target));
+  RETURN_IF_ERROR(Guard(account));
+  absl::MutexLock lock(&mutex_);
+  // Before it grows: it may go on when the run is over.
+  if (!CheckAccount(account, account_).ok()) account_ = account;
+  return absl::OkStatus();
+}
+
+void Pod::AcceptAccount(const VmSize& size) {
+  const absl::StatusOr<PodAccount> account = AccountOf(Totals(), size);
   if (account.ok()) SetAccount(*account);
 }
 

@@ -111,6 +111,94 @@ TEST_F(PodGuardTest, AnUpdateThatTakesAwayWhatTheVmCanUseIsRefused) {
   EXPECT_EQ(store_->LoadAll()->pods.at(0).updated_overhead, std::nullopt);
 }
 
+TEST_F(PodGuardTest, WhatTheVmStillHasCountsWhateverItsContainersWant) {
+  for (const MemoryDevice device :
+       {MemoryDevice::kPcDimm, MemoryDevice::kVirtioMem}) {
+    settings_.limits.memory_device = device;
+    settings_.limits.memory_slots = 4;
+    const bool dimms = device == MemoryDevice::kPcDimm;
+    const std::shared_ptr<Pod> pod = RunOf(
+        SpecOf(dimms ? "dimms" : "shortfall", 4096 * kMiB, Cost(1, 4096)));
+    const FoundContainer found = Create(pod, ContainerOf(1000, 4096));
+    if (!dimms) {
+      Guest(pod).SetFaults(
+          {.keeps_memory_bytes = Guest(pod).size().memory_total_bytes});
+    }
+    ASSERT_TRUE(
+        StopContainer(*pod, *found.container, absl::ZeroDuration(), Soon())
+            .ok());
+    Settle();
+    ASSERT_EQ(pod->Snapshot().vm.target_memory_bytes, 256 * kMiB);
+
+    // DIMMs stay; and so does what the guest does not give back.
+    EXPECT_EQ(pod->Snapshot().account.guest_bytes, 4096 * kMiB);
+    EXPECT_TRUE(absl::IsResourceExhausted(
+        pod->UpdateResources(Memory(1024 * kMiB), std::nullopt, Soon())));
+    EXPECT_EQ(pod->Snapshot().account.limit_bytes, 4096 * kMiB);
+    if (dimms) continue;
+    Guest(pod).SetFaults({});
+    for (int i = 0; i < 2; ++i) {
+      clock_.Advance(absl::Seconds(30));
+      timers_.RunDue();
+    }
+    EXPECT_EQ(pod->Snapshot().account.guest_bytes, 256 * kMiB);
+    EXPECT_TRUE(
+        pod->UpdateResources(Memory(1024 * kMiB), std::nullopt, Soon()).ok());
+  }
+}
+
+TEST_F(PodGuardTest, ALargerConfigurationIsGuardedAsAnyOtherGrowth) {
+  PodId id;
+  {
+    const std::shared_ptr<Pod> pod =
+        RunOf(SpecOf("config", 1024 * kMiB, Cost(1, 1024)));
+    id = pod->id();
+    Create(pod, ContainerOf(1000, 1024));
+  }
+  settings_.sizing.guest_overhead_memory_bytes = 128 * kMiB;
+  Restart();
+  Settle();
+
+  const std::shared_ptr<Pod> pod = pods_->FindPod(id.value()).value();
+  EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 1024 * kMiB);
+  EXPECT_GT(pod->Snapshot().vm.target_memory_bytes, 1024 * kMiB);
+  EXPECT_THAT(pod->Snapshot().last_error, HasSubstr("overhead.podFixed"));
+  EXPECT_EQ(pod->Snapshot().account.excess_bytes(), 0);
+
+  ASSERT_TRUE(
+      pod->UpdateResources(std::nullopt, Memory(512 * kMiB), Soon()).ok());
+  EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes,
+            pod->Snapshot().vm.target_memory_bytes);
+  timers_.RunDue();
+  EXPECT_EQ(pod->Snapshot().last_error, "");
+}
+
+TEST_F(PodGuardTest, WhatIsGuardedStillShrinks) {
+  PodId id;
+  ContainerId ends;
+  {
+    const std::shared_ptr<Pod> pod =
+        RunOf(SpecOf("shrinks", 1024 * kMiB, Cost(4, 1024)));
+    id = pod->id();
+    Create(pod, ContainerOf(1000, 1024));
+    ContainerSpec spec = ContainerOf(3000, 0);
+    spec.name = "ends";
+    ends = Create(pod, spec).container->id();
+  }
+  settings_.sizing.guest_overhead_memory_bytes = 512 * kMiB;
+  Restart();
+  const FoundContainer found = pods_->FindContainer(ends.value()).value();
+  ASSERT_EQ(found.pod->Snapshot().vm.online_vcpus, 4);
+
+  ASSERT_TRUE(
+      StopContainer(*found.pod, *found.container, absl::ZeroDuration(), Soon())
+          .ok());
+  Settle();
+
+  EXPECT_EQ(found.pod->Snapshot().vm.online_vcpus, 1);
+  EXPECT_EQ(found.pod->Snapshot().vm.online_memory_bytes, 1024 * kMiB);
+}
+
 TEST_F(PodGuardTest, AWarningShowsTheExcessAndLetsThePodRun) {
   settings_.accounting_guard = AccountingGuard::kWarn;
   const std::shared_ptr<Pod> pod = RunOf(SpecOf("warn", 64 * kMiB, kMiB));

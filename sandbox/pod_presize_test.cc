@@ -175,6 +175,25 @@ TEST_F(PodPresizeTest, APodWhoseVmCannotGrowIsRefusedAndGone) {
   EXPECT_EQ(Online(RunOf("stuck", 4000, 1024)), large_);
 }
 
+TEST_F(PodPresizeTest, AQemuThatDiesWhileItGrowsIsGoneAndNotFull) {
+  bool died = true;
+  int deaths = 0;
+  for (int commands = 0; died; ++commands) {
+    LaunchFaults faults;
+    faults.qemu.commands_until_death = commands;
+    launcher_.SetFaults(faults);
+
+    const absl::StatusOr<PodId> id = pods_->RunPod(
+        SpecOf("dies" + std::to_string(commands), 4000, 1024), Soon());
+
+    died = !id.ok();
+    deaths += died;
+    EXPECT_TRUE(id.ok() || absl::IsUnavailable(id.status())) << id.status();
+    ASSERT_LT(commands, 100);
+  }
+  EXPECT_GT(deaths, 5);
+}
+
 TEST_F(PodPresizeTest, WithoutHotplugALargerPodIsRefusedBeforeItsVmStarts) {
   settings_.limits.memory_device = MemoryDevice::kNone;
   settings_.limits.max_vcpus = 1;

@@ -165,15 +165,9 @@ absl::Status Pod::GrowWithin(const PodTotals& totals, const Container* asking,
   }
   everybody.pod_total = granted.pod_total = totals.resources;
   ASSIGN_OR_RETURN(const VmTarget needed, TargetOf(granted));
-  const absl::StatusOr<VmTarget> all = TargetOf(everybody);
-  bool all_have_room = false;
-  if (all.ok() && all->size != needed.size) {
-    // What does not fit, or takes too long, is of those who wait.
-    const absl::Time now = services_.vm.clock->Now();
-    all_have_room = GrowTo(totals, *all, now + (deadline - now) / 2).ok();
-  }
-  const absl::Status grown =
-      all_have_room ? absl::OkStatus() : GrowTo(totals, needed, deadline);
+  // What does not fit, or takes too long, is of those who wait.
+  const VmTarget all = TargetOf(everybody).value_or(needed);
+  const absl::Status grown = GrowTo(totals, all, needed, deadline);
   // Whatever was to be given back is looked at again, after the delay.
   SettleAfter(services_.vm.settings->shrink_delay);
   return grown;
@@ -198,16 +192,22 @@ void Pod::LogCuts(const VmTarget& target) const {
 }
 
 absl::Status Pod::GrowTo(const PodTotals& totals, const VmTarget& target,
-                         absl::Time deadline) {
+                         const VmTarget& least, absl::Time deadline) {
   LogCuts(target);
-  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target.size));
-  RETURN_IF_ERROR(Guard(account));
+  if (const absl::Status allowed = AllowSize(totals, target.size);
+      !allowed.ok()) {
+    return target == least ? allowed : GrowTo(totals, least, least, deadline);
+  }
   // The host's limit first: the guest needs it to bring up what it gets.
   absl::Status grown = vm_->cgroup().RaiseCpuLimit(
       HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target));
-  if (grown.ok()) grown = vm_->sizer().Grow(target, deadline);
+  if (grown.ok()) grown = vm_->sizer().Grow(target, least, deadline);
   if (grown.ok()) grown = PinVcpus(deadline);
-  if (grown.ok()) SetAccount(account);
+  if (grown.ok()) {
+    // With what it got above it.
+    const absl::StatusOr<PodAccount> account = AccountOf(totals, least.size);
+    if (account.ok()) SetAccount(*account);
+  }
   PublishMetrics();
   return grown;
 }
@@ -251,7 +251,7 @@ absl::Status Pod::UpdateResources(
     PodRecord changed = record_;
     if (resources.has_value()) changed.updated_resources = resources;
     if (overhead.has_value()) changed.updated_overhead = overhead;
-    updated = services_.store->PutPod(changed);
+    updated = Annotate(services_.store->PutPod(changed), "state store");
     if (updated.ok()) {
       record_ = std::move(changed);
     } else {
@@ -280,6 +280,18 @@ absl::Status Pod::RecordEnd(
   SettleAfter(delay);
   TellEvents();
   return ended;
+}
+
+void Pod::HoldEndedLocked() {
+  const absl::Time now = services_.vm.clock->Now();
+  const absl::Duration delay = services_.vm.settings->shrink_delay;
+  for (const auto& [id, container] : containers_) {
+    const ContainerSnapshot ended = container->Snapshot();
+    if (ended.phase != ContainerPhase::kExited) continue;
+    // By the guest's clock, which may be ahead.
+    const absl::Time until = std::min(ended.finished_at, now) + delay;
+    if (until > now) held_[id] = {container->resources(), until};
+  }
 }
 
 absl::StatusOr<VmTarget> Pod::HeldTarget(absl::Time now) {
@@ -367,7 +379,8 @@ absl::Duration Pod::NextSettle(const absl::Status& settled,
   if (settled.ok()) {
     settle_.Reached();
   } else {
-    next = settle_.Missed(target);
+    const VmSizes has = vm_->sizer().sizes();
+    next = settle_.Missed(target, {has.online_vcpus, has.online_memory_bytes});
   }
   const absl::Time now = services_.vm.clock->Now();
   for (const auto& [id, held] : held_) next = std::min(next, held.until - now);
@@ -379,17 +392,24 @@ absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
   // First the cgroups, then the VM, which has room for what a cgroup that could
   // not be restored may have: the rest of the pod does not wait for it.
   const absl::Status restored = RestoreCgroups(soon());
-  {
-    absl::MutexLock lock(&mutex_);
-    cgroup_error_ = CleanText(restored.message(), 1024);
-  }
   ASSIGN_OR_RETURN(target, Target(vm.sizer().limits()));
   ASSIGN_OR_RETURN(const VmTarget held, HeldTarget(services_.vm.clock->Now()));
+  const std::optional<int64_t> host_cpus =
+      HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target);
+  // A new configuration may want a larger VM than the last one did.
+  absl::Status may_grow = AllowSettling(target.size);
+  if (may_grow.ok()) may_grow = vm.cgroup().RaiseCpuLimit(host_cpus);
+  absl::Status error = restored;
+  error.Update(may_grow);
+  {
+    absl::MutexLock lock(&mutex_);
+    run_error_ = CleanText(error.message(), 1024);
+  }
+  absl::Status settled =
+      vm.sizer().Settle(target, held.size, may_grow.ok(), soon());
   LowerAccount(held.size);
-  absl::Status settled = vm.sizer().Settle(target, held.size, soon());
-  settled.Update(vm.cgroup().SetCpuLimit(
-      HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target)));
-  settled.Update(restored);
+  settled.Update(vm.cgroup().SetCpuLimit(host_cpus));
+  settled.Update(error);
   // Also beside a guest that keeps something.
   settled.Update(PinVcpus(soon()));
   settled.Update(EraseAbandoned(soon()));

@@ -39,7 +39,10 @@ bool Pod::Recover(absl::Time deadline) {
   absl::Status adopted = absl::FailedPreconditionError("it was not ready");
   if (found == SandboxState::kReady) adopted = AdoptVm(deadline);
   if (adopted.ok()) {
-    AcceptAccount();
+    // Until the guest tells what there is.
+    if (const auto target = Target(vm_->sizer().limits()); target.ok()) {
+      AcceptAccount(target->size);
+    }
     MeetGuest(kLeastBackoff,
               std::min(deadline, services_.vm.clock->Now() + kFirstMeeting));
     return true;
@@ -113,7 +116,10 @@ void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
   {
     absl::MutexLock lock(&mutex_);
     // Of an earlier daemon; from here on there may be new ones.
-    if (met.ok()) AbandonCreatingLocked();
+    if (met.ok()) {
+      AbandonCreatingLocked();
+      HoldEndedLocked();
+    }
     guest_ = met;
   }
   if (met.ok()) {
@@ -148,6 +154,9 @@ absl::Status Pod::RecoverGuest(absl::Time deadline) {
   GuestAgent& agent = vm_->vm().agent();
   ASSIGN_OR_RETURN(agent::v1::HelloResponse hello, agent.Hello(deadline));
   RETURN_IF_ERROR(vm_->sizer().Observe(deadline));
+  // What it has, not what it is to have: a growth is guarded.
+  const VmLimits& limits = vm_->sizer().limits();
+  AcceptAccount({limits.boot_vcpus, limits.boot_memory_bytes});
   ASSIGN_OR_RETURN(const std::vector<agent::v1::ContainerState> listed,
                    agent.List(deadline));
   std::map<ContainerId, agent::v1::ContainerState::State> in_guest;

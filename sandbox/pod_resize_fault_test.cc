@@ -205,7 +205,7 @@ TEST_F(PodResizeFaultTest, AFailedUpdateOfThePodChangesNothingWhateverFailed) {
   for (const StageFault& fault : std::vector<StageFault>{
            {"guest online: vCPUs", {}, {.cpu_never_onlines = true}},
            {"guest online: ", {}, {.agent_hangs = true}},
-           {"", {}, {}, 0}}) {
+           {"state store: ", {}, {}, 0}}) {
     SCOPED_TRACE(fault.stage);
     Break(pod, fault);
 

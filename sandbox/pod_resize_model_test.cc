@@ -154,7 +154,8 @@ class PodResizeModelTest : public PodManagerFixture,
 
   bool ShowsLate() const {
     return qemu_faults_.looks_until_size_changes > 0 ||
-           guest_faults_.looks_until_cpus_online > 0;
+           guest_faults_.looks_until_cpus_online > 0 ||
+           guest_faults_.memory_per_gib > absl::ZeroDuration();
   }
 
   std::mt19937_64 random_;
@@ -273,7 +274,7 @@ void PodResizeModelTest::AnyCall() {
 void PodResizeModelTest::ChangeFaults() {
   if (OneIn(2)) return Heal();
   const int64_t total = Machine().guest().size().memory_total_bytes;
-  switch (Between(1, 14)) {
+  switch (Between(1, 15)) {
     case 1:
       qemu_faults_.guest_ignores_unplug = true;
       break;
@@ -317,6 +318,10 @@ void PodResizeModelTest::ChangeFaults() {
       break;
     case 14:
       guest_faults_.looks_until_cpus_online = Between(1, 8);
+      break;
+    case 15:
+      // Some grows are in time, some are not.
+      guest_faults_.memory_per_gib = absl::Seconds(Between(1, 60));
       break;
   }
   SetFaults();

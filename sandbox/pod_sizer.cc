@@ -34,6 +34,17 @@ VmSize Above(const VmLimits& limits, const ResizeAttempt& attempt) {
   return WholeBlocks(limits, AtLeast(limits, attempt.before, attempt.target));
 }
 
+// The target, as far as the VM has it or was asked to take it.
+VmSize NoMoreThanNow(const VmLimits& limits, const ResizeAttempt& attempt) {
+  const VmState& now = attempt.before;
+  const VmSize has = WholeBlocks(
+      limits, {std::max(now.vcpus_online, limits.boot_vcpus),
+               limits.boot_memory_bytes + std::max(now.hotplug_requested_bytes,
+                                                   now.hotplug_plugged_bytes)});
+  return {std::min(attempt.target.vcpus, has.vcpus),
+          std::min(attempt.target.memory_bytes, has.memory_bytes)};
+}
+
 std::string ErrorText(const absl::Status& status) {
   return status.ok() ? "" : CleanText(status.message(), 1024);
 }
@@ -48,14 +59,16 @@ PodSizer::PodSizer(const PodId& pod, QmpClient* qmp, GuestResources* guest,
       limits_(limits),
       resizer_(qmp, guest, clock, limits, OptionsForBridge()) {}
 
-absl::Status PodSizer::Grow(const VmTarget& target, absl::Time deadline) {
+absl::Status PodSizer::Grow(const VmTarget& target, const VmTarget& least,
+                            absl::Time deadline) {
   ResizeAttempt attempt = {.limits = limits_, .target = target.size};
   attempt.only_grows = true;
   if (Begin(attempt, deadline)) {
     // What the VM has above the target stays, and is not asked back.
     SetAsked(Above(limits_, attempt));
     const absl::Time begin = clock_->Now();
-    attempt.outcome = resizer_.Grow(attempt.before, attempt.target, deadline);
+    attempt.outcome =
+        resizer_.Grow(attempt.before, attempt.target, least.size, deadline);
     attempt.took = clock_->Now() - begin;
     SeeWhatCameOfIt(attempt);
   }
@@ -66,9 +79,10 @@ absl::Status PodSizer::Grow(const VmTarget& target, absl::Time deadline) {
 }
 
 absl::Status PodSizer::Settle(const VmTarget& target, const VmSize& held,
-                              absl::Time deadline) {
+                              bool may_grow, absl::Time deadline) {
   ResizeAttempt attempt = {.limits = limits_, .target = target.size};
   if (Begin(attempt, deadline)) {
+    if (!may_grow) attempt.target = NoMoreThanNow(limits_, attempt);
     // What the VM has above the target stays as far as it is held.
     const VmSize kept = Above(limits_, attempt);
     attempt.target = {std::min(kept.vcpus, held.vcpus),
@@ -83,9 +97,13 @@ absl::Status PodSizer::Settle(const VmTarget& target, const VmSize& held,
   const absl::StatusOr<ResizeOutcome>& settled = attempt.outcome;
   {
     absl::MutexLock lock(&mutex_);
-    settle_error_ = ErrorText(settled.status());
+    settle_error_ =
+        ErrorText(settled.ok() ? settled->missing : settled.status());
   }
   RETURN_IF_ERROR(settled.status());
+  if (!settled->missing.ok()) {
+    return absl::UnavailableError(settled->missing.message());
+  }
   if (settled->shortfall_bytes == 0 && settled->shortfall_vcpus == 0) {
     return absl::OkStatus();
   }

@@ -34,15 +34,18 @@ class PodSizer {
   PodSizer(const PodId& pod, QmpClient* qmp, GuestResources* guest,
            Clock* clock, PodMetrics* metrics, const VmLimits& limits);
 
-  // Brings the VM to at least `target`: what it has above that stays, because
-  // giving back is slow and nobody waits for it. Errors: those of
-  // VmResizer::Grow(); the VM is then as before.
-  absl::Status Grow(const VmTarget& target, absl::Time deadline);
+  // Brings the VM to at least `target`, or where that cannot be had in half of
+  // the time, to at least `least`: what it has above that stays, because giving
+  // back is slow and nobody waits for it. Errors: those of VmResizer::Grow();
+  // the VM is then as before.
+  absl::Status Grow(const VmTarget& target, const VmTarget& least,
+                    absl::Time deadline);
 
-  // Brings the VM to exactly `target`, but takes nothing away below `held`
-  // (at least the target) that it has. Unavailable, too, when the guest still
-  // holds something back: call again later.
-  absl::Status Settle(const VmTarget& target, const VmSize& held,
+  // Brings the VM nearer to exactly `target`, but takes nothing away below
+  // `held` (at least the target) that it has, and adds nothing unless it
+  // `may_grow`. Goes on where the last call ended. Unavailable, too, when the
+  // guest has not yet taken all or given all back: call again later.
+  absl::Status Settle(const VmTarget& target, const VmSize& held, bool may_grow,
                       absl::Time deadline);
 
   // Whether the VM is at least as large. Looks for itself, also while a resize
@@ -58,7 +61,8 @@ class PodSizer {
   VmState observed() const;
   // The same for people. The target is the pod's to tell, so it is 0 here.
   VmSizes sizes() const;
-  // Of the last Grow(), until one works; else of the last Settle().
+  // Of the last Grow(), until one works; else of the last Settle(), also for
+  // what the guest has not taken yet.
   std::string last_error() const;
 
  private:

@@ -70,6 +70,10 @@ class PodSizerTest : public testing::Test {
     return limits;
   }
 
+  absl::Status Grow(const VmTarget& target) {
+    return sizer_.Grow(target, target, Soon());
+  }
+
   FakeClock clock_;
   PodMetrics metrics_;
   FakeGuestAgent guest_;
@@ -88,7 +92,7 @@ TEST_F(PodSizerTest, WhileTheGuestIsSlowTheSizesAreThoseOfNow) {
     meanwhile = sizer_.sizes();
   };
 
-  ASSERT_TRUE(sizer_.Grow(Target(4, kBoot), Soon()).ok());
+  ASSERT_TRUE(Grow(Target(4, kBoot)).ok());
 
   EXPECT_EQ(meanwhile.plugged_vcpus, 4);
   EXPECT_EQ(meanwhile.online_vcpus, 1);
@@ -99,7 +103,7 @@ TEST_F(PodSizerTest, WhileTheGuestIsSlowTheSizesAreThoseOfNow) {
 TEST_F(PodSizerTest, AGuestThatNeverOnlinesIsShownWithWhatItKeptParked) {
   guest_.SetFaults({.cpu_never_onlines = true});
 
-  const absl::Status grown = sizer_.Grow(Target(4, kBoot), Soon());
+  const absl::Status grown = Grow(Target(4, kBoot));
 
   EXPECT_TRUE(absl::IsDeadlineExceeded(grown)) << grown;
   EXPECT_EQ(sizer_.sizes().plugged_vcpus, 4);
@@ -109,7 +113,7 @@ TEST_F(PodSizerTest, AGuestThatNeverOnlinesIsShownWithWhatItKeptParked) {
 
 TEST_F(PodSizerTest, MemoryThatCouldNotBePutBackIsShown) {
   guest_.SetFaults({.memory_never_arrives = true});
-  EXPECT_FALSE(sizer_.Grow(Target(1, kBoot + 1024 * kMiB), Soon()).ok());
+  EXPECT_FALSE(Grow(Target(1, kBoot + 1024 * kMiB)).ok());
 
   EXPECT_EQ(sizer_.sizes().plugged_memory_bytes,
             kBoot + qemu_.memory_plugged_bytes());
@@ -119,7 +123,7 @@ TEST_F(PodSizerTest, MemoryThatCouldNotBePutBackIsShown) {
 TEST_F(PodSizerTest, AQemuThatRefusesLeavesTheSizesAndSaysWhy) {
   qemu_.SetFaults({.device_add_refused = true});
 
-  const absl::Status grown = sizer_.Grow(Target(2, kBoot + 512 * kMiB), Soon());
+  const absl::Status grown = Grow(Target(2, kBoot + 512 * kMiB));
 
   EXPECT_TRUE(absl::IsResourceExhausted(grown)) << grown;
   EXPECT_EQ(sizer_.sizes().plugged_memory_bytes, kBoot);
@@ -128,12 +132,12 @@ TEST_F(PodSizerTest, AQemuThatRefusesLeavesTheSizesAndSaysWhy) {
 }
 
 TEST_F(PodSizerTest, WhatCannotBeSeenAnyMoreKeepsTheTimeAtWhichItWasSo) {
-  ASSERT_TRUE(sizer_.Grow(Target(2, kBoot), Soon()).ok());
+  ASSERT_TRUE(Grow(Target(2, kBoot)).ok());
   const absl::Time seen = clock_.Now();
   clock_.Advance(absl::Minutes(1));
   qemu_.Die();
 
-  EXPECT_TRUE(absl::IsUnavailable(sizer_.Grow(Target(4, kBoot), Soon())));
+  EXPECT_TRUE(absl::IsUnavailable(Grow(Target(4, kBoot))));
 
   EXPECT_EQ(sizer_.sizes().online_vcpus, 2);
   EXPECT_EQ(sizer_.sizes().observed_at, seen);
@@ -142,33 +146,33 @@ TEST_F(PodSizerTest, WhatCannotBeSeenAnyMoreKeepsTheTimeAtWhichItWasSo) {
 
 TEST_F(PodSizerTest, TheErrorOfAGrowStaysUntilOneWorks) {
   guest_.SetFaults({.cpu_never_onlines = true});
-  EXPECT_FALSE(sizer_.Grow(Target(4, kBoot), Soon()).ok());
+  EXPECT_FALSE(Grow(Target(4, kBoot)).ok());
 
-  ASSERT_TRUE(sizer_.Settle(Target(1, kBoot), {1, kBoot}, Soon()).ok());
+  ASSERT_TRUE(sizer_.Settle(Target(1, kBoot), {1, kBoot}, true, Soon()).ok());
   EXPECT_THAT(sizer_.last_error(), HasSubstr("guest online"));
 
   guest_.SetFaults({});
-  ASSERT_TRUE(sizer_.Grow(Target(4, kBoot), Soon()).ok());
+  ASSERT_TRUE(Grow(Target(4, kBoot)).ok());
   EXPECT_EQ(sizer_.last_error(), "");
 }
 
 TEST_F(PodSizerTest, AShortfallIsOverOnceItIsGivenBackOrWantedAgain) {
-  ASSERT_TRUE(sizer_.Grow(Target(1, kBoot + 1024 * kMiB), Soon()).ok());
+  ASSERT_TRUE(Grow(Target(1, kBoot + 1024 * kMiB)).ok());
   guest_.SetFaults({.keeps_memory_bytes = guest_.size().memory_total_bytes});
-  EXPECT_TRUE(
-      absl::IsUnavailable(sizer_.Settle(Target(1, kBoot), {1, kBoot}, Soon())));
+  EXPECT_TRUE(absl::IsUnavailable(
+      sizer_.Settle(Target(1, kBoot), {1, kBoot}, true, Soon())));
   EXPECT_EQ(sizer_.sizes().shortfall_bytes, 1024 * kMiB);
 
-  ASSERT_TRUE(sizer_.Grow(Target(1, kBoot + 768 * kMiB), Soon()).ok());
+  ASSERT_TRUE(Grow(Target(1, kBoot + 768 * kMiB)).ok());
   EXPECT_EQ(sizer_.sizes().shortfall_bytes, 256 * kMiB);
-  ASSERT_TRUE(sizer_.Grow(Target(1, kBoot + 2048 * kMiB), Soon()).ok());
+  ASSERT_TRUE(Grow(Target(1, kBoot + 2048 * kMiB)).ok());
   EXPECT_EQ(sizer_.sizes().shortfall_bytes, 0);
 }
 
 TEST_F(PodSizerTest, MemoryThatNobodyAskedBackIsNoShortfall) {
-  ASSERT_TRUE(sizer_.Grow(Target(1, kBoot + 1024 * kMiB), Soon()).ok());
+  ASSERT_TRUE(Grow(Target(1, kBoot + 1024 * kMiB)).ok());
 
-  ASSERT_TRUE(sizer_.Grow(Target(1, kBoot), Soon()).ok());
+  ASSERT_TRUE(Grow(Target(1, kBoot)).ok());
 
   EXPECT_EQ(sizer_.sizes().plugged_memory_bytes, kBoot + 1024 * kMiB);
   EXPECT_EQ(sizer_.sizes().shortfall_bytes, 0);

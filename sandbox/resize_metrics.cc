@@ -80,12 +80,22 @@ std::set<Change> ChangesOf(const ResizeAttempt& attempt) {
   return changes;
 }
 
-absl::string_view ResultOf(const Change& change,
-                           const absl::StatusOr<ResizeOutcome>& outcome) {
+// Whether the guest has not taken all of it.
+bool IsMissing(const Change& change, const ResizeAttempt& attempt) {
+  if (attempt.outcome->missing.ok()) return false;
+  const VmState& has = attempt.outcome->observed;
+  return (change == kCpuGrow && has.vcpus_online < attempt.target.vcpus) ||
+         (change == kMemoryGrow &&
+          has.hotplug_online_bytes <
+              attempt.target.memory_bytes - attempt.limits.boot_memory_bytes);
+}
+
+absl::string_view ResultOf(const Change& change, const ResizeAttempt& attempt) {
+  const absl::StatusOr<ResizeOutcome>& outcome = attempt.outcome;
   if (!outcome.ok()) return "failed";
   const bool kept = (change == kCpuShrink && outcome->shortfall_vcpus > 0) ||
                     (change == kMemoryShrink && outcome->shortfall_bytes > 0);
-  return kept ? "partial" : "ok";
+  return kept || IsMissing(change, attempt) ? "partial" : "ok";
 }
 
 }  // namespace
@@ -95,7 +105,7 @@ void RecordResize(const PodId& pod, const ResizeAttempt& attempt,
   const std::set<Change> changes = ChangesOf(attempt);
   for (const Change& change : changes) {
     metrics.CountResize(pod, change.first, change.second,
-                        ResultOf(change, attempt.outcome));
+                        ResultOf(change, attempt));
   }
   if (!attempt.outcome.ok()) return;
   std::map<std::pair<Change, absl::string_view>, absl::Duration> phases;

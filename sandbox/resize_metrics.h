@@ -21,10 +21,10 @@ struct ResizeAttempt {
 };
 
 // Counts the attempt, once for each resource that had to change and in the
-// direction in which it had to: "ok", "partial" (the guest keeps some of it)
-// or "failed". One that did not fail is also measured: "vm" is the time at
-// QEMU, "guest" that of waiting for the guest, "total" all of it. Nothing when
-// there was nothing to do.
+// direction in which it had to: "ok", "partial" (the guest keeps some of it, or
+// has not taken all of it yet) or "failed". One that did not fail is also
+// measured: "vm" is the time at QEMU, "guest" that of waiting for the guest,
+// "total" all of it. Nothing when there was nothing to do.
 void RecordResize(const PodId& pod, const ResizeAttempt& attempt,
                   PodMetrics& metrics);
 

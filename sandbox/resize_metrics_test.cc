@@ -102,6 +102,19 @@ TEST_F(ResizeMetricsTest, WhatTheGuestKeepsIsPartial) {
                                      Pair("memory shrink partial", 1)));
 }
 
+TEST_F(ResizeMetricsTest, WhatTheGuestHasNotTakenYetIsPartial) {
+  ResizeOutcome outcome;
+  outcome.missing = absl::DeadlineExceededError("MemTotal is less");
+  outcome.observed = State(2, kGiB);
+  Record({.limits = Limits(),
+          .before = State(1, 0),
+          .target = {2, 3 * kGiB},
+          .outcome = outcome});
+
+  EXPECT_THAT(Counted(), ElementsAre(Pair("cpu grow ok", 1),
+                                     Pair("memory grow partial", 1)));
+}
+
 TEST_F(ResizeMetricsTest, AFailureCountsAndIsNotMeasured) {
   ResizeAttempt attempt = {
       .limits = Limits(), .before = State(1, 0), .target = {2, 2 * kGiB}};

@@ -29,17 +29,18 @@ class SettleSchedule {
   // the host from ever getting anything back.
   bool MayYield(absl::Time now, absl::Duration patience);
 
-  // The run has reached its target; or it has not, and this is how long to
-  // wait for the next: twice as long each time, and from the start for another
-  // target.
+  // The run has reached its target; or it has not, the VM `has` so much, and
+  // this is how long to wait for the next: twice as long each time, and from
+  // the start for another target, or when a VM that is to grow got more of it.
   void Reached();
-  absl::Duration Missed(const VmSize& target);
+  absl::Duration Missed(const VmSize& target, const VmSize& has);
 
  private:
   absl::Time due_ = absl::InfiniteFuture();
   absl::Time yielding_since_ = absl::InfiniteFuture();
   absl::Duration backoff_ = absl::ZeroDuration();
   VmSize missed_;
+  VmSize least_missing_;
 };
 
 }  // namespace podvisor

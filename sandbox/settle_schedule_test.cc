@@ -45,20 +45,48 @@ TEST(SettleScheduleTest, RetriesComeRarerUpToABoundUntilTheTargetIsReached) {
   SettleSchedule schedule;
   std::vector<double> waits;
   for (int i = 0; i < 10; ++i) {
-    waits.push_back(absl::ToDoubleSeconds(schedule.Missed({1, 0})));
+    waits.push_back(absl::ToDoubleSeconds(schedule.Missed({1, 0}, {4, 0})));
   }
 
   EXPECT_THAT(waits,
               ElementsAre(0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30));
   schedule.Reached();
-  EXPECT_EQ(schedule.Missed({1, 0}), SettleSchedule::kLeastBackoff);
+  EXPECT_EQ(schedule.Missed({1, 0}, {4, 0}), SettleSchedule::kLeastBackoff);
 }
 
 TEST(SettleScheduleTest, AnotherTargetIsTriedSoon) {
   SettleSchedule schedule;
-  for (int i = 0; i < 10; ++i) schedule.Missed({1, 0});
+  for (int i = 0; i < 10; ++i) schedule.Missed({1, 0}, {4, 0});
 
-  EXPECT_EQ(schedule.Missed({2, 0}), SettleSchedule::kLeastBackoff);
+  EXPECT_EQ(schedule.Missed({2, 0}, {4, 0}), SettleSchedule::kLeastBackoff);
+}
+
+TEST(SettleScheduleTest, AVmThatGetsMoreOfItsTargetIsSeenToSoon) {
+  SettleSchedule schedule;
+  const VmSize target = {4, 100};
+  const auto misses = [&](const VmSize& has) {
+    absl::Duration wait;
+    for (int i = 0; i < 5; ++i) wait = schedule.Missed(target, has);
+    return wait;
+  };
+  misses({1, 0});
+
+  for (const VmSize& nearer :
+       {VmSize{2, 0}, VmSize{2, 50}, VmSize{3, 0}, VmSize{3, 100}}) {
+    EXPECT_EQ(schedule.Missed(target, nearer), SettleSchedule::kLeastBackoff);
+    EXPECT_GT(misses(nearer), SettleSchedule::kLeastBackoff);
+  }
+  // It has been there before.
+  EXPECT_GT(schedule.Missed(target, {2, 0}), absl::Seconds(5));
+  EXPECT_GT(schedule.Missed(target, {3, 0}), absl::Seconds(5));
+}
+
+TEST(SettleScheduleTest, AShrinkIsLeftToItself) {
+  SettleSchedule schedule;
+  absl::Duration wait;
+  for (int has = 10; has > 1; --has) wait = schedule.Missed({1, 0}, {has, has});
+
+  EXPECT_GE(wait, absl::Seconds(25));
 }
 
 TEST(SettleScheduleTest, MakesRoomForOthersButNotForEver) {

@@ -15,6 +15,8 @@ using agent::v1::ContainerExit;
 using agent::v1::ContainerState;
 using agent::v1::OutputChunk;
 
+constexpr int64_t kGiB = int64_t{1} << 30;
+
 // `changes` over `resources`; zero fields stay as they are.
 void MergeResources(const agent::v1::LinuxResources& changes,
                     agent::v1::LinuxResources* resources) {
@@ -86,6 +88,8 @@ void FakeGuestAgent::SetPresentCpus(int count) {
 
 int64_t FakeGuestAgent::SetMemoryTotal(int64_t bytes) {
   absl::MutexLock lock(&mutex_);
+  TakeWhatCame();
+  coming_bytes_ = 0;
   int64_t target = bytes;
   if (target > size_.memory_total_bytes && faults_.memory_never_arrives) {
     target = size_.memory_total_bytes;
@@ -95,16 +99,37 @@ int64_t FakeGuestAgent::SetMemoryTotal(int64_t bytes) {
                       std::max(target, faults_.keeps_memory_bytes));
   }
   const int64_t change = target - size_.memory_total_bytes;
-  size_.memory_total_bytes = target;
-  for (int64_t* bytes :
-       {&size_.memory_available_bytes, &size_.memory_free_bytes}) {
-    *bytes = std::max<int64_t>(0, *bytes + change);
+  if (change > 0 && faults_.memory_per_gib > absl::ZeroDuration()) {
+    coming_bytes_ = change;
+    last_came_ = clock_->Now();
+  } else {
+    ChangeMemoryBy(change);
   }
   return target;
 }
 
+void FakeGuestAgent::ChangeMemoryBy(int64_t bytes) {
+  size_.memory_total_bytes += bytes;
+  for (int64_t* part :
+       {&size_.memory_available_bytes, &size_.memory_free_bytes}) {
+    *part = std::max<int64_t>(0, *part + bytes);
+  }
+}
+
+void FakeGuestAgent::TakeWhatCame() {
+  while (coming_bytes_ > 0) {
+    const int64_t block = std::min(coming_bytes_, size_.memory_block_bytes);
+    const absl::Duration takes = faults_.memory_per_gib * block / kGiB;
+    if (clock_->Now() - last_came_ < takes) return;
+    last_came_ += takes;
+    coming_bytes_ -= block;
+    ChangeMemoryBy(block);
+  }
+}
+
 void FakeGuestAgent::SetMemoryAvailable(int64_t bytes) {
   absl::MutexLock lock(&mutex_);
+  TakeWhatCame();
   size_.memory_available_bytes = bytes;
   size_.memory_free_bytes = std::min(size_.memory_free_bytes, bytes);
 }
@@ -114,13 +139,15 @@ void FakeGuestAgent::SetMemoryFree(int64_t bytes) {
   size_.memory_free_bytes = bytes;
 }
 
-GuestSize FakeGuestAgent::size() const {
+GuestSize FakeGuestAgent::size() {
   absl::MutexLock lock(&mutex_);
+  TakeWhatCame();
   return size_;
 }
 
 void FakeGuestAgent::SetFaults(const GuestFaults& faults) {
   absl::MutexLock lock(&mutex_);
+  TakeWhatCame();
   faults_ = faults;
   if (faults.looks_until_cpus_online == 0) OnlineLateCpus();
 }
@@ -221,6 +248,7 @@ absl::StatusOr<GuestSize> FakeGuestAgent::Observe(absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   if (absl::Status answers = Answers(); !answers.ok()) return answers;
   if (clock_ != nullptr && deadline <= clock_->Now()) return Hangs();
+  TakeWhatCame();
   if (late_cpus_ > 0 && --looks_left_ <= 0) OnlineLateCpus();
   return size_;
 }
@@ -229,6 +257,7 @@ absl::StatusOr<GuestSize> FakeGuestAgent::SetOnlineCpus(int count,
                                                         absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   Record(absl::StrCat("SetOnlineCpus ", count));
+  TakeWhatCame();
   if (absl::Status answers = Answers(); !answers.ok()) return answers;
   if (count < 1) return absl::InvalidArgumentError("no CPU would be left");
   const int wanted = std::min(count, size_.cpus_present);
@@ -254,13 +283,27 @@ absl::StatusOr<GuestSize> FakeGuestAgent::AwaitMemoryAtLeast(
     int64_t memory_total_bytes, absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   Record(absl::StrCat("AwaitMemoryAtLeast ", memory_total_bytes));
+  TakeWhatCame();
+  if (Answers().ok()) PassUntilMemoryIs(memory_total_bytes, deadline);
   return MemoryWait(size_.memory_total_bytes >= memory_total_bytes, deadline);
+}
+
+void FakeGuestAgent::PassUntilMemoryIs(int64_t memory_total_bytes,
+                                       absl::Time deadline) {
+  while (coming_bytes_ > 0 && size_.memory_total_bytes < memory_total_bytes) {
+    const int64_t block = std::min(coming_bytes_, size_.memory_block_bytes);
+    const absl::Time comes = last_came_ + faults_.memory_per_gib * block / kGiB;
+    if (comes > deadline) return;
+    clock_->Advance(std::max(absl::ZeroDuration(), comes - clock_->Now()));
+    TakeWhatCame();
+  }
 }
 
 absl::StatusOr<GuestSize> FakeGuestAgent::AwaitMemoryAtMost(
     int64_t memory_total_bytes, absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   Record(absl::StrCat("AwaitMemoryAtMost ", memory_total_bytes));
+  TakeWhatCame();
   return MemoryWait(size_.memory_total_bytes <= memory_total_bytes, deadline);
 }
 
@@ -268,6 +311,7 @@ absl::StatusOr<GuestSize> FakeGuestAgent::ReclaimMemory(
     int64_t memory_free_bytes, absl::Time /*deadline*/) {
   absl::MutexLock lock(&mutex_);
   Record(absl::StrCat("ReclaimMemory ", memory_free_bytes));
+  TakeWhatCame();
   if (absl::Status answers = Answers(); !answers.ok()) return answers;
   if (faults_.reclaim_hangs) return Hangs();
   if (!faults_.reclaims_nothing) {
@@ -402,6 +446,9 @@ absl::StatusOr<FakeGuestAgent::Container*> FakeGuestAgent::Find(
 void FakeGuestAgent::ExitLocked(Container& container, int exit_code,
                                 bool oom_killed) {
   finished_at_ += 1'000'000'000;
+  if (clock_ != nullptr) {
+    finished_at_ = std::max(finished_at_, absl::ToUnixNanos(clock_->Now()));
+  }
   ContainerExit* exit = container.state.mutable_exit();
   exit->set_container_id(container.state.container_id());
   exit->set_exit_code(exit_code);

@@ -28,25 +28,27 @@ struct GuestFaults {
   bool cpu_never_offlines = false;    // online CPUs stay online
   int looks_until_cpus_online = 0;    // late, after DeadlineExceeded
   bool memory_never_arrives = false;  // plugged memory is not brought online
-  int64_t keeps_memory_bytes = 0;     // MemTotal never comes below this
-  bool reclaims_nothing = false;      // cache stays, ReclaimMemory is OK
-  bool reclaim_hangs = false;         // ReclaimMemory: DeadlineExceeded
-  bool configure_fails = false;       // ConfigureSandbox: Internal
-  bool network_fails = false;         // ConfigureNetwork: DeadlineExceeded
-  bool mount_fails = false;           // MountImage, MountShare: NotFound
-  bool create_fails = false;          // InvalidArgument
-  bool create_hangs = false;          // Create waits until Disconnect()
-  bool start_fails = false;           // Internal
-  bool start_hangs = false;           // Start: DeadlineExceeded
-  bool start_answer_lost = false;     // ... and the process runs
-  bool list_hangs = false;            // List: DeadlineExceeded
-  bool update_fails = false;          // Internal
-  int updates_half_done = 0;          // so many before: applied, and Internal
-  bool delete_fails = false;          // Internal
-  bool ignores_sigterm = false;       // containers live until SIGKILL
-  bool ignores_sigkill = false;       // ... or until the VM is gone
-  bool stats_hang = false;            // Stats: DeadlineExceeded
-  bool exec_hangs = false;            // ExecSync: DeadlineExceeded
+  // How long each GiB of new memory takes, block by block; needs a clock.
+  absl::Duration memory_per_gib = absl::ZeroDuration();
+  int64_t keeps_memory_bytes = 0;  // MemTotal never comes below this
+  bool reclaims_nothing = false;   // cache stays, ReclaimMemory is OK
+  bool reclaim_hangs = false;      // ReclaimMemory: DeadlineExceeded
+  bool configure_fails = false;    // ConfigureSandbox: Internal
+  bool network_fails = false;      // ConfigureNetwork: DeadlineExceeded
+  bool mount_fails = false;        // MountImage, MountShare: NotFound
+  bool create_fails = false;       // InvalidArgument
+  bool create_hangs = false;       // Create waits until Disconnect()
+  bool start_fails = false;        // Internal
+  bool start_hangs = false;        // Start: DeadlineExceeded
+  bool start_answer_lost = false;  // ... and the process runs
+  bool list_hangs = false;         // List: DeadlineExceeded
+  bool update_fails = false;       // Internal
+  int updates_half_done = 0;       // so many before: applied, and Internal
+  bool delete_fails = false;       // Internal
+  bool ignores_sigterm = false;    // containers live until SIGKILL
+  bool ignores_sigkill = false;    // ... or until the VM is gone
+  bool stats_hang = false;         // Stats: DeadlineExceeded
+  bool exec_hangs = false;         // ExecSync: DeadlineExceeded
 };
 
 struct FakeGuestOptions {
@@ -81,14 +83,15 @@ class FakeGuestAgent final : public GuestAgent {
   // CPUs that the guest can see. New ones are offline until SetOnlineCpus();
   // those that vanish are no longer online.
   void SetPresentCpus(int count) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Asks the guest to have this much memory. Returns the MemTotal it then has:
-  // the faults memory_never_arrives and keeps_memory_bytes may make it differ.
+  // Asks the guest to have this much memory. Returns the MemTotal it then has,
+  // or is on its way to: the faults memory_never_arrives and keeps_memory_bytes
+  // may make it differ.
   int64_t SetMemoryTotal(int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   void SetMemoryAvailable(int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   // Turns free memory into page cache, until ReclaimMemory().
   void SetMemoryFree(int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   // What the kernel has, also while the agent is gone.
-  GuestSize size() const ABSL_LOCKS_EXCLUDED(mutex_);
+  GuestSize size() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // --- The script.
 
@@ -227,6 +230,12 @@ class FakeGuestAgent final : public GuestAgent {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<GuestSize> MemoryWait(bool reached, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ChangeMemoryBy(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Moves the clock to when the memory is there, if that is in time.
+  void PassUntilMemoryIs(int64_t memory_total_bytes, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of the memory that is on its way, what has come by now.
+  void TakeWhatCame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WaitInVain(absl::Time deadline);
   void OnlineLateCpus() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Record(std::string call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -235,6 +244,9 @@ class FakeGuestAgent final : public GuestAgent {
   mutable absl::Mutex mutex_;
   GuestFaults faults_ ABSL_GUARDED_BY(mutex_);
   GuestSize size_ ABSL_GUARDED_BY(mutex_);
+  // Memory on its way, and when the last block of it came.
+  int64_t coming_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Time last_came_ ABSL_GUARDED_BY(mutex_);
   // CPUs that come online after so many looks; 0: none are to come.
   int late_cpus_ ABSL_GUARDED_BY(mutex_) = 0;
   int looks_left_ ABSL_GUARDED_BY(mutex_) = 0;
