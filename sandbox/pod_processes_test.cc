@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -63,6 +64,13 @@ TEST(PodProcessesTest, KillsOnlyThePodsOwn) {
   const auto bystander = Spawn(spawn);
   ASSERT_TRUE(victim.ok() && bystander.ok());
   const absl::Time deadline = absl::Now() + absl::Seconds(20);
+
+  // A child has its own command line only once it runs its program.
+  for (const PodId& id : {mine, other}) {
+    while (FindPodProcesses(id).value().empty() && absl::Now() < deadline) {
+      std::this_thread::yield();
+    }
+  }
 
   EXPECT_EQ(FindPodProcesses(mine).value().size(), 1u);
   EXPECT_TRUE(KillPodProcesses(mine, deadline).ok());
