@@ -13,6 +13,12 @@
 #include "base/status_macros.h"
 
 namespace podvisor {
+namespace {
+
+// How soon it is noticed that nobody waits for input to be dropped any more.
+constexpr absl::Duration kLookAgain = absl::Milliseconds(100);
+
+}  // namespace
 
 ByteStream::ByteStream(UniqueFd socket, absl::Duration idle, Clock* clock)
     : socket_(std::move(socket)),
@@ -80,6 +86,11 @@ absl::Status ByteStream::Write(absl::string_view bytes) {
   return absl::OkStatus();
 }
 
+bool ByteStream::CanWrite() const {
+  pollfd polled = {socket_.get(), POLLOUT, 0};
+  return poll(&polled, 1, 0) == 1 && polled.revents == POLLOUT;
+}
+
 void ByteStream::StopReading() { eventfd_write(stop_reading_.get(), 1); }
 
 void ByteStream::Cancel() {
@@ -98,15 +109,26 @@ absl::Status ByteStream::CheckReading() const {
                                 : absl::UnavailableError("the client left");
 }
 
-void ByteStream::Linger(absl::Duration at_most) {
-  shutdown(socket_.get(), SHUT_WR);
+void ByteStream::DropInput(absl::Duration at_most,
+                           absl::FunctionRef<bool()> done) {
   const absl::Time end = Now() + at_most;
   char dropped[4096];
-  while (Wait(POLLIN, cancel_.get(), end).ok()) {
+  while (!done()) {
+    const absl::Time now = Now();
+    if (now >= end) return;
+    const absl::Status waited =
+        Wait(POLLIN, cancel_.get(), std::min(end, now + kLookAgain));
+    if (absl::IsDeadlineExceeded(waited)) continue;
+    if (!waited.ok()) return;
     const ssize_t count =
         recv(socket_.get(), dropped, sizeof(dropped), MSG_DONTWAIT);
     if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) return;
   }
+}
+
+void ByteStream::Linger(absl::Duration at_most) {
+  shutdown(socket_.get(), SHUT_WR);
+  DropInput(at_most, [] { return false; });
 }
 
 }  // namespace podvisor

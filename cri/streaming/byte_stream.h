@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -35,6 +36,9 @@ class ByteStream final : public ByteChannel {
                               absl::Time deadline) override;
   absl::Status Write(absl::string_view bytes) override;
 
+  // Whether a few bytes could be written now without waiting for the client.
+  bool CanWrite() const;
+
   // Ends reading, at once and for good.
   void StopReading();
   // Ends reading and writing.
@@ -43,6 +47,11 @@ class ByteStream final : public ByteChannel {
   // Cancelled, DeadlineExceeded: as Read(). Unavailable: the client has closed
   // the connection, or it broke; what it sent before may wait to be read.
   absl::Status CheckReading() const;
+
+  // Drops what the client sends until `done`, for at most so long: an end that
+  // others still have to tell would be lost by a reset, too. Only by the
+  // reading thread.
+  void DropInput(absl::Duration at_most, absl::FunctionRef<bool()> done);
 
   // Says that nothing follows and waits until the client closes too, so that
   // bytes which it has yet to read are not lost by a reset. Only by the reading

@@ -56,6 +56,9 @@ absl::StatusOr<std::vector<ChannelInput>> ChannelConnection::Receive(
 void ChannelConnection::KeepAlive() {
   const absl::Time now = bytes_->Now();
   if (now - last_pong_ < kPongPeriod) return;
+  // Never waited for, by the thread that feeds the command: the client may read
+  // only once its input is taken.
+  if (!bytes_->CanWrite()) return;
   last_pong_ = now;
   connection_.DoWithoutTurn([](WebSocketSession* session) { session->Pong(); })
       .IgnoreError();

@@ -44,7 +44,7 @@ class ChannelForwardStream {
     }
     for (size_t i = 0; i < ports.size(); ++i) {
       forwards_.push_back(std::make_unique<ForwardedPort>(
-          ports[i], dial_,
+          ports[i], dial_, ClientEnd::kWithTheGuests,
           [this, i](bool, absl::string_view data) {
             return data.empty() ? absl::OkStatus()
                                 : connection_->Send(DataChannel(i), data);
@@ -57,8 +57,13 @@ class ChannelForwardStream {
   void Serve() {
     absl::Status status;
     while (status.ok()) status = Receive();
+    if (absl::IsDataLoss(status) || absl::IsOutOfRange(status)) {
+      // What closes the connection may wait behind output that is written now.
+      for (const auto& forward : forwards_) forward->HangUp();
+      bytes_->DropInput(kLinger, [this] { return running_ == 0; });
+    }
     // The last connection has told its end.
-    if (absl::IsCancelled(status) && running_ == 0) bytes_->Linger(kLinger);
+    if (running_ == 0) bytes_->Linger(kLinger);
   }
 
  private:

@@ -19,6 +19,12 @@ constexpr absl::Duration kLinger = absl::Seconds(5);
 // How soon a client that leaves is noticed while the command takes no input.
 constexpr absl::Duration kHangUpPoll = absl::Milliseconds(250);
 
+// Whether the client, which broke the protocol or has closed, still awaits an
+// answer to that.
+bool MayBeAnswered(const absl::Status& status) {
+  return absl::IsDataLoss(status) || absl::IsOutOfRange(status);
+}
+
 // One exec or attach between its client and `run`.
 class CommandStream {
  public:
@@ -49,6 +55,11 @@ class CommandStream {
     // that it ends.
     if (absl::IsCancelled(status)) {
       server_ends_ = !finished_;
+    } else if (MayBeAnswered(status)) {
+      // What closes the connection may wait behind output that is written now.
+      queue_.HangUp();
+      bytes_->DropInput(kLinger, [this] { return finished_.load(); });
+      if (!finished_) bytes_->Cancel();
     } else {
       bytes_->Cancel();
     }

@@ -14,9 +14,16 @@ constexpr absl::Duration kHangUpPoll = absl::Milliseconds(250);
 }  // namespace
 
 ForwardedPort::ForwardedPort(uint16_t port, const PortDialer& dial,
-                             InputQueue::Output output,
+                             ClientEnd client_end, InputQueue::Output output,
                              std::function<void(const absl::Status&)> end)
-    : queue_(std::move(output)),
+    : queue_([this, client_end, output = std::move(output)](
+                 bool is_stderr, absl::string_view data) {
+        const absl::Status taken = output(is_stderr, data);
+        if (data.empty() && client_end == ClientEnd::kWithTheGuests) {
+          EndInput();
+        }
+        return taken;
+      }),
       thread_([this, port, &dial, end = std::move(end)] {
         end(dial(port, &queue_));
         queue_.StopInput();
@@ -26,6 +33,14 @@ ForwardedPort::ForwardedPort(uint16_t port, const PortDialer& dial,
 ForwardedPort::~ForwardedPort() {
   queue_.HangUp();
   thread_.join();
+}
+
+void ForwardedPort::EndInput() {
+  // One that has ended and still has not taken what was sent never will.
+  if (!queue_.Push({.kind = StreamPeer::Input::Kind::kEndOfData},
+                   absl::ZeroDuration())) {
+    queue_.HangUp();
+  }
 }
 
 absl::StatusOr<bool> ForwardedPort::Push(const StreamPeer::Input& input,

@@ -17,13 +17,18 @@ namespace podvisor {
 // Forwards one connection to a port, until it is over.
 using PortDialer = std::function<absl::Status(uint16_t port, StreamPeer* peer)>;
 
+// How a client says that it sends nothing more: by itself, or, where its
+// protocol has no word for it, by the guest's end of data, as the reference
+// server takes it.
+enum class ClientEnd { kSaid, kWithTheGuests };
+
 // One connection to a port of a guest, dialled on a thread of its own, between
 // its client and the guest. Thread-safe.
 class ForwardedPort {
  public:
   // `output` is what the guest says, empty at its end; `end` is called once,
   // with how it ended, by the same thread. Borrows `dial`.
-  ForwardedPort(uint16_t port, const PortDialer& dial,
+  ForwardedPort(uint16_t port, const PortDialer& dial, ClientEnd client_end,
                 InputQueue::Output output,
                 std::function<void(const absl::Status&)> end);
   // Hangs up, and waits for the thread: whoever writes to the client must be
@@ -43,6 +48,8 @@ class ForwardedPort {
   bool is_done() const { return done_; }
 
  private:
+  void EndInput();
+
   InputQueue queue_;
   std::atomic<bool> done_{false};
   std::thread thread_;

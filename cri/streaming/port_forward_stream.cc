@@ -142,7 +142,7 @@ class PortForwardStream {
 
   void Dial(Forward* forward) {
     forward->dialled = std::make_unique<ForwardedPort>(
-        forward->port, dial_,
+        forward->port, dial_, ClientEnd::kSaid,
         [this, forward](bool, absl::string_view data) {
           return data.empty() ? connection_->CloseWrite(forward->data)
                               : connection_->Send(forward->data, data);
