@@ -3,15 +3,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/clean_text.h"
 #include "base/file.h"
@@ -93,21 +97,34 @@ std::string WithoutMirrors(const std::string& message) {
   return message.substr(0, begin) + message.substr(end + 4);
 }
 
-// Whoever names an image "denied" has not been denied anything.
+// Whether `name` occurs in `word` and ends there.
+bool Names(absl::string_view word, absl::string_view name) {
+  for (size_t at = word.find(name); at != word.npos;
+       at = word.find(name, at + 1)) {
+    const size_t end = at + name.size();
+    if (end == word.size() || !absl::ascii_isalnum(word[end])) return true;
+  }
+  return false;
+}
+
+// Whoever names an image, or a registry, "denied" has not been denied anything.
 std::string WithoutName(const std::string& message, absl::string_view image) {
   if (!absl::ConsumePrefix(&image, kTransport)) return message;
   const size_t slash = image.find('/');
   if (slash == image.npos) return message;
+  const absl::string_view host = image.substr(0, slash);
   const absl::string_view path = image.substr(slash);
   const size_t end = path.find_first_of(":@");
-  std::string without =
-      absl::StrReplaceAll(message, {{path.substr(0, end), "/"}});
-  if (end != path.npos) {
-    const absl::string_view tag = path.substr(end + 1);
-    without = absl::StrReplaceAll(without,
-                                  {{absl::StrCat(" ", tag, " in "), " in "}});
-  }
-  return without;
+  const absl::string_view tag =
+      end == path.npos ? absl::string_view() : path.substr(end + 1);
+  std::vector<absl::string_view> words = absl::StrSplit(message, ' ');
+  words.erase(std::remove_if(words.begin(), words.end(),
+                             [&](absl::string_view word) {
+                               return word == tag || Names(word, host) ||
+                                      Names(word, path.substr(0, end));
+                             }),
+              words.end());
+  return absl::StrJoin(words, " ");
 }
 
 std::string Redact(std::string message, const RegistryAuth& auth) {

@@ -85,6 +85,14 @@ TEST(SkopeoErrorTest, WordsOfTheImagesNameMeanNothing) {
 
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("acme/denied-page"));
+  EXPECT_TRUE(absl::IsUnavailable(SkopeoError(
+      "level=fatal msg=\"pinging container registry denied.example: Get "
+      "https://denied.example/v2/: dial tcp: lookup denied.example: no such "
+      "host\"",
+      "docker://denied.example/p:1", RegistryAuth())));
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      SkopeoError("level=fatal msg=\"invalid username/password: unauthorized\"",
+                  "docker://q.io/p:1", RegistryAuth())));
 }
 
 TEST(SkopeoErrorTest, SecretsAndControlBytesDoNotSurvive) {
