@@ -1,7 +1,9 @@
 #include "sandbox/qemu_launcher.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@
 #include "base/process.h"
 #include "base/started_process.h"
 #include "base/status_macros.h"
+#include "base/unique_fd.h"
 #include "guestagent/client/agent_secret.h"
 #include "guestagent/client/grpc_agent_client.h"
 #include "sandbox/pod_processes.h"
@@ -29,6 +32,8 @@ namespace podvisor {
 namespace {
 
 constexpr size_t kQuotedBytes = 512;
+// From the end of its connections to its own.
+constexpr absl::Duration kDying = absl::Seconds(1);
 
 // The jailed QEMU opens it as a user that owns nothing.
 absl::Status CheckReadable(const std::string& path, absl::string_view what) {
@@ -86,6 +91,10 @@ absl::Status BootFailure(const absl::Status& cause, const VmFiles& files,
 // Whether a child of ours that nobody has waited for yet was ended by others,
 // as the host does where it runs out of memory, and not by itself.
 bool DiedOfSignal(pid_t pid) {
+  // Its sockets are closed before it can be waited for.
+  const UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  pollfd polled = {pidfd.get(), POLLIN, 0};
+  poll(&polled, 1, absl::ToInt64Milliseconds(kDying));
   siginfo_t info = {};
   return waitid(P_PID, static_cast<id_t>(pid), &info,
                 WEXITED | WNOHANG | WNOWAIT) == 0 &&
@@ -173,7 +182,7 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::BootOnce(
   if (!qmp.ok()) {
     const bool hung =
         IsAlive(process) && absl::IsDeadlineExceeded(qmp.status());
-    const bool killed = DiedOfSignal(process.pid);
+    const bool killed = !hung && DiedOfSignal(process.pid);
     started.End();
     const std::string log = LastLines(
         parts.files->QemuLogTail(kQuotedBytes).value_or(""), kQuotedBytes);
