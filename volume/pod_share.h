@@ -26,7 +26,8 @@ struct ShareMount {
   bool recursive = true;  // with the mounts below it, as rbind
   bool slave = false;     // later host mounts below it appear as well
   // Given: files of the host's user N are the guest's user ids.host_id + N's,
-  // as a pod's user namespace needs it.
+  // as a pod's user namespace needs it. Not so in what the host mounts below it
+  // later (`slave`): that has its owners' own numbers.
   std::optional<IdMapping> ids = std::nullopt;
 
   bool operator==(const ShareMount&) const = default;

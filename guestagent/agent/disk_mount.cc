@@ -114,12 +114,11 @@ absl::Status DiskMount::MountAt(const Place& place,
     LockTarget(place.target);
     const auto mounted = mounted_.find(place.target);
     if (mounted != mounted_.end()) {
-      if (mounted->second.unmounted) {
-        return absl::FailedPreconditionError("the image is being unmounted");
+      if (mounted->second.serial != place.serial) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("disk ", mounted->second.serial, " is mounted there"));
       }
-      if (mounted->second.serial == place.serial) return absl::OkStatus();
-      return absl::FailedPreconditionError(
-          absl::StrCat("disk ", mounted->second.serial, " is mounted there"));
+      return MountAgain(place, &mounted->second);
     }
     busy_.insert(place.target);
   }
@@ -130,6 +129,19 @@ absl::Status DiskMount::MountAt(const Place& place,
   busy_.erase(place.target);
   if (status.ok()) mounted_[place.target] = std::move(mounted);
   return status;
+}
+
+absl::Status DiskMount::MountAgain(const Place& place, Mounted* mounted) {
+  // Unmounted, and still used by a container that has its own copy of the
+  // mount.
+  if (!mounted->unmounted) return absl::OkStatus();
+  const std::string& device = mounted->shifted->path();
+  if (mount(device.c_str(), place.target.c_str(), place.fs_type.c_str(),
+            place.flags, place.options) != 0) {
+    return MountError(errno, absl::StrCat("disk ", place.serial));
+  }
+  mounted->unmounted = false;
+  return absl::OkStatus();
 }
 
 absl::Status DiskMount::WaitAndMount(const Place& place,
@@ -150,9 +162,7 @@ absl::Status DiskMount::WaitAndMount(const Place& place,
                                      }),
                            absl::StrCat("disk ", place.serial)));
   if (place.ids.has_value()) {
-    ASSIGN_OR_RETURN(
-        mounted->shifted,
-        ShiftedDisk::Create(device, place.serial, *place.ids, modules_));
+    RETURN_IF_ERROR(ShiftIds(place, device, cancelled, mounted));
     device = mounted->shifted->path();
   }
   RETURN_IF_ERROR(MakeDirectories(place.target));
@@ -169,6 +179,23 @@ absl::Status DiskMount::WaitAndMount(const Place& place,
   return absl::IsDeadlineExceeded(status)
              ? MountError(error, absl::StrCat("disk ", place.serial))
              : status;
+}
+
+// A disk that has just appeared may not be readable yet.
+absl::Status DiskMount::ShiftIds(const Place& place, const std::string& device,
+                                 const std::function<bool()>& cancelled,
+                                 Mounted* mounted) {
+  absl::Status last;
+  const absl::Status status =
+      PollUntil(kMountRetry, cancelled, [&]() -> absl::StatusOr<bool> {
+        auto shifted =
+            ShiftedDisk::Create(device, place.serial, *place.ids, modules_);
+        last = shifted.status();
+        if (!shifted.ok()) return false;
+        mounted->shifted = *std::move(shifted);
+        return true;
+      });
+  return absl::IsDeadlineExceeded(status) ? last : status;
 }
 
 absl::Status DiskMount::UnmountImage(const std::string& image) {

@@ -73,6 +73,11 @@ class DiskMount {
   };
   absl::Status MountAt(const Place& place,
                        const std::function<bool()>& cancelled);
+  absl::Status MountAgain(const Place& place, Mounted* mounted)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status ShiftIds(const Place& place, const std::string& device,
+                        const std::function<bool()>& cancelled,
+                        Mounted* mounted);
   absl::Status WaitAndMount(const Place& place,
                             const std::function<bool()>& cancelled,
                             Mounted* mounted);

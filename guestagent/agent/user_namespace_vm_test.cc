@@ -254,6 +254,9 @@ TEST_F(UserNamespaceVmTest, AnImageIsUnmountedAndMountedAgain) {
   unmount.set_image(kImage);
   EXPECT_EQ(Call(&Agent::Stub::UnmountImage, unmount, &unmounted).error_code(),
             grpc::StatusCode::FAILED_PRECONDITION);
+  // And takes new containers again.
+  MountImage("image", kImage);
+  Run(Spec({"/bin/true"}));
   MountImage("trap", kTrapImage);
 }
 
