@@ -114,11 +114,12 @@ void ByteStream::DropInput(absl::Duration at_most,
   const absl::Time end = Now() + at_most;
   char dropped[4096];
   while (!done()) {
-    const absl::Time now = Now();
-    if (now >= end) return;
-    const absl::Status waited =
-        Wait(POLLIN, cancel_.get(), std::min(end, now + kLookAgain));
-    if (absl::IsDeadlineExceeded(waited)) continue;
+    const absl::Time step_end = std::min(end, Now() + kLookAgain);
+    const absl::Status waited = Wait(POLLIN, cancel_.get(), step_end);
+    if (absl::IsDeadlineExceeded(waited)) {
+      if (Now() >= end || Now() < step_end) return;  // silent for too long
+      continue;
+    }
     if (!waited.ok()) return;
     const ssize_t count =
         recv(socket_.get(), dropped, sizeof(dropped), MSG_DONTWAIT);
