@@ -140,7 +140,7 @@ class RawGuest {
   void Grow(int vcpus, int64_t bytes) {
     Execute("object-add",
             R"({"qom-type":"memory-backend-memfd","id":"m",)"
-            R"("size":17179869184,"share":true,"reserve":false})");
+            R"("size":12616466432,"share":true,"reserve":false})");
     Execute("device_add",
             absl::StrCat(R"({"driver":"virtio-mem-pci","id":"vm",)"
                          R"("memdev":"m","bus":"pb0","addr":"1",)"
@@ -294,7 +294,8 @@ double DaemonPss(const TestNode& node) {
 
 int Main(int argc, char** argv) {
   const int pairs = argc > 1 ? atoi(argv[1]) : 20;
-  TestNode node;
+  // Room for a base and the 8 GiB by which one case grows.
+  TestNode node({"s/^default_maxmemory.*/default_maxmemory = 12288/"});
   node.PullImage();
   printf("P9 daemon, no pod: PSS %.1f MiB\n", DaemonPss(node));
   const std::string pod = node.RunPod(node.PodConfig("argv"));
