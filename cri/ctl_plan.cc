@@ -43,8 +43,12 @@ void PrintSteps(const ResizePlan& plan, std::ostream& out) {
 void PrintStep(const DryRunStep& step, std::ostream& out) {
   if (step.target.size.vcpus > 0) {
     out << "  demand of the pod: " << Demand(step.demand);
-    if (step.demand != step.asked) {
-      out << "; cut by the pod's own resources from " << Demand(step.asked);
+    const PodDemand& cut = step.target.cut_by_pod;
+    if (cut != PodDemand()) {
+      out << "; cut by the pod's own resources from "
+          << Demand(
+                 {.milli_cpu = step.demand.milli_cpu + cut.milli_cpu,
+                  .memory_bytes = step.demand.memory_bytes + cut.memory_bytes});
     }
     out << "\n  target of the VM:  " << Target(step.target) << "\n";
   }

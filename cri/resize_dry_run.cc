@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <optional>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -19,7 +18,6 @@ int64_t GuestUseAtBoot(int64_t memory_bytes) {
 
 // Fills in what is known before the VM is looked at.
 absl::Status Want(const PodSizing& sizing, DryRunStep& step) {
-  ASSIGN_OR_RETURN(step.asked, DemandOfPod(sizing.containers, std::nullopt));
   ASSIGN_OR_RETURN(step.demand,
                    DemandOfPod(sizing.containers, sizing.pod_total));
   ASSIGN_OR_RETURN(step.target, TargetOf(sizing));

@@ -19,9 +19,8 @@ namespace podvisor {
 struct DryRunStep {
   absl::Status refused;  // OK: it would take place
   absl::Status warning;  // of the accounting guard, where it only warns
-  // Where it can be told: what the pod's containers ask for together, what of
-  // it the resources of the pod leave, and the size that follows.
-  PodDemand asked;
+  // Where it can be told: what the resources of the pod leave of what its
+  // containers ask for together, and the size that follows.
   PodDemand demand;
   VmTarget target;
   ResizePlan plan;  // empty: the VM is large enough

@@ -27,55 +27,8 @@ class StreamingE2eTest : public StreamingFixture {
 
 // --- exec
 
-TEST_F(StreamingE2eTest, ExecKeepsTheStreamsApartAndPassesTheExitCode) {
-  const CommandResult result = Exec("echo out; echo err >&2; exit 3");
-
-  EXPECT_EQ(result.stdout_data, "out\n");
-  EXPECT_THAT(result.stderr_data, HasSubstr("err\n"));
-  EXPECT_THAT(result.stderr_data, HasSubstr("exit code 3"));
-  EXPECT_NE(result.exit_code, 0);
-}
-
-TEST_F(StreamingE2eTest, ExecLosesNothingOfALongOutput) {
-  const CommandResult result = Exec("seq 100000");
-
-  EXPECT_EQ(result.exit_code, 0);
-  EXPECT_EQ(result.stdout_data.size(), 588895u);
-  EXPECT_TRUE(result.stdout_data.ends_with("\n100000\n"));
-}
-
-TEST_F(StreamingE2eTest, ExecReadsItsInputToTheEnd) {
-  CrictlSession session(node_, Through::kPipes,
-                        {"exec", "-i", *container_, "wc", "-c"});
-  session.Say(std::string(300'000, 'x'));
-  session.CloseInput();
-
-  session.Await("300000\n");
-  EXPECT_EQ(session.AwaitExit(), 0);
-}
-
 TEST_F(StreamingE2eTest, ExecReturnsThoughAChildKeepsThePipe) {
   EXPECT_EQ(Exec("sleep 300 & echo started").stdout_data, "started\n");
-}
-
-TEST_F(StreamingE2eTest, ATerminalIsResizedAndEndsWithItsShell) {
-  CrictlSession session(node_, Through::kTerminal,
-                        {"exec", "-it", *container_, "sh"});
-  const auto says_when_sized = [](const char* size) {
-    return absl::StrCat("until [ \"$(stty size)\" = '", size,
-                        "' ]; do :; done; echo i''s ", size, "\n");
-  };
-  session.Say("tty; echo $TERM\n" + says_when_sized("24 80"));
-  session.Await("is 24 80\r\n");
-  session.Say(says_when_sized("33 111"));
-  session.Resize(111, 33);
-
-  const std::string& heard = session.Await("is 33 111\r\n");
-  EXPECT_THAT(heard, HasSubstr("/dev/pts/"));
-  EXPECT_THAT(heard, HasSubstr("xterm\r\n"));
-  session.Say("exit 5\n");
-  EXPECT_NE(session.AwaitExit(), 0);
-  session.Await("exit code 5");
 }
 
 TEST_F(StreamingE2eTest, FortyExecsWithAndWithoutATerminalLeaveNothing) {
@@ -167,16 +120,6 @@ TEST_F(StreamingE2eTest, PeersComeAndGoAndTheContainerStays) {
   }
   node_->node().StopContainer(piped);
   node_->node().StopContainer(terminal);
-}
-
-TEST_F(StreamingE2eTest, APeerHearsTheContainersLastWordAndItsEnd) {
-  const std::string container =
-      Run("last", "read line; echo got $line; exit 0", true);
-  CrictlSession session(node_, Through::kPipes, {"attach", "-i", container});
-  session.Say("word\n");
-
-  session.Await("got word\n");
-  EXPECT_EQ(session.AwaitExit(), 0);
 }
 
 // --- port-forward

@@ -47,6 +47,14 @@ std::string StreamingFixture::Run(const std::string& name,
   return id;
 }
 
+std::vector<std::string> StreamingFixture::Over(
+    const std::string& transport, const std::string& verb,
+    const std::vector<std::string>& arguments) {
+  std::vector<std::string> all = {verb, "--transport", transport};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return all;
+}
+
 std::string StreamingFixture::Guest(const std::string& script) {
   return node_->node().Exec(*container_, {"sh", "-c", script});
 }

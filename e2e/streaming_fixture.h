@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "base/process.h"
 #include "e2e/crictl_node.h"
@@ -27,6 +28,12 @@ class StreamingFixture : public testing::Test {
   // A container of the pod; its id.
   static std::string Run(const std::string& name, const std::string& script,
                          bool with_stdin = false, bool tty = false);
+
+  // A call of crictl's whose stream is carried by `transport`, as crictl has
+  // it.
+  static std::vector<std::string> Over(
+      const std::string& transport, const std::string& verb,
+      const std::vector<std::string>& arguments);
 
   // Standard output of a script in the container, not by way of a stream.
   static std::string Guest(const std::string& script);

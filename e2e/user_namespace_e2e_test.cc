@@ -55,6 +55,16 @@ class UserNamespaceE2eTest : public testing::Test {
     return id;
   }
 
+  static grpc::Status TryToCreate(const cri::ContainerConfig& config) {
+    cri::CreateContainerRequest request;
+    request.set_pod_sandbox_id(*pod_);
+    *request.mutable_config() = config;
+    *request.mutable_sandbox_config() = *config_;
+    cri::CreateContainerResponse response;
+    Call call;
+    return node_->runtime().CreateContainer(&call, request, &response);
+  }
+
   // A directory of the host with a file of user `owner`.
   static std::string MakeVolume(const std::string& name, uid_t owner) {
     const std::string path = absl::StrCat(node_->directory(), "/", name);
@@ -156,15 +166,8 @@ TEST_F(UserNamespaceE2eTest, AMountWithOtherIdsThanThePodsIsRefused) {
   FillMapping(mount->add_gidmappings());
   mount->mutable_uidmappings(0)->set_host_id(5000);
   mount->mutable_gidmappings(0)->set_host_id(5000);
-  cri::CreateContainerRequest request;
-  request.set_pod_sandbox_id(*pod_);
-  *request.mutable_config() = config;
-  *request.mutable_sandbox_config() = *config_;
-  cri::CreateContainerResponse response;
-  Call call;
 
-  const grpc::Status status =
-      node_->runtime().CreateContainer(&call, request, &response);
+  const grpc::Status status = TryToCreate(config);
 
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("config.mounts[0]"));
@@ -177,15 +180,8 @@ TEST_F(UserNamespaceE2eTest, AFileSystemThatCannotMapIdsIsAClearError) {
   mount->set_host_path("/proc/sys");
   FillMapping(mount->add_uidmappings());
   FillMapping(mount->add_gidmappings());
-  cri::CreateContainerRequest request;
-  request.set_pod_sandbox_id(*pod_);
-  *request.mutable_config() = config;
-  *request.mutable_sandbox_config() = *config_;
-  cri::CreateContainerResponse response;
-  Call call;
 
-  const grpc::Status status =
-      node_->runtime().CreateContainer(&call, request, &response);
+  const grpc::Status status = TryToCreate(config);
 
   EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_THAT(status.error_message(), HasSubstr("no id-mapped mounts"));

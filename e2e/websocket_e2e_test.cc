@@ -1,6 +1,6 @@
 // Exec, attach and port-forward through the real crictl over WebSocket:
-// v5.channel.k8s.io, and SPDY in a tunnel. streaming_e2e_test has what does not
-// depend on the transport.
+// v5.channel.k8s.io, and SPDY in a tunnel. transport_e2e_test has what is the
+// same over SPDY.
 
 #include <string>
 #include <vector>
@@ -16,7 +16,6 @@
 namespace podvisor::e2e {
 namespace {
 
-using testing::HasSubstr;
 using Through = CrictlSession::Through;
 
 class WebSocketE2eTest : public StreamingFixture {
@@ -24,59 +23,9 @@ class WebSocketE2eTest : public StreamingFixture {
   // crictl's arguments for `verb`.
   static std::vector<std::string> With(
       const std::string& verb, const std::vector<std::string>& arguments) {
-    std::vector<std::string> all = {verb, "--transport", "websocket"};
-    all.insert(all.end(), arguments.begin(), arguments.end());
-    return all;
-  }
-  static CommandResult Exec(const std::string& script) {
-    return node_->Crictl(With("exec", {*container_, "sh", "-c", script}));
+    return Over("websocket", verb, arguments);
   }
 };
-
-TEST_F(WebSocketE2eTest, ExecKeepsTheStreamsApartAndPassesTheExitCode) {
-  const CommandResult result = Exec("echo out; echo err >&2; exit 3");
-
-  EXPECT_EQ(result.stdout_data, "out\n");
-  EXPECT_THAT(result.stderr_data, HasSubstr("err\n"));
-  EXPECT_THAT(result.stderr_data, HasSubstr("exit code 3"));
-  EXPECT_NE(result.exit_code, 0);
-}
-
-TEST_F(WebSocketE2eTest, ExecLosesNothingOfALongOutput) {
-  const CommandResult result = Exec("seq 100000");
-
-  EXPECT_EQ(result.exit_code, 0);
-  EXPECT_EQ(result.stdout_data.size(), 588895u);
-  EXPECT_TRUE(result.stdout_data.ends_with("\n100000\n"));
-}
-
-TEST_F(WebSocketE2eTest, ExecReadsItsInputToTheEnd) {
-  CrictlSession session(node_, Through::kPipes,
-                        With("exec", {"-i", *container_, "wc", "-c"}));
-  session.Say(std::string(300'000, 'x'));
-  session.CloseInput();
-
-  session.Await("300000\n");
-  EXPECT_EQ(session.AwaitExit(), 0);
-}
-
-TEST_F(WebSocketE2eTest, ATerminalIsResizedAndEndsWithItsShell) {
-  CrictlSession session(node_, Through::kTerminal,
-                        With("exec", {"-it", *container_, "sh"}));
-  const auto says_when_sized = [](const char* size) {
-    return absl::StrCat("until [ \"$(stty size)\" = '", size,
-                        "' ]; do :; done; echo i''s ", size, "\n");
-  };
-  session.Say(says_when_sized("24 80"));
-  session.Await("is 24 80\r\n");
-  session.Say(says_when_sized("33 111"));
-  session.Resize(111, 33);
-
-  session.Await("is 33 111\r\n");
-  session.Say("exit 5\n");
-  EXPECT_NE(session.AwaitExit(), 0);
-  session.Await("exit code 5");
-}
 
 TEST_F(WebSocketE2eTest, AProcessEndsWithItsClientAlsoWhenItTakesNoInput) {
   const Census before = CountDaemon();
@@ -118,17 +67,6 @@ TEST_F(WebSocketE2eTest, PeersAttachAndLeaveAndTheContainerStays) {
     EXPECT_EQ(node_->node().Status(id).state(), cri::CONTAINER_RUNNING);
     node_->node().StopContainer(id);
   }
-}
-
-TEST_F(WebSocketE2eTest, APeerHearsTheContainersLastWordAndItsEnd) {
-  const std::string container =
-      Run("last", "read line; echo got $line; exit 0", true);
-  CrictlSession session(node_, Through::kPipes,
-                        With("attach", {"-i", container}));
-  session.Say("word\n");
-
-  session.Await("got word\n");
-  EXPECT_EQ(session.AwaitExit(), 0);
 }
 
 TEST_F(WebSocketE2eTest, AServerOnTheGuestsLoopbackIsReachedThroughATunnel) {
