@@ -11,6 +11,7 @@
 #include "base/errno_status.h"
 #include "base/file.h"
 #include "base/netlink.h"
+#include "base/network_namespace.h"
 #include "base/status_macros.h"
 #include "network/network_namespace.h"
 #include "network/pod_link.h"

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/network_namespace.h"
 #include "base/process.h"
 #include "gtest/gtest.h"
 #include "network/network_namespace.h"

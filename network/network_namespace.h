@@ -3,7 +3,6 @@
 
 #include <string>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 
 namespace podvisor {
@@ -22,10 +21,6 @@ bool IsNetworkNamespace(const std::string& path);
 // Lets go of it, and removes the file. The kernel keeps it while a tap of it is
 // open. OK when nothing is there.
 absl::Status RemoveNetworkNamespace(const std::string& path);
-
-// Runs `work` in a thread that lives in the namespace, and waits for it.
-absl::Status RunInNetworkNamespace(const std::string& path,
-                                   absl::FunctionRef<absl::Status()> work);
 
 }  // namespace podvisor
 

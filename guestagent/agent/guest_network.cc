@@ -16,6 +16,7 @@
 #include "base/errno_status.h"
 #include "base/file.h"
 #include "base/netlink.h"
+#include "base/network_namespace.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "guestagent/agent/network_namespace.h"
@@ -285,8 +286,8 @@ absl::Status ConfigureGuestNetwork(const ConfigureNetworkRequest& request,
     RETURN_IF_ERROR(
         BringInterface(request.mac(), network_namespace, cancelled));
   }
-  return RunInNetworkNamespace(
-      network_namespace, [&] { return ConfigureHere(request, cancelled); });
+  return RunInPodNetwork(network_namespace,
+                         [&] { return ConfigureHere(request, cancelled); });
 }
 
 }  // namespace podvisor

@@ -2,17 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
-#include <sched.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-
-#include <thread>
 
 #include "base/errno_status.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/network_namespace.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 
@@ -40,31 +34,11 @@ absl::Status WriteSetting(const Setting& setting) {
   return Annotate(WriteAll(file.get(), setting.value), setting.path);
 }
 
-absl::Status BringLoopbackUp() {
-  const UniqueFd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket_fd.valid()) return ErrnoStatus(errno, "socket");
-  ifreq request = {};
-  memcpy(request.ifr_name, "lo", 3);
-  request.ifr_flags = IFF_UP | IFF_RUNNING;
-  if (ioctl(socket_fd.get(), SIOCSIFFLAGS, &request) != 0) {
-    return ErrnoStatus(errno, "lo up");
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
-absl::Status RunInNetworkNamespace(const std::string& path,
-                                   const std::function<absl::Status()>& work) {
-  if (path.empty()) return work();
-  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return ErrnoStatus(errno, path);
-  absl::Status status;
-  std::thread([&] {
-    status = setns(file.get(), CLONE_NEWNET) == 0 ? work()
-                                                  : ErrnoStatus(errno, path);
-  }).join();
-  return status;
+absl::Status RunInPodNetwork(const std::string& path,
+                             absl::FunctionRef<absl::Status()> work) {
+  return path.empty() ? work() : RunInNetworkNamespace(path, work);
 }
 
 absl::Status SetUpNetworkNamespace() {

@@ -203,7 +203,7 @@ absl::Status PortForwards::Serve(const std::string& network_namespace,
   const uint16_t port = static_cast<uint16_t>(first.port());
   UniqueFd socket;
   const absl::Status dialed =
-      RunInNetworkNamespace(network_namespace, [&]() -> absl::Status {
+      RunInPodNetwork(network_namespace, [&]() -> absl::Status {
         ASSIGN_OR_RETURN(socket, DialLoopback(port, context));
         return absl::OkStatus();
       });

@@ -22,6 +22,7 @@
 #include "absl/strings/str_split.h"
 #include "base/errno_status.h"
 #include "base/file.h"
+#include "base/network_namespace.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "guestagent/agent/network_namespace.h"
