@@ -90,5 +90,27 @@ TEST_F(GiveBackVmTest, WhatIsNoLongerInUseComesBackAtTheNextTry) {
   EXPECT_EQ(outcome->observed.hotplug_plugged_bytes, 0);
 }
 
+TEST_F(GiveBackVmTest, AShrinkLeavesAFullGuestWhatItNeedsToLiveAndToGrow) {
+  VmResizer resizer =
+      filler_->vm().Resizer(filler_->vm().Limits(VcpuUnplug::kPark));
+  ASSERT_TRUE(resizer.Resize({1, kBoot + kGiB}, In(60)).ok());
+  ASSERT_EQ(filler_->FillTmpfs(kGiB), absl::OkStatus());
+
+  auto outcome = resizer.Resize({1, kBoot}, In(10));
+
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_GT(outcome->shortfall_bytes, kGiB / 2) << "not in use";
+  EXPECT_GT(outcome->observed.guest_available_bytes, 50 * kMiB);
+
+  const VmSize more = {2, kBoot + 2 * kGiB};
+  outcome = resizer.Grow(outcome->observed, more, more, In(60));
+
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->observed.vcpus_online, 2);
+  EXPECT_GE(outcome->observed.hotplug_online_bytes, 2 * kGiB);
+  // More than there was; not all of it, which the guest would run out at.
+  EXPECT_EQ(filler_->FillTmpfs(kGiB + kGiB / 2), absl::OkStatus());
+}
+
 }  // namespace
 }  // namespace podvisor

@@ -76,6 +76,31 @@ bool MemoryGrows(const VmState& state, int64_t hotplug_bytes) {
          hotplug_bytes;
 }
 
+// What the guest can do without and still live: more, and its kernel ends
+// programs, or has no descriptors for the pages of the next grow. Memory that
+// it has not brought online is no loss to it, and with the rest come the
+// descriptors of that (64 bytes for 4096, Linux, struct page). One that is
+// small from the start keeps a quarter of that.
+int64_t GivableBytes(const VmState& state) {
+  const int64_t room =
+      state.guest_boot_bytes > 0
+          ? std::min(kRoomToMoveBytes, state.guest_boot_bytes / 4)
+          : kRoomToMoveBytes;
+  const int64_t spare =
+      std::max<int64_t>(0, state.guest_available_bytes - room);
+  return std::max<int64_t>(
+             0, state.hotplug_plugged_bytes - state.hotplug_online_bytes) +
+         spare + spare / 63;
+}
+
+// The least that virtio-mem can be asked to shrink to, in whole blocks.
+int64_t LeastHotplugBytes(const VmLimits& limits, const VmState& state) {
+  const int64_t block = limits.memory_block_bytes;
+  const int64_t kept =
+      std::max<int64_t>(0, state.hotplug_plugged_bytes - GivableBytes(state));
+  return (kept + block - 1) / block * block;
+}
+
 // The memory's part of a plan, by its place there.
 struct MemorySteps {
   std::vector<ResizeStep> grow;    // before the vCPUs
@@ -93,17 +118,25 @@ std::vector<ResizeStep> MakeRoom(const VmState& state, int64_t given_back) {
   return {ReclaimMemory{needed}};
 }
 
-absl::StatusOr<MemorySteps> PlanMemory(const VmState& state,
-                                       int64_t hotplug_bytes) {
+MemorySteps PlanMemory(const VmLimits& limits, const VmState& state,
+                       int64_t hotplug_bytes) {
   MemorySteps steps;
   if (MemoryIsAt(state, hotplug_bytes)) return steps;
   if (MemoryGrows(state, hotplug_bytes)) {
     steps.grow = {RequestMemory{hotplug_bytes}};
     steps.grown = {AwaitMemoryGrown{hotplug_bytes}};
-  } else {
-    steps.shrink = MakeRoom(state, state.hotplug_plugged_bytes - hotplug_bytes);
-    steps.shrink.push_back(RequestMemory{hotplug_bytes});
-    steps.shrink.push_back(AwaitMemoryShrunk{hotplug_bytes});
+    return steps;
+  }
+  const int64_t least =
+      std::max(hotplug_bytes, LeastHotplugBytes(limits, state));
+  if (least < state.hotplug_plugged_bytes || least == hotplug_bytes) {
+    steps.shrink = MakeRoom(state, state.hotplug_plugged_bytes - least);
+    steps.shrink.push_back(RequestMemory{least});
+    steps.shrink.push_back(AwaitMemoryShrunk{least});
+  } else if (state.hotplug_requested_bytes != least) {
+    // An older request would take what the guest can no longer spare, or give
+    // what nobody wants any more.
+    steps.grow = {RequestMemory{least}};
   }
   return steps;
 }
@@ -146,8 +179,13 @@ absl::StatusOr<MemorySteps> PlanDimms(const VmLimits& limits,
     steps.grown = {AwaitMemoryGrown{hotplug_bytes}};
   }
   if (state.hotplug_plugged_bytes < hotplug_bytes) return steps;
-  const std::vector<Dimm> spare =
-      SpareDimms(limits, state.dimms, hotplug_bytes);
+  std::vector<Dimm> spare = SpareDimms(limits, state.dimms, hotplug_bytes);
+  int64_t givable = GivableBytes(state);
+  std::erase_if(spare, [&](const Dimm& dimm) {
+    if (dimm.bytes > givable) return true;
+    givable -= dimm.bytes;
+    return false;
+  });
   steps.unplug = MakeRoom(state, TotalBytes(spare));
   for (const Dimm& dimm : spare) {
     steps.unplug.push_back(UnplugDimm{dimm.slot});
@@ -232,10 +270,12 @@ absl::StatusOr<ResizePlan> PlanResize(const VmLimits& limits,
                                       const VmSize& target) {
   RETURN_IF_ERROR(Check(limits, state, target));
   const int64_t memory = target.memory_bytes - limits.boot_memory_bytes;
-  ASSIGN_OR_RETURN(const MemorySteps steps,
-                   limits.memory_device == MemoryDevice::kPcDimm
-                       ? PlanDimms(limits, state, memory)
-                       : PlanMemory(state, memory));
+  MemorySteps steps;
+  if (limits.memory_device == MemoryDevice::kPcDimm) {
+    ASSIGN_OR_RETURN(steps, PlanDimms(limits, state, memory));
+  } else {
+    steps = PlanMemory(limits, state, memory);
+  }
 
   ResizePlan plan;
   AppendGrowth(steps, state, target, plan);

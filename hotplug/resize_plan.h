@@ -79,8 +79,9 @@ struct ResizePlan {
   bool operator==(const ResizePlan&) const = default;
 };
 
-// What has to be free in the guest beyond what it gives back. With less, the
-// kernel moves pages into memory that it first has to find (ADR 11).
+// What has to be free in the guest beyond what it gives back, and what a shrink
+// leaves it. With less, the kernel moves pages into memory that it first has to
+// find, and a guest that has no more ends programs (ADR 11).
 inline constexpr int64_t kRoomToMoveBytes = int64_t{64} << 20;
 
 // Decides how to bring a VM from `state` to `target`.
@@ -90,15 +91,18 @@ inline constexpr int64_t kRoomToMoveBytes = int64_t{64} << 20;
 // time; only DIMMs beyond what the guest can carry wait for those before them.
 // Shrinking follows: vCPUs offline, their devices removed where
 // `limits.vcpu_unplug` says so, and virtio-mem last, the slow part that a guest
-// may refuse. Before memory goes, a guest with less free than it gives back and
-// room to move drops page cache. Nothing that changes the memory map follows
-// the removal of a vCPU within one plan (it kills QEMU before 10.2 under TCG).
+// may refuse. A guest is asked for no more than it can do without; the rest
+// stays a shortfall, see MemoryShortfall(), until it has more available. Before
+// memory goes, a guest with less free than it gives back and room to move drops
+// page cache. Nothing that changes the memory map follows the removal of a vCPU
+// within one plan (it kills QEMU before 10.2 under TCG).
 //
 // DIMMs come and go whole: the VM may keep more than the target, see
 // SpareDimms(), and has then reached it.
 //
 // A plan stopped after any step leaves a state from which a new plan reaches
-// the target. A VM that is at its target gets an empty plan.
+// the target. A VM that is at its target, or as near as its guest can spare,
+// gets an empty plan.
 //
 // Errors:
 //   InvalidArgument    limits or a state that contradict themselves, a target

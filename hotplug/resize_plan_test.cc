@@ -37,6 +37,7 @@ VmState State(int plugged, int online, int64_t hotplug_bytes) {
   state.hotplug_requested_bytes = hotplug_bytes;
   state.hotplug_plugged_bytes = hotplug_bytes;
   state.hotplug_online_bytes = hotplug_bytes;
+  state.guest_available_bytes = hotplug_bytes + kGiB;
   state.guest_free_bytes = hotplug_bytes + kRoomToMoveBytes;
   return state;
 }
@@ -102,6 +103,60 @@ TEST(PlanResizeTest, DropsCacheOnlyWhereLessIsFreeThanIsGivenBackAndMoved) {
               c.steps)
         << c.free_bytes << " " << c.target_hotplug_bytes;
   }
+}
+
+TEST(PlanResizeTest, AGuestIsAskedForNoMoreThanItCanDoWithout) {
+  constexpr int64_t kRoom = kRoomToMoveBytes;
+  struct Case {
+    int64_t requested_bytes;
+    int64_t plugged_bytes;
+    int64_t available_bytes;
+    std::vector<ResizeStep> steps;
+  };
+  for (const Case& c : std::vector<Case>{
+           {3 * kGiB, 3 * kGiB, 0, {}},
+           {3 * kGiB, 3 * kGiB, kRoom + kBlock / 2, {}},
+           {3 * kGiB,
+            3 * kGiB,
+            kRoom + kBlock,
+            {RequestMemory{3 * kGiB - kBlock},
+             AwaitMemoryShrunk{3 * kGiB - kBlock}}},
+           {3 * kGiB,
+            3 * kGiB,
+            kRoom + 2 * kGiB,
+            {RequestMemory{kGiB}, AwaitMemoryShrunk{kGiB}}},
+           // An earlier shrink is stopped, and so is an earlier grow.
+           {0, 3 * kGiB, 0, {RequestMemory{3 * kGiB}}},
+           {4 * kGiB, 3 * kGiB, 0, {RequestMemory{3 * kGiB}}},
+           {0, 3 * kGiB - kBlock / 2, 0, {RequestMemory{3 * kGiB}}},
+           {3 * kGiB, 3 * kGiB - kBlock / 2, 0, {}},
+       }) {
+    VmState state = State(1, 1, c.plugged_bytes);
+    state.hotplug_requested_bytes = c.requested_bytes;
+    state.guest_available_bytes = c.available_bytes;
+
+    EXPECT_EQ(Steps(Limits(), state, {1, kGiB + kBlock}), c.steps)
+        << c.requested_bytes << " " << c.available_bytes;
+  }
+}
+
+TEST(PlanResizeTest, MemoryThatTheGuestHasNotBroughtOnlineMayAlwaysGo) {
+  VmState state = State(1, 1, 3 * kGiB);
+  state.guest_available_bytes = 0;
+  state.hotplug_online_bytes = kGiB;
+
+  EXPECT_THAT(Steps(Limits(), state, {1, kGiB}),
+              ElementsAre(RequestMemory{kGiB}, AwaitMemoryShrunk{kGiB}));
+}
+
+TEST(PlanResizeTest, AGuestThatIsSmallKeepsAQuarterOfWhatItBootedWith) {
+  VmState state = State(1, 1, kGiB);
+  state.guest_boot_bytes = 96 * kMiB;
+  state.guest_available_bytes = kGiB + 24 * kMiB - kGiB / 64;
+  state.guest_free_bytes = 2 * kGiB;
+
+  EXPECT_THAT(Steps(Limits(), state, {1, kGiB}),
+              ElementsAre(RequestMemory{0}, AwaitMemoryShrunk{0}));
 }
 
 TEST(PlanResizeTest, GrowsOneResourceBeforeItShrinksTheOther) {
@@ -195,7 +250,7 @@ VmLimits DimmLimits(VcpuUnplug unplug = VcpuUnplug::kPark) {
 }
 
 VmState DimmState(int plugged, int online, const std::vector<Dimm>& dimms,
-                  int64_t available_bytes = kGiB) {
+                  int64_t available_bytes = 8 * kGiB) {
   int64_t bytes = 0;
   for (const Dimm& dimm : dimms) bytes += dimm.bytes;
   VmState state = State(plugged, online, bytes);
@@ -232,6 +287,20 @@ TEST(PlanResizeTest, DimmsStayAndAreUsedAgainUnlessTheyMayBeRemoved) {
   EXPECT_EQ(MemoryShortfall(DimmLimits(), state, {1, kGiB}), 0);
   EXPECT_EQ(MemoryShortfall(removable, state, {1, kGiB}), 3 * kGiB);
   EXPECT_EQ(MemoryShortfall(removable, state, {1, 2 * kGiB}), 0);
+}
+
+TEST(PlanResizeTest, ADimmStaysThatTheGuestCannotDoWithout) {
+  VmLimits limits = DimmLimits();
+  limits.dimm_unplug = true;
+  const std::vector<Dimm> dimms = {{0, kGiB}, {1, 2 * kGiB}};
+
+  EXPECT_THAT(Steps(limits, DimmState(1, 1, dimms, 0), {1, kGiB}), IsEmpty());
+  EXPECT_THAT(
+      Steps(limits, DimmState(1, 1, dimms, kGiB + kRoomToMoveBytes), {1, kGiB}),
+      ElementsAre(UnplugDimm{0}));
+  EXPECT_THAT(Steps(limits, DimmState(1, 1, dimms, 3 * kGiB + kRoomToMoveBytes),
+                    {1, kGiB}),
+              ElementsAre(UnplugDimm{1}, UnplugDimm{0}));
 }
 
 TEST(PlanResizeTest, DimmsGoBeforeVcpusDo) {
