@@ -34,42 +34,27 @@ constexpr absl::Duration kEraseTime = absl::Seconds(10);
 // Soon, so that a new pod has its values, and not while it still settles.
 constexpr absl::Duration kFirstSample = absl::Seconds(1);
 
-absl::string_view Name(SandboxState state) {
-  switch (state) {
-    case SandboxState::kCreating:
-      return "being created";
-    case SandboxState::kReady:
-      return "ready";
-    case SandboxState::kStopping:
-      return "being stopped";
-    case SandboxState::kStopped:
-      return "stopped";
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 Pod::Pod(const PodServices& services, PodRecord record)
     : services_(services),
-      id_(record.id),
-      spec_(record.spec),
-      operation_lock_(absl::StrCat("pod ", record.id.value())),
-      record_(std::move(record)) {}
+      stored_(services.store, std::move(record)),
+      operation_lock_(absl::StrCat("pod ", stored_.id().value())) {}
 
 Pod::~Pod() { StopWatching(); }
 
 PodSnapshot Pod::Snapshot() const {
+  PodRecord record = stored_.record();
   absl::MutexLock lock(&mutex_);
   PodSnapshot snapshot;
-  snapshot.id = id_;
-  snapshot.spec = record_.spec;
-  snapshot.state = record_.state;
-  snapshot.created_at = record_.created_at;
-  snapshot.ips = record_.ips;
+  snapshot.id = record.id;
+  snapshot.spec = std::move(record.spec);
+  snapshot.state = record.state;
+  snapshot.created_at = record.created_at;
+  snapshot.ips = std::move(record.ips);
   snapshot.agent_version = hello_.agent_version();
   snapshot.kernel_release = hello_.kernel_release();
-  snapshot.last_error = record_.message;
+  snapshot.last_error = std::move(record.message);
   snapshot.account = account_;
   snapshot.usage = usage_;
   if (vm_ != nullptr) {
@@ -87,7 +72,7 @@ PodSnapshot Pod::Snapshot() const {
     }
     snapshot.accelerator = vm.accelerator == Accelerator::kKvm ? "kvm" : "tcg";
     snapshot.boot_time = vm_->vm().boot_timings().hello;
-    if (record_.state == SandboxState::kReady) snapshot.vmm_pid = vm.qemu.pid;
+    if (record.state == SandboxState::kReady) snapshot.vmm_pid = vm.qemu.pid;
     snapshot.console_path =
         absl::StrCat(vm_->directory(), "/", VmFiles::kConsole);
     snapshot.cgroup_path = vm_->cgroup().path();
@@ -95,53 +80,20 @@ PodSnapshot Pod::Snapshot() const {
   return snapshot;
 }
 
-SandboxState Pod::state() const {
-  absl::MutexLock lock(&mutex_);
-  return record_.state;
-}
-
-absl::Status Pod::Transition(SandboxEvent event,
-                             const std::function<void(PodRecord&)>& change) {
-  absl::MutexLock lock(&mutex_);
-  const std::optional<SandboxState> next = NextState(record_.state, event);
-  if (!next.has_value()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("pod ", id_.value(), " is ", Name(record_.state)));
-  }
-  PodRecord changed = record_;
-  changed.state = *next;
-  change(changed);
-  const absl::Status stored = services_.store->PutPod(changed);
-  if (!stored.ok()) {
-    // Only what a pod takes hold of has to be known to the next daemon. That
-    // its VM ended, or is to end, is so also where nobody can write it down: a
-    // daemon that reads the older record sees it and ends what is left.
-    if (event == SandboxEvent::kAgentReady) return stored;
-    Log(LogLevel::kError, "the state of a pod cannot be stored",
-        {{"sandbox_id", id_.value()}, {"error", stored.message()}});
-  }
-  record_ = std::move(changed);
-  return absl::OkStatus();
-}
-
 VmRecorder Pod::Recorder() {
   return [this](const VmRecord& vm) {
-    absl::MutexLock lock(&mutex_);
-    PodRecord changed = record_;
-    changed.vm_json = EncodeVmRecord(vm);
-    RETURN_IF_ERROR(services_.store->PutPod(changed));
-    record_ = std::move(changed);
-    return absl::OkStatus();
+    return stored_.Change(
+        [&](PodRecord& record) { record.vm_json = EncodeVmRecord(vm); });
   };
 }
 
 absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   ASSIGN_OR_RETURN(const VmLimits limits,
-                   LimitsOf(*services_.vm.settings, spec_.size));
-  if (spec_.size.max_vcpus.value_or(0) > limits.max_vcpus) {
+                   LimitsOf(*services_.vm.settings, spec().size));
+  if (spec().size.max_vcpus.value_or(0) > limits.max_vcpus) {
     Log(LogLevel::kWarning, "a pod asks for more vCPUs than a VM may have here",
-        {{"sandbox_id", id_.value()},
-         {"wanted", absl::StrCat(*spec_.size.max_vcpus)},
+        {{"sandbox_id", id().value()},
+         {"wanted", absl::StrCat(*spec().size.max_vcpus)},
          {"max_vcpus", absl::StrCat(limits.max_vcpus)}});
   }
   const PodTotals totals = Totals();
@@ -151,7 +103,7 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   RETURN_IF_ERROR(Guard(account));
   SetAccount(account);
   ASSIGN_OR_RETURN(std::unique_ptr<PodVm> vm,
-                   PodVm::Boot(services_.vm, id_, spec_, uid, Recorder(),
+                   PodVm::Boot(services_.vm, id(), spec(), uid, Recorder(),
                                RecorderOfNetwork(), deadline));
   const absl::StatusOr<agent::v1::HelloResponse> hello =
       vm->vm().agent().Hello(deadline);
@@ -175,14 +127,14 @@ absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
   const OperationHolder operation(&operation_lock_);
   absl::Status status = BootVm(uid, deadline);
   // A stop that came meanwhile has made this transition illegal.
-  if (status.ok()) status = Transition(SandboxEvent::kAgentReady, [](auto&) {});
+  if (status.ok()) status = stored_.Transition(SandboxEvent::kAgentReady);
   if (!status.ok()) {
-    (void)Transition(SandboxEvent::kSetupFailed, [](auto&) {});
+    (void)stored_.Transition(SandboxEvent::kSetupFailed);
     const absl::Status torn_down =
         TearDown(services_.vm.clock->Now() + kCleanUpTime);
     if (!torn_down.ok()) {
       Log(LogLevel::kError, "what a failed boot left behind is still there",
-          {{"sandbox_id", id_.value()}, {"error", torn_down.message()}});
+          {{"sandbox_id", id().value()}, {"error", torn_down.message()}});
     }
     return status;
   }
@@ -199,7 +151,7 @@ absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
 
 absl::Status Pod::Stop(absl::Time deadline) {
   if (state() == SandboxState::kStopped) return absl::OkStatus();
-  RETURN_IF_ERROR(Transition(SandboxEvent::kStopRequested, [](auto&) {}));
+  RETURN_IF_ERROR(stored_.Transition(SandboxEvent::kStopRequested));
   // Without the operation lock: whoever holds it may be waiting for just
   // these containers.
   const absl::Time soon =
@@ -241,13 +193,13 @@ void Pod::AbortOperation(absl::Time deadline) {
   }
   if (vm == nullptr) return;
   Log(LogLevel::kWarning, "a pod is stopped while it waits for its guest",
-      {{"sandbox_id", id_.value()}});
+      {{"sandbox_id", id().value()}});
   vm->agent().Disconnect();
   // QEMU waits for the guest too: for memory that it is to take, say.
   const absl::Status killed = vm->Kill(deadline);
   if (!killed.ok()) {
     Log(LogLevel::kError, "the VM of a pod that is stopped cannot be killed",
-        {{"sandbox_id", id_.value()}, {"error", killed.message()}});
+        {{"sandbox_id", id().value()}, {"error", killed.message()}});
   }
 }
 
@@ -255,27 +207,28 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   if (vm_ != nullptr) {
     RETURN_IF_ERROR(vm_->TearDown(kPowerOffGrace, deadline));
   } else {
-    RETURN_IF_ERROR(PodVm::Sweep(services_.vm, id_, spec_, deadline));
+    RETURN_IF_ERROR(PodVm::Sweep(services_.vm, id(), spec(), deadline));
   }
   // Whatever the network does now, nothing of the pod runs any more.
   AbandonOutput();
   StopWatching();
-  services_.vm.metrics->RemoveVm(id_);
+  WithdrawMetrics();
   EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
   ASSIGN_OR_RETURN(const Leaving network, LeaveNetwork(deadline));
-  RETURN_IF_ERROR(Transition(SandboxEvent::kTornDown, [&](PodRecord& record) {
-    record.finished_at = services_.vm.clock->Now();
-    record.vm_json.clear();
-    if (network == Leaving::kLeft) record.network_json.clear();
-    record.ips.clear();
-  }));
+  RETURN_IF_ERROR(
+      stored_.Transition(SandboxEvent::kTornDown, [&](PodRecord& record) {
+        record.finished_at = services_.vm.clock->Now();
+        record.vm_json.clear();
+        if (network == Leaving::kLeft) record.network_json.clear();
+        record.ips.clear();
+      }));
   TellEvents();
   return absl::OkStatus();
 }
 
 absl::Status Pod::Forget() {
   LeaveNetworkAtLast();
-  return services_.store->DeletePod(id_);
+  return stored_.Forget();
 }
 
 absl::Status Pod::AddContainer(std::shared_ptr<Container> container) {
@@ -321,13 +274,9 @@ void Pod::BeginEvents() {
 }
 
 absl::Status Pod::RememberContainers() {
-  absl::MutexLock lock(&mutex_);
-  if (record_.had_containers) return absl::OkStatus();
-  PodRecord changed = record_;
-  changed.had_containers = true;
-  RETURN_IF_ERROR(services_.store->PutPod(changed));
-  record_ = std::move(changed);
-  return absl::OkStatus();
+  if (stored_.record().had_containers) return absl::OkStatus();
+  return stored_.Change(
+      [](PodRecord& record) { record.had_containers = true; });
 }
 
 std::shared_ptr<Container> Pod::FindContainer(const ContainerId& id) const {
@@ -354,7 +303,7 @@ absl::Status Pod::Erase(const Container& container, absl::Time deadline) {
         (*vm)->RemoveImageUser(container.image_hex(), container.id(), deadline);
     if (!released.ok()) {
       Log(LogLevel::kWarning, "an image is released later",
-          {{"sandbox_id", id_.value()}, {"error", released.message()}});
+          {{"sandbox_id", id().value()}, {"error", released.message()}});
       SettleAfter(services_.vm.settings->shrink_delay);
     }
   }
@@ -376,7 +325,7 @@ void Pod::Abandon(std::shared_ptr<Container> container) {
       EraseAbandoned(services_.vm.clock->Now() + kEraseTime);
   if (!erased.ok()) {
     Log(LogLevel::kWarning, "what an unfinished create left is removed later",
-        {{"sandbox_id", id_.value()}, {"error", erased.message()}});
+        {{"sandbox_id", id().value()}, {"error", erased.message()}});
   }
   SettleAfter(absl::ZeroDuration());
 }
@@ -394,13 +343,10 @@ absl::Status Pod::EraseAbandoned(absl::Time deadline) {
 }
 
 absl::Status Pod::CheckReady() const {
-  if (record_.state != SandboxState::kReady) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("pod ", id_.value(), " is ", Name(record_.state)));
-  }
+  RETURN_IF_ERROR(stored_.CheckReady());
   if (!guest_.ok()) {
     return absl::UnavailableError(absl::StrCat(
-        "the guest of pod ", id_.value(),
+        "the guest of pod ", id().value(),
         " has not answered since the daemon started: ", guest_.message()));
   }
   return absl::OkStatus();
@@ -481,7 +427,7 @@ void Pod::OnExit(const agent::v1::ContainerExit& exit) {
       });
   if (!stored.ok()) {
     Log(LogLevel::kError, "the end of a container could not be stored",
-        {{"sandbox_id", id_.value()},
+        {{"sandbox_id", id().value()},
          {"container_id", container->id().value()},
          {"error", stored.message()}});
   }
@@ -492,9 +438,9 @@ void Pod::OnVmExit(const VmExit& exit) {
   // Whoever boots or stops the pod deals with the end of its VM.
   if (state() != SandboxState::kReady) return;
   Log(LogLevel::kError, "the VM has ended by itself",
-      {{"sandbox_id", id_.value()}, {"reason", reason}});
+      {{"sandbox_id", id().value()}, {"reason", reason}});
   services_.vm.metrics->CountVmExit("unexpected");
-  (void)Transition(SandboxEvent::kVmExited, [&](PodRecord& record) {
+  (void)stored_.Transition(SandboxEvent::kVmExited, [&](PodRecord& record) {
     record.reason = "VmExited";
     record.message = reason;
   });
@@ -538,8 +484,8 @@ void Pod::EndContainers(int exit_code, absl::string_view reason,
 }
 
 std::string Pod::LogPathOf(const ContainerSpec& container) const {
-  if (spec_.log_directory.empty() || container.log_path.empty()) return "";
-  return absl::StrCat(spec_.log_directory, "/", container.log_path);
+  if (spec().log_directory.empty() || container.log_path.empty()) return "";
+  return absl::StrCat(spec().log_directory, "/", container.log_path);
 }
 
 std::string Pod::CursorPath(const Container& container) const {
@@ -549,14 +495,14 @@ std::string Pod::CursorPath(const Container& container) const {
 }
 
 absl::Status Pod::StartPump(Container& container) {
-  return Pump(container, spec_.log_directory.empty()
+  return Pump(container, spec().log_directory.empty()
                              ? ""
                              : container.Snapshot().spec.log_path);
 }
 
 absl::Status Pod::Pump(Container& container, const std::string& log_path) {
   ContainerLogOptions options;
-  options.log_directory = spec_.log_directory;
+  options.log_directory = spec().log_directory;
   options.log_path = log_path;
   options.cursor_path = CursorPath(container);
   options.container_id = container.id().value();

@@ -24,13 +24,13 @@
 #include "sandbox/pod_account.h"
 #include "sandbox/pod_event.h"
 #include "sandbox/pod_event_feed.h"
-#include "sandbox/pod_record.h"
 #include "sandbox/pod_sizing.h"
 #include "sandbox/pod_snapshot.h"
 #include "sandbox/pod_vm.h"
 #include "sandbox/sample_turn.h"
 #include "sandbox/settle_schedule.h"
 #include "sandbox/state_store.h"
+#include "sandbox/stored_pod.h"
 
 namespace podvisor {
 
@@ -61,14 +61,14 @@ class Pod : public std::enable_shared_from_this<Pod> {
   Pod(const PodServices& services, PodRecord record);
   ~Pod();
 
-  const PodId& id() const { return id_; }
+  const PodId& id() const { return stored_.id(); }
   const PodServices& services() const { return services_; }
 
   PodSnapshot Snapshot() const ABSL_LOCKS_EXCLUDED(mutex_);
-  SandboxState state() const ABSL_LOCKS_EXCLUDED(mutex_);
+  SandboxState state() const { return stored_.state(); }
   // Nothing unless the pod is kReady.
   std::optional<ObservedSizing> Sizing() const ABSL_LOCKS_EXCLUDED(mutex_);
-  const PodSpec& spec() const { return spec_; }
+  const PodSpec& spec() const { return stored_.spec(); }
 
   // Boots the VM: kCreating to kReady; with presize it has then what the pod
   // asks for. After an error the pod is kStopped, nothing of it is left on the
@@ -99,7 +99,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void DropContainer(const ContainerId& id) ABSL_LOCKS_EXCLUDED(mutex_);
   // To be called before the record of a container that was created is removed:
   // a later daemon must know that there was one.
-  absl::Status RememberContainers() ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status RememberContainers();
   std::shared_ptr<Container> FindContainer(const ContainerId& id) const
       ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<Container>> containers() const
@@ -188,9 +188,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void EndPump(Container& container);
 
  private:
-  absl::Status Transition(SandboxEvent event,
-                          const std::function<void(PodRecord&)>& change)
-      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status CheckReady() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   VmRecorder Recorder();
   NetworkRecorder RecorderOfNetwork();
@@ -341,13 +338,14 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void TakeSample() ABSL_LOCKS_EXCLUDED(mutex_);
   // Shows the sizes as they are now, and the last sample, to the metrics.
   void PublishMetrics() ABSL_LOCKS_EXCLUDED(mutex_);
+  // For good.
+  void WithdrawMetrics() ABSL_LOCKS_EXCLUDED(mutex_);
   // Of those that were created.
   std::vector<ContainerSnapshot> ContainerSnapshots() const
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   const PodServices services_;
-  const PodId id_;
-  const PodSpec spec_;
+  StoredPod stored_;
 
   OperationLock operation_lock_;
   std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
@@ -364,7 +362,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   PodEventLog told_ ABSL_GUARDED_BY(told_mutex_);
 
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_lock_, told_mutex_);
-  PodRecord record_ ABSL_GUARDED_BY(mutex_);
   std::map<ContainerId, std::shared_ptr<Container>> containers_
       ABSL_GUARDED_BY(mutex_);
   // Changes under both locks, so that either is enough to read it. It stays
@@ -375,6 +372,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   PodUsage usage_ ABSL_GUARDED_BY(mutex_);
   DiskTraffic disk_traffic_ ABSL_GUARDED_BY(mutex_);
   SampleTurn sample_turn_ ABSL_GUARDED_BY(mutex_);
+  bool withdrawn_ ABSL_GUARDED_BY(mutex_) = false;
   // Why the guest of an adopted VM cannot be used yet.
   absl::Status guest_ ABSL_GUARDED_BY(mutex_);
   SettleSchedule settle_ ABSL_GUARDED_BY(mutex_);

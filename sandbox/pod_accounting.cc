@@ -31,7 +31,7 @@ absl::Status Pod::Guard(const PodAccount& account) const {
     return status;
   }
   Log(LogLevel::kWarning, "the host may kill this VM for want of memory",
-      {{"sandbox_id", id_.value()}, {"reason", status.message()}});
+      {{"sandbox_id", id().value()}, {"reason", status.message()}});
   return absl::OkStatus();
 }
 

@@ -23,20 +23,14 @@ constexpr absl::Duration kLastTime = absl::Seconds(10);
 
 NetworkRecorder Pod::RecorderOfNetwork() {
   return [this](const NetworkRecord& network) {
-    absl::MutexLock lock(&mutex_);
-    PodRecord changed = record_;
-    changed.network_json = network.json;
-    changed.ips = network.ips;
-    RETURN_IF_ERROR(services_.store->PutPod(changed));
-    record_ = std::move(changed);
-    return absl::OkStatus();
+    return stored_.Change([&](PodRecord& record) {
+      record.network_json = network.json;
+      record.ips = network.ips;
+    });
   };
 }
 
-std::string Pod::NetworkJson() const {
-  absl::MutexLock lock(&mutex_);
-  return record_.network_json;
-}
+std::string Pod::NetworkJson() const { return stored_.record().network_json; }
 
 // The VM holds its end of the cable whatever a plugin says of the other one.
 void Pod::CheckNetwork(absl::Time deadline) {
@@ -45,21 +39,21 @@ void Pod::CheckNetwork(absl::Time deadline) {
       std::min(deadline, services_.vm.clock->Now() + kCheckTime));
   if (checked.ok()) return;
   Log(LogLevel::kWarning, "the network of a pod is not as it was",
-      {{"sandbox_id", id_.value()}, {"error", checked.message()}});
+      {{"sandbox_id", id().value()}, {"error", checked.message()}});
 }
 
 // After the VM: what it still sends must not meet another pod's addresses.
 absl::StatusOr<Pod::Leaving> Pod::LeaveNetwork(absl::Time deadline) {
   const absl::Status left =
-      services_.vm.network->Remove(id_, NetworkJson(), deadline);
+      services_.vm.network->Remove(id(), NetworkJson(), deadline);
   if (left.ok()) return Leaving::kLeft;
   const absl::Time now = services_.vm.clock->Now();
   leaving_since_ = std::min(leaving_since_, now);
   if (now - leaving_since_ < kPatience) return left;
   Log(LogLevel::kError, "a pod ends although its network does not let it go",
-      {{"sandbox_id", id_.value()}, {"error", left.message()}});
+      {{"sandbox_id", id().value()}, {"error", left.message()}});
   // What is in the namespace goes with it; no plugin is asked.
-  RETURN_IF_ERROR(services_.vm.network->Remove(id_, "", deadline));
+  RETURN_IF_ERROR(services_.vm.network->Remove(id(), "", deadline));
   return Leaving::kGivenUp;
 }
 
@@ -67,11 +61,11 @@ void Pod::LeaveNetworkAtLast() {
   const std::string network_json = NetworkJson();
   if (network_json.empty()) return;
   const absl::Status left = services_.vm.network->Remove(
-      id_, network_json, services_.vm.clock->Now() + kLastTime);
+      id(), network_json, services_.vm.clock->Now() + kLastTime);
   if (left.ok()) return;
   Log(LogLevel::kError,
       "an address or a rule of a removed pod may still be taken",
-      {{"sandbox_id", id_.value()}, {"error", left.message()}});
+      {{"sandbox_id", id().value()}, {"error", left.message()}});
 }
 
 }  // namespace podvisor

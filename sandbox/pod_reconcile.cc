@@ -31,12 +31,13 @@ constexpr absl::Duration kYield = absl::Milliseconds(100);
 }  // namespace
 
 Pod::PodTotals Pod::TotalsLocked() const {
-  return {.resources = record_.updated_resources.has_value()
-                           ? record_.updated_resources
-                           : spec_.resources,
-          .overhead = record_.updated_overhead.has_value()
-                          ? record_.updated_overhead
-                          : spec_.overhead};
+  const PodRecord record = stored_.record();
+  return {.resources = record.updated_resources.has_value()
+                           ? record.updated_resources
+                           : record.spec.resources,
+          .overhead = record.updated_overhead.has_value()
+                          ? record.updated_overhead
+                          : record.spec.overhead};
 }
 
 Pod::PodTotals Pod::Totals() const {
@@ -55,7 +56,7 @@ absl::Status Pod::CheckTotals(const PodTotals& totals,
 
 PodTotalUse Pod::TotalUseLocked(bool any_counts) const {
   return UseOfPodTotal(services_.vm.settings->presize,
-                       record_.had_containers || !containers_.empty(),
+                       stored_.record().had_containers || !containers_.empty(),
                        any_counts);
 }
 
@@ -66,14 +67,14 @@ PodSizing Pod::SizingLocked(const VmLimits& limits) const {
   }
   sizing.pod_total = TotalsLocked().resources;
   sizing.pod_total_use = TotalUseLocked(!sizing.containers.empty());
-  sizing.rules = RulesOf(*services_.vm.settings, spec_.size);
+  sizing.rules = RulesOf(*services_.vm.settings, spec().size);
   sizing.limits = limits;
   return sizing;
 }
 
 std::optional<ObservedSizing> Pod::Sizing() const {
   absl::MutexLock lock(&mutex_);
-  if (record_.state != SandboxState::kReady) return std::nullopt;
+  if (state() != SandboxState::kReady) return std::nullopt;
   return ObservedSizing{.sizing = SizingLocked(vm_->sizer().limits()),
                         .observed = vm_->sizer().observed(),
                         .account = account_,
@@ -88,7 +89,7 @@ absl::StatusOr<VmTarget> Pod::Target(const VmLimits& limits) const {
 
 VmSizes Pod::SizesLocked() const {
   VmSizes sizes = vm_->sizer().sizes();
-  if (record_.state == SandboxState::kReady) {
+  if (state() == SandboxState::kReady) {
     // What is wanted now, not what was last tried. It has no size only while
     // a container that asks for the impossible is being refused.
     if (const auto target = TargetOf(SizingLocked(vm_->sizer().limits()));
@@ -178,13 +179,13 @@ void Pod::LogCuts(const VmTarget& target) const {
     Log(LogLevel::kWarning,
         "the containers ask for more than the limits of their pod; the VM "
         "stays within those",
-        {{"sandbox_id", id_.value()},
+        {{"sandbox_id", id().value()},
          {"cut_milli_cpu", absl::StrCat(target.cut_by_pod.milli_cpu)},
          {"cut_memory_bytes", absl::StrCat(target.cut_by_pod.memory_bytes)}});
   }
   if (!target.vcpus_clamped && !target.memory_clamped) return;
   Log(LogLevel::kWarning, "the VM cannot be as large as its containers ask",
-      {{"sandbox_id", id_.value()},
+      {{"sandbox_id", id().value()},
        {"wanted_vcpus", absl::StrCat(target.wanted_vcpus)},
        {"wanted_memory_bytes", absl::StrCat(target.wanted_memory_bytes)},
        {"vcpus", absl::StrCat(target.size.vcpus)},
@@ -200,7 +201,7 @@ absl::Status Pod::GrowTo(const PodTotals& totals, const VmTarget& target,
   }
   // The host's limit first: the guest needs it to bring up what it gets.
   absl::Status grown = vm_->cgroup().RaiseCpuLimit(
-      HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target));
+      HostCpuLimit(RulesOf(*services_.vm.settings, spec().size), target));
   if (grown.ok()) grown = vm_->sizer().Grow(target, least, deadline);
   if (grown.ok()) grown = PinVcpus(deadline);
   if (grown.ok()) {
@@ -247,16 +248,12 @@ absl::Status Pod::UpdateResources(
   absl::Status updated = CheckTotals(totals, vm->sizer().limits());
   if (updated.ok()) updated = GrowWithin(totals, nullptr, deadline);
   if (updated.ok()) {
-    absl::MutexLock lock(&mutex_);
-    PodRecord changed = record_;
-    if (resources.has_value()) changed.updated_resources = resources;
-    if (overhead.has_value()) changed.updated_overhead = overhead;
-    updated = Annotate(services_.store->PutPod(changed), "state store");
-    if (updated.ok()) {
-      record_ = std::move(changed);
-    } else {
-      account_ = before;
-    }
+    updated = Annotate(stored_.Change([&](PodRecord& record) {
+      if (resources.has_value()) record.updated_resources = resources;
+      if (overhead.has_value()) record.updated_overhead = overhead;
+    }),
+                       "state store");
+    if (!updated.ok()) SetAccount(before);
   }
   SettleAfter(absl::ZeroDuration());
   return updated;
@@ -339,7 +336,7 @@ void Pod::Settle(absl::Time at) {
   const absl::Duration again = NextSettle(settled, target.size);
   if (!settled.ok()) {
     Log(LogLevel::kDebug, "the VM is not yet at its size; trying again",
-        {{"sandbox_id", id_.value()},
+        {{"sandbox_id", id().value()},
          {"after", absl::FormatDuration(again)},
          {"reason", settled.message()}});
   }
@@ -395,7 +392,7 @@ absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
   ASSIGN_OR_RETURN(target, Target(vm.sizer().limits()));
   ASSIGN_OR_RETURN(const VmTarget held, HeldTarget(services_.vm.clock->Now()));
   const std::optional<int64_t> host_cpus =
-      HostCpuLimit(RulesOf(*services_.vm.settings, spec_.size), target);
+      HostCpuLimit(RulesOf(*services_.vm.settings, spec().size), target);
   // A new configuration may want a larger VM than the last one did.
   absl::Status may_grow = AllowSettling(target.size);
   if (may_grow.ok()) may_grow = vm.cgroup().RaiseCpuLimit(host_cpus);

@@ -54,13 +54,13 @@ bool Pod::Recover(absl::Time deadline) {
 void Pod::EndLost(SandboxState found, const absl::Status& reason,
                   absl::Time deadline) {
   Log(LogLevel::kWarning, "a pod did not survive until this start",
-      {{"sandbox_id", id_.value()}, {"reason", reason.message()}});
+      {{"sandbox_id", id().value()}, {"reason", reason.message()}});
   // One that was being stopped ends as it would have.
   if (found != SandboxState::kStopping) {
     const SandboxEvent event = found == SandboxState::kCreating
                                    ? SandboxEvent::kSetupFailed
                                    : SandboxEvent::kVmExited;
-    (void)Transition(event, [&](PodRecord& record) {
+    (void)stored_.Transition(event, [&](PodRecord& record) {
       record.reason = "VmLost";
       record.message = CleanText(
           absl::StrCat("the VM was not there when the daemon started: ",
@@ -73,20 +73,16 @@ void Pod::EndLost(SandboxState found, const absl::Status& reason,
   const absl::Status torn_down = TearDown(deadline);
   if (!torn_down.ok()) {
     Log(LogLevel::kError, "what a lost pod left behind is still there",
-        {{"sandbox_id", id_.value()}, {"error", torn_down.message()}});
+        {{"sandbox_id", id().value()}, {"error", torn_down.message()}});
   }
 }
 
 absl::Status Pod::AdoptVm(absl::Time deadline) {
-  std::string vm_json;
-  {
-    absl::MutexLock lock(&mutex_);
-    vm_json = record_.vm_json;
-  }
-  ASSIGN_OR_RETURN(const VmRecord record, DecodeVmRecord(vm_json));
+  ASSIGN_OR_RETURN(const VmRecord record,
+                   DecodeVmRecord(stored_.record().vm_json));
   ASSIGN_OR_RETURN(
       std::unique_ptr<PodVm> vm,
-      PodVm::Adopt(services_.vm, id_, spec_, record, Recorder(), deadline));
+      PodVm::Adopt(services_.vm, id(), spec(), record, Recorder(), deadline));
   {
     absl::MutexLock lock(&mutex_);
     vm_ = std::move(vm);
@@ -130,7 +126,7 @@ void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
   }
   Log(LogLevel::kWarning,
       "the guest of a pod does not answer; it runs on and is asked again",
-      {{"sandbox_id", id_.value()},
+      {{"sandbox_id", id().value()},
        {"after", absl::FormatDuration(backoff)},
        {"error", met.message()}});
   MeetGuestAfter(backoff);
@@ -177,7 +173,7 @@ absl::Status Pod::RecoverGuest(absl::Time deadline) {
     const absl::Status deleted = agent.Delete(id, deadline);
     if (!deleted.ok()) {
       Log(LogLevel::kWarning, "a left-over container cannot be deleted",
-          {{"sandbox_id", id_.value()},
+          {{"sandbox_id", this->id().value()},
            {"container_id", id.value()},
            {"error", deleted.message()}});
     }

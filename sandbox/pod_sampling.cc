@@ -93,12 +93,12 @@ absl::Status Pod::Sample(absl::Time deadline) {
 void Pod::PublishMetrics() {
   // Up to the end: a pod that ends meanwhile is not to come back.
   absl::MutexLock lock(&mutex_);
-  if (record_.state != SandboxState::kReady) return;
+  if (withdrawn_ || state() != SandboxState::kReady) return;
   VmSnapshot snapshot = sample_;
-  snapshot.id = id_;
-  snapshot.name_space = spec_.metadata.name_space;
-  snapshot.pod = spec_.metadata.name;
-  snapshot.uid = spec_.metadata.uid;
+  snapshot.id = id();
+  snapshot.name_space = spec().metadata.name_space;
+  snapshot.pod = spec().metadata.name;
+  snapshot.uid = spec().metadata.uid;
   snapshot.accelerator =
       vm_->record().accelerator == Accelerator::kKvm ? "kvm" : "tcg";
   snapshot.kernel_release = hello_.kernel_release();
@@ -111,6 +111,12 @@ void Pod::PublishMetrics() {
   }
   AddAccount(account_, &snapshot);
   services_.vm.metrics->SetVm(snapshot);
+}
+
+void Pod::WithdrawMetrics() {
+  absl::MutexLock lock(&mutex_);
+  withdrawn_ = true;
+  services_.vm.metrics->RemoveVm(id());
 }
 
 void Pod::SampleAfter(absl::Duration delay) {
