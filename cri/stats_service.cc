@@ -100,7 +100,7 @@ grpc::Status StatsService::PodSandboxStats(
                      pods_->FindPod(request->pod_sandbox_id()));
     pod->SampleIfOlderThan(kFreshSample);
     *response->mutable_stats() =
-        ToPodSandboxStats(pod->Snapshot(), StatsOf(pod->containers()),
+        ToPodSandboxStats(pod->Snapshot(), StatsOf(pod->containers().All()),
                           writable_layers_directory_);
     return absl::OkStatus();
   };
@@ -122,7 +122,7 @@ grpc::Status StatsService::ListPodSandboxStats(
   *ready.mutable_label_selector() = request->filter().label_selector();
   ready.mutable_state()->set_state(runtime::v1::SANDBOX_READY);
   for (const PodSnapshot* pod : FilterPods(ready, pods)) {
-    const auto containers = all[pod - pods.data()]->containers();
+    const auto containers = all[pod - pods.data()]->containers().All();
     *response->add_stats() = ToPodSandboxStats(*pod, StatsOf(containers),
                                                writable_layers_directory_);
   }
@@ -160,7 +160,7 @@ grpc::Status StatsService::ListPodSandboxMetrics(
     const PodSnapshot snapshot = pod->Snapshot();
     if (snapshot.state != SandboxState::kReady) continue;
     *response->add_pod_metrics() =
-        ToPodSandboxMetrics(snapshot, StatsOf(pod->containers()));
+        ToPodSandboxMetrics(snapshot, StatsOf(pod->containers().All()));
   }
   return grpc::Status::OK;
 }

@@ -259,9 +259,9 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
   const auto container =
       std::make_shared<Container>(services.store, record, pod.LogPathOf(spec));
   // Counts from here on, so that all that wait for their turn make one plan.
-  RETURN_IF_ERROR(pod.AddContainer(container));
+  RETURN_IF_ERROR(pod.containers().Add(container));
   if (!pod.operation_lock().LockUntil(deadline)) {
-    pod.DropContainer(container->id());
+    pod.containers().Drop(container->id());
     pod.SettleAfter(absl::ZeroDuration());
     return pod.operation_lock().Busy();
   }
@@ -331,7 +331,7 @@ absl::Status RemoveContainer(Pod& pod, Container& container,
     return container.operation_lock().Busy();
   }
   const OperationHolder operation(&container.operation_lock());
-  if (pod.FindContainer(container.id()) == nullptr) return absl::OkStatus();
+  if (pod.containers().Find(container.id()) == nullptr) return absl::OkStatus();
   RETURN_IF_ERROR(StopLocked(pod, container, absl::ZeroDuration(), deadline));
   {
     if (!pod.operation_lock().LockUntil(deadline)) {
@@ -342,7 +342,7 @@ absl::Status RemoveContainer(Pod& pod, Container& container,
     RETURN_IF_ERROR(pod.Erase(container, deadline));
     if (pod.ReadyVm().ok()) pod.EndPump(container);
   }
-  pod.DropContainer(container.id());
+  pod.containers().Drop(container.id());
   return absl::OkStatus();
 }
 

@@ -173,12 +173,12 @@ void Pod::KillContainers(absl::Time deadline) {
     if (vm_ != nullptr && !vm_->vm().Exited()) agent = &vm_->vm().agent();
   }
   if (agent == nullptr) return;
-  for (const auto& container : containers()) {
+  for (const auto& container : containers_.All()) {
     if (container->phase() == ContainerPhase::kRunning) {
       (void)agent->Signal(container->id(), SIGKILL, true, deadline);
     }
   }
-  for (const auto& container : containers()) {
+  for (const auto& container : containers_.All()) {
     if (container->phase() == ContainerPhase::kRunning) {
       container->AwaitExit(deadline);
     }
@@ -231,65 +231,21 @@ absl::Status Pod::Forget() {
   return stored_.Forget();
 }
 
-absl::Status Pod::AddContainer(std::shared_ptr<Container> container) {
-  const ContainerSnapshot wanted = container->Snapshot();
-  absl::MutexLock lock(&mutex_);
-  for (const auto& [id, existing] : containers_) {
-    const ContainerSnapshot other = existing->Snapshot();
-    if (other.spec.name == wanted.spec.name &&
-        other.spec.attempt == wanted.spec.attempt) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          "container \"", CleanText(wanted.spec.name, 256), "\", attempt ",
-          wanted.spec.attempt, ", is there already: ", id.value()));
-    }
-  }
-  containers_[container->id()] = std::move(container);
-  return absl::OkStatus();
-}
-
-void Pod::DropContainer(const ContainerId& id) {
-  absl::MutexLock lock(&mutex_);
-  containers_.erase(id);
-}
-
-std::vector<ContainerSnapshot> Pod::ContainerSnapshots() const {
-  std::vector<ContainerSnapshot> all;
-  for (const auto& container : containers()) {
-    ContainerSnapshot snapshot = container->Snapshot();
-    if (snapshot.phase == ContainerPhase::kCreating) continue;
-    all.push_back(std::move(snapshot));
-  }
-  return all;
-}
-
 void Pod::TellEvents(bool removed) {
   absl::MutexLock lock(&told_mutex_);
-  services_.events->Publish(told_.Advance(Snapshot(), ContainerSnapshots(),
+  services_.events->Publish(told_.Advance(Snapshot(), containers_.Snapshots(),
                                           removed, services_.vm.clock->Now()));
 }
 
 void Pod::BeginEvents() {
   absl::MutexLock lock(&told_mutex_);
-  told_.Adopt(Snapshot(), ContainerSnapshots());
+  told_.Adopt(Snapshot(), containers_.Snapshots());
 }
 
 absl::Status Pod::RememberContainers() {
   if (stored_.record().had_containers) return absl::OkStatus();
   return stored_.Change(
       [](PodRecord& record) { record.had_containers = true; });
-}
-
-std::shared_ptr<Container> Pod::FindContainer(const ContainerId& id) const {
-  absl::MutexLock lock(&mutex_);
-  const auto found = containers_.find(id);
-  return found == containers_.end() ? nullptr : found->second;
-}
-
-std::vector<std::shared_ptr<Container>> Pod::containers() const {
-  absl::MutexLock lock(&mutex_);
-  std::vector<std::shared_ptr<Container>> all;
-  for (const auto& [id, container] : containers_) all.push_back(container);
-  return all;
 }
 
 absl::Status Pod::Erase(const Container& container, absl::Time deadline) {
@@ -310,16 +266,8 @@ absl::Status Pod::Erase(const Container& container, absl::Time deadline) {
   return services_.store->DeleteContainer(container.id());
 }
 
-void Pod::AbandonCreatingLocked() {
-  std::erase_if(containers_, [this](const auto& entry) {
-    if (entry.second->phase() != ContainerPhase::kCreating) return false;
-    abandoned_.push_back(entry.second);
-    return true;
-  });
-}
-
 void Pod::Abandon(std::shared_ptr<Container> container) {
-  DropContainer(container->id());
+  containers_.Drop(container->id());
   abandoned_.push_back(std::move(container));
   const absl::Status erased =
       EraseAbandoned(services_.vm.clock->Now() + kEraseTime);
@@ -381,7 +329,7 @@ void Pod::WatchVm() {
 void Pod::AbandonOutput() {
   if (vm_ == nullptr) return;
   vm_->vm().agent().Disconnect();
-  for (const auto& container : containers()) {
+  for (const auto& container : containers_.All()) {
     const std::shared_ptr<LogPump> pump = container->pump();
     if (pump == nullptr) continue;
     const absl::Status written =
@@ -397,13 +345,13 @@ void Pod::AbandonOutput() {
 void Pod::StopWatching() {
   if (vm_ == nullptr) return;
   vm_->vm().agent().Disconnect();
-  for (const auto& container : containers()) container->SetPump(nullptr);
+  for (const auto& container : containers_.All()) container->SetPump(nullptr);
   exit_watcher_.reset();
 }
 
 void Pod::OnExit(const agent::v1::ContainerExit& exit) {
   const std::shared_ptr<Container> container =
-      FindContainer(ContainerId(exit.container_id()));
+      containers_.Find(ContainerId(exit.container_id()));
   // One that is still being created ends with an error of its creation.
   if (container == nullptr || !container->Counts() ||
       container->phase() == ContainerPhase::kCreating) {
@@ -470,7 +418,7 @@ void Pod::ClearAwayAfter(absl::Duration delay) {
 
 void Pod::EndContainers(int exit_code, absl::string_view reason,
                         absl::string_view message) {
-  for (const auto& container : containers()) {
+  for (const auto& container : containers_.All()) {
     if (!container->Counts()) continue;
     (void)container->Transition(
         ContainerEvent::kExited, [&](ContainerRecord& record) {

@@ -17,11 +17,11 @@
 #include "base/ids.h"
 #include "base/timer_queue.h"
 #include "metrics/vm_snapshot.h"
-#include "sandbox/container.h"
 #include "sandbox/disk_traffic.h"
 #include "sandbox/exit_watcher.h"
 #include "sandbox/operation_lock.h"
 #include "sandbox/pod_account.h"
+#include "sandbox/pod_containers.h"
 #include "sandbox/pod_event.h"
 #include "sandbox/pod_event_feed.h"
 #include "sandbox/pod_sizing.h"
@@ -94,16 +94,10 @@ class Pod : public std::enable_shared_from_this<Pod> {
 
   // --- Containers.
 
-  absl::Status AddContainer(std::shared_ptr<Container> container)
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  void DropContainer(const ContainerId& id) ABSL_LOCKS_EXCLUDED(mutex_);
+  PodContainers& containers() { return containers_; }
   // To be called before the record of a container that was created is removed:
   // a later daemon must know that there was one.
   absl::Status RememberContainers();
-  std::shared_ptr<Container> FindContainer(const ContainerId& id) const
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  std::vector<std::shared_ptr<Container>> containers() const
-      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Tells the feed what has happened to the pod and its containers since the
   // last time; to be called after anything that a client could see. `removed`:
@@ -250,9 +244,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // `asking`, if any.
   PodSizing GrantedSizingLocked(const Container* asking) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  // What an earlier daemon was creating when it died.
-  void AbandonCreatingLocked()
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_, mutex_);
   // The run that was asked for at that time.
   void Settle(absl::Time at);
   // One attempt, which goes on from what is there; Settle() tries again.
@@ -340,12 +331,10 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void PublishMetrics() ABSL_LOCKS_EXCLUDED(mutex_);
   // For good.
   void WithdrawMetrics() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Of those that were created.
-  std::vector<ContainerSnapshot> ContainerSnapshots() const
-      ABSL_LOCKS_EXCLUDED(mutex_);
 
   const PodServices services_;
   StoredPod stored_;
+  PodContainers containers_;
 
   OperationLock operation_lock_;
   std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
@@ -362,8 +351,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   PodEventLog told_ ABSL_GUARDED_BY(told_mutex_);
 
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_lock_, told_mutex_);
-  std::map<ContainerId, std::shared_ptr<Container>> containers_
-      ABSL_GUARDED_BY(mutex_);
   // Changes under both locks, so that either is enough to read it. It stays
   // after the VM has ended, until the pod object goes: callers may be in it.
   std::unique_ptr<PodVm> vm_;

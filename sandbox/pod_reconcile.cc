@@ -55,14 +55,15 @@ absl::Status Pod::CheckTotals(const PodTotals& totals,
 }
 
 PodTotalUse Pod::TotalUseLocked(bool any_counts) const {
+  // The containers first: the record knows of the last of them before it goes.
+  const bool any = !containers_.All().empty();
   return UseOfPodTotal(services_.vm.settings->presize,
-                       stored_.record().had_containers || !containers_.empty(),
-                       any_counts);
+                       any || stored_.record().had_containers, any_counts);
 }
 
 PodSizing Pod::SizingLocked(const VmLimits& limits) const {
   PodSizing sizing;
-  for (const auto& [id, container] : containers_) {
+  for (const auto& container : containers_.All()) {
     if (container->Counts()) sizing.containers.push_back(container->wanted());
   }
   sizing.pod_total = TotalsLocked().resources;
@@ -142,7 +143,7 @@ absl::Status Pod::Grow(const Container* asking, absl::Time deadline) {
 PodSizing Pod::GrantedSizingLocked(const Container* asking) const {
   PodSizing sizing = SizingLocked(vm_->sizer().limits());
   sizing.containers.clear();
-  for (const auto& [id, container] : containers_) {
+  for (const auto& container : containers_.All()) {
     if (container.get() == asking) {
       sizing.containers.push_back(container->wanted());
     } else if (container->Counts() &&
@@ -282,12 +283,12 @@ absl::Status Pod::RecordEnd(
 void Pod::HoldEndedLocked() {
   const absl::Time now = services_.vm.clock->Now();
   const absl::Duration delay = services_.vm.settings->shrink_delay;
-  for (const auto& [id, container] : containers_) {
+  for (const auto& container : containers_.All()) {
     const ContainerSnapshot ended = container->Snapshot();
     if (ended.phase != ContainerPhase::kExited) continue;
     // By the guest's clock, which may be ahead.
     const absl::Time until = std::min(ended.finished_at, now) + delay;
-    if (until > now) held_[id] = {container->resources(), until};
+    if (until > now) held_[container->id()] = {container->resources(), until};
   }
 }
 
@@ -362,10 +363,11 @@ void Pod::ComeAgain() {
 }
 
 bool Pod::MustYield(absl::Time now) {
+  const auto all = containers_.All();
+  const bool awaited = std::any_of(
+      all.begin(), all.end(),
+      [](const auto& container) { return container->IsChanging(); });
   absl::MutexLock lock(&mutex_);
-  const bool awaited =
-      std::any_of(containers_.begin(), containers_.end(),
-                  [](const auto& entry) { return entry.second->IsChanging(); });
   return awaited && settle_.MayYield(now, services_.vm.settings->shrink_delay);
 }
 
@@ -417,7 +419,7 @@ absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
 absl::Status Pod::RestoreCgroups(absl::Time deadline) {
   ASSIGN_OR_RETURN(GuestAgent* const agent, ReadyAgent());
   absl::Status first;
-  for (const auto& container : containers()) {
+  for (const auto& container : containers_.All()) {
     // An update under way restores its own, or leaves it to a later run.
     const std::optional<ContainerResources> tried = container->tried();
     if (!container->Counts() || !tried || container->IsChanging()) continue;

@@ -88,7 +88,7 @@ absl::Status Pod::AdoptVm(absl::Time deadline) {
     vm_ = std::move(vm);
     guest_ = absl::UnavailableError("it was not asked yet");
   }
-  for (const auto& container : containers()) AdoptImage(*container);
+  for (const auto& container : containers_.All()) AdoptImage(*container);
   WatchVm();
   CheckNetwork(deadline);
   return absl::OkStatus();
@@ -111,9 +111,11 @@ void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
   const absl::Status met = RecoverGuest(deadline);
   {
     absl::MutexLock lock(&mutex_);
-    // Of an earlier daemon; from here on there may be new ones.
     if (met.ok()) {
-      AbandonCreatingLocked();
+      // Of an earlier daemon; from here on there may be new ones.
+      for (auto& creating : containers_.TakeCreating()) {
+        abandoned_.push_back(std::move(creating));
+      }
       HoldEndedLocked();
     }
     guest_ = met;
@@ -159,7 +161,7 @@ absl::Status Pod::RecoverGuest(absl::Time deadline) {
   for (const agent::v1::ContainerState& state : listed) {
     in_guest[ContainerId(state.container_id())] = state.state();
   }
-  for (const auto& container : containers()) {
+  for (const auto& container : containers_.All()) {
     // What was being created when the daemon died is abandoned afterwards.
     if (container->phase() == ContainerPhase::kCreating) continue;
     const auto found = in_guest.find(container->id());
@@ -169,7 +171,7 @@ absl::Status Pod::RecoverGuest(absl::Time deadline) {
   }
   // Of which there is no record.
   for (const auto& [id, state] : in_guest) {
-    if (FindContainer(id) != nullptr) continue;
+    if (containers_.Find(id) != nullptr) continue;
     const absl::Status deleted = agent.Delete(id, deadline);
     if (!deleted.ok()) {
       Log(LogLevel::kWarning, "a left-over container cannot be deleted",

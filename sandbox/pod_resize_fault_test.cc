@@ -75,7 +75,7 @@ TEST_F(PodResizeFaultTest, AFailedCreateLeavesNothingWhateverFailed) {
     ExpectAtBase(pod);
     EXPECT_TRUE(Guest(pod).List(Soon())->empty());
     EXPECT_TRUE(Guest(pod).mounted_images().empty());
-    EXPECT_EQ(pod->containers().size(), 0u);
+    EXPECT_EQ(pod->containers().All().size(), 0u);
   }
   // Where not even the undoing could be stored, the next daemon does it.
   Restart();

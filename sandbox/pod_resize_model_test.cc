@@ -423,7 +423,7 @@ void PodResizeModelTest::ExpectEnough() {
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_EQ(found->container->phase(), container.phase);
   }
-  EXPECT_EQ(ThePod()->containers().size(), model_.containers.size());
+  EXPECT_EQ(ThePod()->containers().All().size(), model_.containers.size());
 }
 
 void PodResizeModelTest::ExpectTrueSizes() {

@@ -347,7 +347,7 @@ TEST_F(PodResizeTest, CallsThatOverlapEndAtTheTarget) {
   for (std::thread& client : clients) client.join();
   for (int i = 0; i < 3; ++i) Pass(absl::Seconds(31));
 
-  EXPECT_EQ(pod->containers().size(), 4u);
+  EXPECT_EQ(pod->containers().All().size(), 4u);
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 2);
   EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 512 * kMiB);
   EXPECT_EQ(Guest(pod).size().cpus_online, 2);

@@ -53,7 +53,8 @@ absl::Status Pod::Sample(absl::Time deadline) {
   ASSIGN_OR_RETURN(const agent::v1::GetStatsResponse stats,
                    agent->Stats(deadline));
   for (const agent::v1::ContainerStats& one : stats.containers()) {
-    if (const auto container = FindContainer(ContainerId(one.container_id()))) {
+    if (const auto container =
+            containers_.Find(ContainerId(one.container_id()))) {
       container->SetUsage(UsageOf(one));
     }
   }
