@@ -76,7 +76,7 @@ absl::Status GrowAndBuild(Pod& pod, const ContainerRecord& record,
                           Container& container, const Image& image,
                           ImageRootFs root_fs, absl::Time deadline)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(pod.operation_lock()) {
-  ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
+  ASSIGN_OR_RETURN(PodVm* const vm, pod.guest().ReadyVm());
   RETURN_IF_ERROR(pod.services().store->PutContainer(record));
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(record.resources));
   RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
@@ -106,7 +106,7 @@ ContainerRecord NewRecord(const Pod& pod, const ContainerSpec& spec,
 }
 
 absl::Status Kill(Pod& pod, Container& container, absl::Time deadline) {
-  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.guest().ReadyAgent());
   const absl::Time kill_deadline = std::min(deadline, Now(pod) + kKillTime);
   RETURN_IF_ERROR(agent->Signal(container.id(), SIGKILL,
                                 /*all_processes=*/true, kill_deadline));
@@ -122,7 +122,7 @@ absl::Status Kill(Pod& pod, Container& container, absl::Time deadline) {
 // never ran, so it ends without a word.
 absl::Status DiscardCreated(Pod& pod, Container& container,
                             absl::Time deadline) {
-  const absl::StatusOr<GuestAgent*> agent = pod.ReadyAgent();
+  const absl::StatusOr<GuestAgent*> agent = pod.guest().ReadyAgent();
   if (absl::IsUnavailable(agent.status())) return agent.status();
   if (agent.ok()) RETURN_IF_ERROR((*agent)->Delete(container.id(), deadline));
   return pod.RecordEnd(container, ContainerEvent::kExited,
@@ -215,7 +215,7 @@ absl::Status StopLocked(Pod& pod, Container& container, absl::Duration grace,
     case ContainerPhase::kRunning:
       break;
   }
-  const absl::StatusOr<GuestAgent*> agent = pod.ReadyAgent();
+  const absl::StatusOr<GuestAgent*> agent = pod.guest().ReadyAgent();
   if (absl::IsUnavailable(agent.status())) return agent.status();
   if (!agent.ok()) {
     // The pod is going down and takes its containers with it.
@@ -245,7 +245,7 @@ absl::Status StopLocked(Pod& pod, Container& container, absl::Duration grace,
 
 absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
     Pod& pod, const ContainerSpec& spec, absl::Time deadline) {
-  RETURN_IF_ERROR(pod.ReadyAgent().status());
+  RETURN_IF_ERROR(pod.guest().ReadyAgent().status());
   if (!spec.stop_signal.empty()) {
     RETURN_IF_ERROR(ParseSignal(spec.stop_signal).status());
   }
@@ -285,7 +285,7 @@ absl::Status StartContainer(Pod& pod, Container& container,
     return absl::FailedPreconditionError(absl::StrCat(
         "container ", container.id().value(), " was started before"));
   }
-  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.guest().ReadyAgent());
   RETURN_IF_ERROR(pod.VerifySize(deadline));
   // The reader first, so that no output waits for it. There is one already when
   // nobody could tell what came of an earlier start.
@@ -340,7 +340,7 @@ absl::Status RemoveContainer(Pod& pod, Container& container,
     const OperationHolder pod_operation(&pod.operation_lock());
     RETURN_IF_ERROR(pod.RememberContainers());
     RETURN_IF_ERROR(pod.Erase(container, deadline));
-    if (pod.ReadyVm().ok()) pod.EndPump(container);
+    if (pod.guest().ReadyVm().ok()) pod.EndPump(container);
   }
   pod.containers().Drop(container.id());
   return absl::OkStatus();
@@ -361,7 +361,7 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
   const ContainerResources after =
       MergeResources(container.resources(), update);
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(after));
-  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.guest().ReadyAgent());
 
   // From here on the VM has room for either, whatever happens.
   container.SetUpdate(after);
@@ -374,7 +374,7 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
       return pod.operation_lock().Busy();
     }
     const OperationHolder pod_operation(&pod.operation_lock());
-    ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
+    ASSIGN_OR_RETURN(PodVm* const vm, pod.guest().ReadyVm());
     RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
     RETURN_IF_ERROR(pod.CheckCpusetOf(container, update));
     RETURN_IF_ERROR(pod.Grow(&container, deadline));
@@ -404,7 +404,7 @@ absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
         absl::StrCat("container ", container.id().value(), " is not running"));
   }
   if (command.empty()) return absl::InvalidArgumentError("no command");
-  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.guest().ReadyAgent());
   ExecSyncRequest request;
   request.container = container.id();
   request.args = std::move(command);

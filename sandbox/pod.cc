@@ -52,30 +52,31 @@ PodSnapshot Pod::Snapshot() const {
   snapshot.state = record.state;
   snapshot.created_at = record.created_at;
   snapshot.ips = std::move(record.ips);
-  snapshot.agent_version = hello_.agent_version();
-  snapshot.kernel_release = hello_.kernel_release();
+  const agent::v1::HelloResponse hello = guest_.hello();
+  snapshot.agent_version = hello.agent_version();
+  snapshot.kernel_release = hello.kernel_release();
   snapshot.last_error = std::move(record.message);
   snapshot.account = account_;
   snapshot.usage = usage_;
-  if (vm_ != nullptr) {
-    const VmRecord vm = vm_->record();
+  if (PodVm* const pod_vm = guest_.vm()) {
+    const VmRecord vm = pod_vm->record();
     snapshot.vm = SizesLocked();
     // What a VM that has ended was doing before is no news of it.
     if (snapshot.state == SandboxState::kReady) {
       if (snapshot.last_error.empty()) {
-        snapshot.last_error = vm_->sizer().last_error();
+        snapshot.last_error = pod_vm->sizer().last_error();
       }
       if (snapshot.last_error.empty()) snapshot.last_error = run_error_;
       if (snapshot.last_error.empty()) {
-        snapshot.last_error = std::string(CheckReady().message());
+        snapshot.last_error = std::string(guest_.CheckAnswers().message());
       }
     }
     snapshot.accelerator = vm.accelerator == Accelerator::kKvm ? "kvm" : "tcg";
-    snapshot.boot_time = vm_->vm().boot_timings().hello;
+    snapshot.boot_time = pod_vm->vm().boot_timings().hello;
     if (record.state == SandboxState::kReady) snapshot.vmm_pid = vm.qemu.pid;
     snapshot.console_path =
-        absl::StrCat(vm_->directory(), "/", VmFiles::kConsole);
-    snapshot.cgroup_path = vm_->cgroup().path();
+        absl::StrCat(pod_vm->directory(), "/", VmFiles::kConsole);
+    snapshot.cgroup_path = pod_vm->cgroup().path();
   }
   return snapshot;
 }
@@ -107,11 +108,8 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
                                RecorderOfNetwork(), deadline));
   const absl::StatusOr<agent::v1::HelloResponse> hello =
       vm->vm().agent().Hello(deadline);
-  {
-    absl::MutexLock lock(&mutex_);
-    vm_ = std::move(vm);
-    if (hello.ok()) hello_ = *hello;
-  }
+  if (hello.ok()) guest_.SetHello(*hello);
+  guest_.SetVm(std::move(vm), absl::OkStatus());
   RETURN_IF_ERROR(hello.status());
   const VmSize base = {limits.boot_vcpus, limits.boot_memory_bytes};
   if (target.size == base) {
@@ -143,7 +141,7 @@ absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
   WatchVm();
   PublishMetrics();
   SampleAfter(kFirstSample);
-  const BootTimings boot = vm_->vm().boot_timings();
+  const BootTimings boot = guest_.vm()->vm().boot_timings();
   services_.vm.metrics->ObserveBoot("qmp", boot.qmp);
   services_.vm.metrics->ObserveBoot("hello", boot.hello);
   return absl::OkStatus();
@@ -167,15 +165,12 @@ absl::Status Pod::Stop(absl::Time deadline) {
 }
 
 void Pod::KillContainers(absl::Time deadline) {
-  GuestAgent* agent = nullptr;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (vm_ != nullptr && !vm_->vm().Exited()) agent = &vm_->vm().agent();
-  }
-  if (agent == nullptr) return;
+  PodVm* const vm = guest_.vm();
+  if (vm == nullptr || vm->vm().Exited()) return;
+  GuestAgent& agent = vm->vm().agent();
   for (const auto& container : containers_.All()) {
     if (container->phase() == ContainerPhase::kRunning) {
-      (void)agent->Signal(container->id(), SIGKILL, true, deadline);
+      (void)agent.Signal(container->id(), SIGKILL, true, deadline);
     }
   }
   for (const auto& container : containers_.All()) {
@@ -186,17 +181,13 @@ void Pod::KillContainers(absl::Time deadline) {
 }
 
 void Pod::AbortOperation(absl::Time deadline) {
-  Vm* vm = nullptr;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (vm_ != nullptr) vm = &vm_->vm();
-  }
+  PodVm* const vm = guest_.vm();
   if (vm == nullptr) return;
   Log(LogLevel::kWarning, "a pod is stopped while it waits for its guest",
       {{"sandbox_id", id().value()}});
-  vm->agent().Disconnect();
+  vm->vm().agent().Disconnect();
   // QEMU waits for the guest too: for memory that it is to take, say.
-  const absl::Status killed = vm->Kill(deadline);
+  const absl::Status killed = vm->vm().Kill(deadline);
   if (!killed.ok()) {
     Log(LogLevel::kError, "the VM of a pod that is stopped cannot be killed",
         {{"sandbox_id", id().value()}, {"error", killed.message()}});
@@ -204,8 +195,8 @@ void Pod::AbortOperation(absl::Time deadline) {
 }
 
 absl::Status Pod::TearDown(absl::Time deadline) {
-  if (vm_ != nullptr) {
-    RETURN_IF_ERROR(vm_->TearDown(kPowerOffGrace, deadline));
+  if (guest_.vm() != nullptr) {
+    RETURN_IF_ERROR(guest_.vm()->TearDown(kPowerOffGrace, deadline));
   } else {
     RETURN_IF_ERROR(PodVm::Sweep(services_.vm, id(), spec(), deadline));
   }
@@ -249,7 +240,7 @@ absl::Status Pod::RememberContainers() {
 }
 
 absl::Status Pod::Erase(const Container& container, absl::Time deadline) {
-  const absl::StatusOr<PodVm*> vm = ReadyVm();
+  const absl::StatusOr<PodVm*> vm = guest_.ReadyVm();
   if (absl::IsUnavailable(vm.status())) return vm.status();
   // Of a pod that is stopped, nothing is left in a guest.
   if (vm.ok()) {
@@ -290,45 +281,23 @@ absl::Status Pod::EraseAbandoned(absl::Time deadline) {
   return first;
 }
 
-absl::Status Pod::CheckReady() const {
-  RETURN_IF_ERROR(stored_.CheckReady());
-  if (!guest_.ok()) {
-    return absl::UnavailableError(absl::StrCat(
-        "the guest of pod ", id().value(),
-        " has not answered since the daemon started: ", guest_.message()));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<PodVm*> Pod::ReadyVm() {
-  absl::MutexLock lock(&mutex_);
-  RETURN_IF_ERROR(CheckReady());
-  return vm_.get();
-}
-
-absl::StatusOr<GuestAgent*> Pod::ReadyAgent() {
-  absl::MutexLock lock(&mutex_);
-  RETURN_IF_ERROR(CheckReady());
-  return &vm_->vm().agent();
-}
-
 void Pod::WatchExits() {
   exit_watcher_ = std::make_unique<ExitWatcher>(
-      &vm_->vm().agent(),
+      &guest_.vm()->vm().agent(),
       [this](const agent::v1::ContainerExit& exit) { OnExit(exit); },
       services_.vm.clock);
   exit_watcher_->Start();
 }
 
 void Pod::WatchVm() {
-  vm_->WatchExit([weak = weak_from_this()](const VmExit& exit) {
+  guest_.vm()->WatchExit([weak = weak_from_this()](const VmExit& exit) {
     if (const std::shared_ptr<Pod> pod = weak.lock()) pod->OnVmExit(exit);
   });
 }
 
 void Pod::AbandonOutput() {
-  if (vm_ == nullptr) return;
-  vm_->vm().agent().Disconnect();
+  if (guest_.vm() == nullptr) return;
+  guest_.vm()->vm().agent().Disconnect();
   for (const auto& container : containers_.All()) {
     const std::shared_ptr<LogPump> pump = container->pump();
     if (pump == nullptr) continue;
@@ -343,8 +312,8 @@ void Pod::AbandonOutput() {
 }
 
 void Pod::StopWatching() {
-  if (vm_ == nullptr) return;
-  vm_->vm().agent().Disconnect();
+  if (guest_.vm() == nullptr) return;
+  guest_.vm()->vm().agent().Disconnect();
   for (const auto& container : containers_.All()) container->SetPump(nullptr);
   exit_watcher_.reset();
 }
@@ -439,7 +408,8 @@ std::string Pod::LogPathOf(const ContainerSpec& container) const {
 std::string Pod::CursorPath(const Container& container) const {
   absl::MutexLock lock(&mutex_);
   // In the pod's own tmpfs: it is of no use without the VM, and goes with it.
-  return absl::StrCat(vm_->directory(), "/", container.id().value(), ".cursor");
+  return absl::StrCat(guest_.vm()->directory(), "/", container.id().value(),
+                      ".cursor");
 }
 
 absl::Status Pod::StartPump(Container& container) {
@@ -457,8 +427,8 @@ absl::Status Pod::Pump(Container& container, const std::string& log_path) {
   ASSIGN_OR_RETURN(std::unique_ptr<ContainerLog> log,
                    ContainerLog::Open(options, services_.vm.clock));
   const auto pump = std::make_shared<LogPump>(
-      container.id(), &vm_->vm().agent(), std::move(log), services_.vm.clock,
-      services_.vm.metrics);
+      container.id(), &guest_.vm()->vm().agent(), std::move(log),
+      services_.vm.clock, services_.vm.metrics);
   pump->Start();
   container.SetPump(pump);
   return absl::OkStatus();

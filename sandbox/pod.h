@@ -24,9 +24,9 @@
 #include "sandbox/pod_containers.h"
 #include "sandbox/pod_event.h"
 #include "sandbox/pod_event_feed.h"
+#include "sandbox/pod_guest.h"
 #include "sandbox/pod_sizing.h"
 #include "sandbox/pod_snapshot.h"
-#include "sandbox/pod_vm.h"
 #include "sandbox/sample_turn.h"
 #include "sandbox/settle_schedule.h"
 #include "sandbox/state_store.h"
@@ -95,6 +95,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // --- Containers.
 
   PodContainers& containers() { return containers_; }
+  PodGuest& guest() { return guest_; }
   // To be called before the record of a container that was created is removed:
   // a later daemon must know that there was one.
   absl::Status RememberContainers();
@@ -112,14 +113,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   OperationLock& operation_lock() ABSL_LOCK_RETURNED(operation_lock_) {
     return operation_lock_;
   }
-  // FailedPrecondition, naming the state, unless the pod is kReady; Unavailable
-  // while the guest has not answered this daemon yet.
-  absl::StatusOr<PodVm*> ReadyVm()
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // The agent of a ready pod, without waiting for operations; errors as above.
-  // Valid as long as the pod object lives.
-  absl::StatusOr<GuestAgent*> ReadyAgent() ABSL_LOCKS_EXCLUDED(mutex_);
-
   // Whether the CPUs that `asking` is to have are there once the VM has grown
   // for it. Errors: CheckCpuset() of cpuset.h.
   absl::Status CheckCpusetOf(const Container& asking,
@@ -182,7 +175,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void EndPump(Container& container);
 
  private:
-  absl::Status CheckReady() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   VmRecorder Recorder();
   NetworkRecorder RecorderOfNetwork();
   absl::Status BootVm(uid_t uid, absl::Time deadline)
@@ -335,6 +327,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   const PodServices services_;
   StoredPod stored_;
   PodContainers containers_;
+  PodGuest guest_{&stored_};
 
   OperationLock operation_lock_;
   std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
@@ -351,17 +344,11 @@ class Pod : public std::enable_shared_from_this<Pod> {
   PodEventLog told_ ABSL_GUARDED_BY(told_mutex_);
 
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_lock_, told_mutex_);
-  // Changes under both locks, so that either is enough to read it. It stays
-  // after the VM has ended, until the pod object goes: callers may be in it.
-  std::unique_ptr<PodVm> vm_;
-  agent::v1::HelloResponse hello_ ABSL_GUARDED_BY(mutex_);
   VmSnapshot sample_ ABSL_GUARDED_BY(mutex_);
   PodUsage usage_ ABSL_GUARDED_BY(mutex_);
   DiskTraffic disk_traffic_ ABSL_GUARDED_BY(mutex_);
   SampleTurn sample_turn_ ABSL_GUARDED_BY(mutex_);
   bool withdrawn_ ABSL_GUARDED_BY(mutex_) = false;
-  // Why the guest of an adopted VM cannot be used yet.
-  absl::Status guest_ ABSL_GUARDED_BY(mutex_);
   SettleSchedule settle_ ABSL_GUARDED_BY(mutex_);
   PodAccount account_ ABSL_GUARDED_BY(mutex_);
   // Why the last run could not restore a cgroup, or may not grow the VM; empty

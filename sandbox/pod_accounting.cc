@@ -11,8 +11,8 @@ namespace podvisor {
 absl::StatusOr<PodAccount> Pod::AccountOf(const PodTotals& totals,
                                           const VmSize& target) const {
   VmSize usable = target;
-  if (vm_ != nullptr) {
-    const PodSizer& sizer = vm_->sizer();
+  if (PodVm* const vm = guest_.vm()) {
+    const PodSizer& sizer = vm->sizer();
     usable = UsableSize(sizer.limits(), sizer.observed(), target);
   }
   return AccountFor(totals.resources, totals.overhead, usable,

@@ -76,8 +76,8 @@ PodSizing Pod::SizingLocked(const VmLimits& limits) const {
 std::optional<ObservedSizing> Pod::Sizing() const {
   absl::MutexLock lock(&mutex_);
   if (state() != SandboxState::kReady) return std::nullopt;
-  return ObservedSizing{.sizing = SizingLocked(vm_->sizer().limits()),
-                        .observed = vm_->sizer().observed(),
+  return ObservedSizing{.sizing = SizingLocked(guest_.vm()->sizer().limits()),
+                        .observed = guest_.vm()->sizer().observed(),
                         .account = account_,
                         .guard = services_.vm.settings->accounting_guard,
                         .accelerator = services_.vm.settings->vm.accelerator};
@@ -89,11 +89,12 @@ absl::StatusOr<VmTarget> Pod::Target(const VmLimits& limits) const {
 }
 
 VmSizes Pod::SizesLocked() const {
-  VmSizes sizes = vm_->sizer().sizes();
+  VmSizes sizes = guest_.vm()->sizer().sizes();
   if (state() == SandboxState::kReady) {
     // What is wanted now, not what was last tried. It has no size only while
     // a container that asks for the impossible is being refused.
-    if (const auto target = TargetOf(SizingLocked(vm_->sizer().limits()));
+    if (const auto target =
+            TargetOf(SizingLocked(guest_.vm()->sizer().limits()));
         target.ok()) {
       sizes.target_vcpus = target->size.vcpus;
       sizes.target_memory_bytes = target->size.memory_bytes;
@@ -102,7 +103,7 @@ VmSizes Pod::SizesLocked() const {
       sizes.cut_milli_cpu = target->cut_by_pod.milli_cpu;
       sizes.cut_memory_bytes = target->cut_by_pod.memory_bytes;
     }
-  } else if (vm_->vm().Exited()) {
+  } else if (guest_.vm()->vm().Exited()) {
     sizes.plugged_vcpus = sizes.online_vcpus = sizes.memory_slots_used = 0;
     sizes.plugged_memory_bytes = sizes.online_memory_bytes = 0;
     sizes.shortfall_bytes = 0;
@@ -129,11 +130,11 @@ absl::Status Pod::PinVcpus(absl::Time deadline) {
   std::vector<ContainerResources> wanted;
   {
     absl::MutexLock lock(&mutex_);
-    wanted = SizingLocked(vm_->sizer().limits()).containers;
+    wanted = SizingLocked(guest_.vm()->sizer().limits()).containers;
   }
   ASSIGN_OR_RETURN(const CpuList cpus,
                    PinnedCpus(services_.vm.settings->cpuset, wanted));
-  return vm_->PinVcpus(cpus, deadline);
+  return guest_.vm()->PinVcpus(cpus, deadline);
 }
 
 absl::Status Pod::Grow(const Container* asking, absl::Time deadline) {
@@ -141,7 +142,7 @@ absl::Status Pod::Grow(const Container* asking, absl::Time deadline) {
 }
 
 PodSizing Pod::GrantedSizingLocked(const Container* asking) const {
-  PodSizing sizing = SizingLocked(vm_->sizer().limits());
+  PodSizing sizing = SizingLocked(guest_.vm()->sizer().limits());
   sizing.containers.clear();
   for (const auto& container : containers_.All()) {
     if (container.get() == asking) {
@@ -157,7 +158,7 @@ PodSizing Pod::GrantedSizingLocked(const Container* asking) const {
 
 absl::Status Pod::GrowWithin(const PodTotals& totals, const Container* asking,
                              absl::Time deadline) {
-  ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
+  ASSIGN_OR_RETURN(PodVm* const vm, guest_.ReadyVm());
   PodSizing everybody;
   PodSizing granted;
   {
@@ -201,9 +202,9 @@ absl::Status Pod::GrowTo(const PodTotals& totals, const VmTarget& target,
     return target == least ? allowed : GrowTo(totals, least, least, deadline);
   }
   // The host's limit first: the guest needs it to bring up what it gets.
-  absl::Status grown = vm_->cgroup().RaiseCpuLimit(
+  absl::Status grown = guest_.vm()->cgroup().RaiseCpuLimit(
       HostCpuLimit(RulesOf(*services_.vm.settings, spec().size), target));
-  if (grown.ok()) grown = vm_->sizer().Grow(target, least, deadline);
+  if (grown.ok()) grown = guest_.vm()->sizer().Grow(target, least, deadline);
   if (grown.ok()) grown = PinVcpus(deadline);
   if (grown.ok()) {
     // With what it got above it.
@@ -215,17 +216,15 @@ absl::Status Pod::GrowTo(const PodTotals& totals, const VmTarget& target,
 }
 
 absl::Status Pod::VerifySize(absl::Time deadline) {
-  PodSizer* sizer = nullptr;
+  ASSIGN_OR_RETURN(PodVm* const vm, guest_.ReadyVm());
   PodSizing sizing;
   {
-    // Stays as long as the pod does; observing disturbs no resize.
     absl::MutexLock lock(&mutex_);
-    RETURN_IF_ERROR(CheckReady());
-    sizer = &vm_->sizer();
     sizing = GrantedSizingLocked(nullptr);
   }
   ASSIGN_OR_RETURN(const VmTarget target, TargetOf(sizing));
-  ASSIGN_OR_RETURN(const bool has, sizer->Has(target.size, deadline));
+  // Observing disturbs no resize.
+  ASSIGN_OR_RETURN(const bool has, vm->sizer().Has(target.size, deadline));
   if (has) return absl::OkStatus();
   if (!operation_lock_.LockUntil(deadline)) return operation_lock_.Busy();
   const OperationHolder operation(&operation_lock_);
@@ -237,7 +236,7 @@ absl::Status Pod::UpdateResources(
     const std::optional<ContainerResources>& overhead, absl::Time deadline) {
   if (!operation_lock_.LockUntil(deadline)) return operation_lock_.Busy();
   const OperationHolder operation(&operation_lock_);
-  ASSIGN_OR_RETURN(PodVm* const vm, ReadyVm());
+  ASSIGN_OR_RETURN(PodVm* const vm, guest_.ReadyVm());
   PodTotals totals = Totals();
   if (resources.has_value()) totals.resources = resources;
   if (overhead.has_value()) totals.overhead = overhead;
@@ -296,7 +295,7 @@ absl::StatusOr<VmTarget> Pod::HeldTarget(absl::Time now) {
   absl::MutexLock lock(&mutex_);
   std::erase_if(held_,
                 [now](const auto& held) { return held.second.until <= now; });
-  PodSizing sizing = SizingLocked(vm_->sizer().limits());
+  PodSizing sizing = SizingLocked(guest_.vm()->sizer().limits());
   for (const auto& [id, held] : held_) {
     sizing.containers.push_back(held.resources);
   }
@@ -325,7 +324,7 @@ void Pod::Settle(absl::Time at) {
     return;
   }
   const OperationHolder operation(&operation_lock_);
-  const absl::StatusOr<PodVm*> vm = ReadyVm();
+  const absl::StatusOr<PodVm*> vm = guest_.ReadyVm();
   if (!vm.ok()) return;
   if (MustYield(services_.vm.clock->Now())) {
     SettleAfter(kYield);
@@ -378,7 +377,7 @@ absl::Duration Pod::NextSettle(const absl::Status& settled,
   if (settled.ok()) {
     settle_.Reached();
   } else {
-    const VmSizes has = vm_->sizer().sizes();
+    const VmSizes has = guest_.vm()->sizer().sizes();
     next = settle_.Missed(target, {has.online_vcpus, has.online_memory_bytes});
   }
   const absl::Time now = services_.vm.clock->Now();
@@ -417,7 +416,7 @@ absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
 }
 
 absl::Status Pod::RestoreCgroups(absl::Time deadline) {
-  ASSIGN_OR_RETURN(GuestAgent* const agent, ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, guest_.ReadyAgent());
   absl::Status first;
   for (const auto& container : containers_.All()) {
     // An update under way restores its own, or leaves it to a later run.

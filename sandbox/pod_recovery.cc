@@ -40,7 +40,8 @@ bool Pod::Recover(absl::Time deadline) {
   if (found == SandboxState::kReady) adopted = AdoptVm(deadline);
   if (adopted.ok()) {
     // Until the guest tells what there is.
-    if (const auto target = Target(vm_->sizer().limits()); target.ok()) {
+    if (const auto target = Target(guest_.vm()->sizer().limits());
+        target.ok()) {
       AcceptAccount(target->size);
     }
     MeetGuest(kLeastBackoff,
@@ -83,11 +84,7 @@ absl::Status Pod::AdoptVm(absl::Time deadline) {
   ASSIGN_OR_RETURN(
       std::unique_ptr<PodVm> vm,
       PodVm::Adopt(services_.vm, id(), spec(), record, Recorder(), deadline));
-  {
-    absl::MutexLock lock(&mutex_);
-    vm_ = std::move(vm);
-    guest_ = absl::UnavailableError("it was not asked yet");
-  }
+  guest_.SetVm(std::move(vm), absl::UnavailableError("it was not asked yet"));
   for (const auto& container : containers_.All()) AdoptImage(*container);
   WatchVm();
   CheckNetwork(deadline);
@@ -104,22 +101,20 @@ void Pod::AdoptImage(const Container& container) {
     // Its disk is not: it is detached after its last user, as any other.
     root_fs.emplace().image_hex = container.image_hex();
   }
-  vm_->AdoptImageUser(*std::move(root_fs), container.id());
+  guest_.vm()->AdoptImageUser(*std::move(root_fs), container.id());
 }
 
 void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
   const absl::Status met = RecoverGuest(deadline);
-  {
-    absl::MutexLock lock(&mutex_);
-    if (met.ok()) {
-      // Of an earlier daemon; from here on there may be new ones.
-      for (auto& creating : containers_.TakeCreating()) {
-        abandoned_.push_back(std::move(creating));
-      }
-      HoldEndedLocked();
+  if (met.ok()) {
+    // Of an earlier daemon; from here on there may be new ones.
+    for (auto& creating : containers_.TakeCreating()) {
+      abandoned_.push_back(std::move(creating));
     }
-    guest_ = met;
+    absl::MutexLock lock(&mutex_);
+    HoldEndedLocked();
   }
+  guest_.SetAnswers(met);
   if (met.ok()) {
     WatchExits();
     SettleAfter(absl::ZeroDuration());
@@ -149,11 +144,11 @@ void Pod::MeetGuestAfter(absl::Duration delay) {
 }
 
 absl::Status Pod::RecoverGuest(absl::Time deadline) {
-  GuestAgent& agent = vm_->vm().agent();
+  GuestAgent& agent = guest_.vm()->vm().agent();
   ASSIGN_OR_RETURN(agent::v1::HelloResponse hello, agent.Hello(deadline));
-  RETURN_IF_ERROR(vm_->sizer().Observe(deadline));
+  RETURN_IF_ERROR(guest_.vm()->sizer().Observe(deadline));
   // What it has, not what it is to have: a growth is guarded.
-  const VmLimits& limits = vm_->sizer().limits();
+  const VmLimits& limits = guest_.vm()->sizer().limits();
   AcceptAccount({limits.boot_vcpus, limits.boot_memory_bytes});
   ASSIGN_OR_RETURN(const std::vector<agent::v1::ContainerState> listed,
                    agent.List(deadline));
@@ -180,8 +175,7 @@ absl::Status Pod::RecoverGuest(absl::Time deadline) {
            {"error", deleted.message()}});
     }
   }
-  absl::MutexLock lock(&mutex_);
-  hello_ = std::move(hello);
+  guest_.SetHello(std::move(hello));
   return absl::OkStatus();
 }
 

@@ -26,7 +26,7 @@ void Pod::SampleIfOlderThan(absl::Duration age) {
   {
     absl::MutexLock lock(&mutex_);
     const absl::Time now = services_.vm.clock->Now();
-    if (!CheckReady().ok() ||
+    if (!guest_.CheckReady().ok() ||
         (sample_.sampled_at.has_value() && now - *sample_.sampled_at < age) ||
         !sample_turn_.Begin(now)) {
       return;
@@ -49,7 +49,7 @@ void Pod::TakeSample() {
 }
 
 absl::Status Pod::Sample(absl::Time deadline) {
-  ASSIGN_OR_RETURN(GuestAgent* const agent, ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, guest_.ReadyAgent());
   ASSIGN_OR_RETURN(const agent::v1::GetStatsResponse stats,
                    agent->Stats(deadline));
   for (const agent::v1::ContainerStats& one : stats.containers()) {
@@ -59,8 +59,8 @@ absl::Status Pod::Sample(absl::Time deadline) {
     }
   }
   const PodUsage usage = PodUsageOf(stats, services_.vm.clock->Now());
-  const auto disks = QueryDiskBytes(vm_->vm().qmp(), deadline);
-  vm_->vm().TrimConsole();
+  const auto disks = QueryDiskBytes(guest_.vm()->vm().qmp(), deadline);
+  guest_.vm()->vm().TrimConsole();
   VmSnapshot sample;
   {
     absl::MutexLock lock(&mutex_);
@@ -73,7 +73,7 @@ absl::Status Pod::Sample(absl::Time deadline) {
   }
   AddGuestPressure(stats, &sample);
   // Walks through QEMU's page tables: no reader of the pod waits for that.
-  AddHostUsage(vm_->record(), &sample);
+  AddHostUsage(guest_.vm()->record(), &sample);
   {
     absl::MutexLock lock(&mutex_);
     sample_ = sample;
@@ -82,9 +82,9 @@ absl::Status Pod::Sample(absl::Time deadline) {
   }
   // Beside whatever operation there is: a guest may be slow to follow one. A
   // size that cannot be had now is told with the time of the last one.
-  const VmSizes before = vm_->sizer().sizes();
-  (void)vm_->sizer().Observe(deadline);
-  if (SizeHasChanged(before, vm_->sizer().sizes())) {
+  const VmSizes before = guest_.vm()->sizer().sizes();
+  (void)guest_.vm()->sizer().Observe(deadline);
+  if (SizeHasChanged(before, guest_.vm()->sizer().sizes())) {
     SettleAfter(services_.vm.settings->shrink_delay);
   }
   PublishMetrics();
@@ -101,12 +101,13 @@ void Pod::PublishMetrics() {
   snapshot.pod = spec().metadata.name;
   snapshot.uid = spec().metadata.uid;
   snapshot.accelerator =
-      vm_->record().accelerator == Accelerator::kKvm ? "kvm" : "tcg";
-  snapshot.kernel_release = hello_.kernel_release();
-  snapshot.agent_version = hello_.agent_version();
+      guest_.vm()->record().accelerator == Accelerator::kKvm ? "kvm" : "tcg";
+  const agent::v1::HelloResponse hello = guest_.hello();
+  snapshot.kernel_release = hello.kernel_release();
+  snapshot.agent_version = hello.agent_version();
   AddSizes(SizesLocked(), &snapshot);
   // As old as the sizes beside it: more than the VM has would look wrong.
-  if (const VmState seen = vm_->sizer().observed();
+  if (const VmState seen = guest_.vm()->sizer().observed();
       seen.guest_available_bytes > 0) {
     snapshot.guest_memory_available_bytes = seen.guest_available_bytes;
   }
