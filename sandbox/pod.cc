@@ -39,6 +39,7 @@ constexpr absl::Duration kFirstSample = absl::Seconds(1);
 Pod::Pod(const PodServices& services, PodRecord record)
     : services_(services),
       stored_(services.store, std::move(record)),
+      network_(&stored_, services.vm.network, services.vm.clock),
       operation_lock_(absl::StrCat("pod ", stored_.id().value())) {}
 
 Pod::~Pod() { StopWatching(); }
@@ -105,7 +106,7 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   SetAccount(account);
   ASSIGN_OR_RETURN(std::unique_ptr<PodVm> vm,
                    PodVm::Boot(services_.vm, id(), spec(), uid, Recorder(),
-                               RecorderOfNetwork(), deadline));
+                               network_.Recorder(), deadline));
   const absl::StatusOr<agent::v1::HelloResponse> hello =
       vm->vm().agent().Hello(deadline);
   if (hello.ok()) guest_.SetHello(*hello);
@@ -205,12 +206,14 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   StopWatching();
   WithdrawMetrics();
   EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
-  ASSIGN_OR_RETURN(const Leaving network, LeaveNetwork(deadline));
+  ASSIGN_OR_RETURN(const NetworkMembership::Leaving left,
+                   network_.Leave(deadline));
   RETURN_IF_ERROR(
       stored_.Transition(SandboxEvent::kTornDown, [&](PodRecord& record) {
         record.finished_at = services_.vm.clock->Now();
         record.vm_json.clear();
-        if (network == Leaving::kLeft) record.network_json.clear();
+        if (left == NetworkMembership::Leaving::kLeft)
+          record.network_json.clear();
         record.ips.clear();
       }));
   TellEvents();
@@ -218,7 +221,7 @@ absl::Status Pod::TearDown(absl::Time deadline) {
 }
 
 absl::Status Pod::Forget() {
-  LeaveNetworkAtLast();
+  network_.LeaveAtLast();
   return stored_.Forget();
 }
 

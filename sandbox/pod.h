@@ -19,6 +19,7 @@
 #include "metrics/vm_snapshot.h"
 #include "sandbox/disk_traffic.h"
 #include "sandbox/exit_watcher.h"
+#include "sandbox/network_membership.h"
 #include "sandbox/operation_lock.h"
 #include "sandbox/pod_account.h"
 #include "sandbox/pod_containers.h"
@@ -176,7 +177,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
 
  private:
   VmRecorder Recorder();
-  NetworkRecorder RecorderOfNetwork();
   absl::Status BootVm(uid_t uid, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // What is said of the pod as a whole.
@@ -283,8 +283,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
                      absl::string_view message);
   absl::Status AdoptVm(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void CheckNetwork(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void AdoptImage(const Container& container)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Of a pod whose VM cannot be adopted.
@@ -306,13 +304,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status TearDown(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // After some minutes of errors it gives up: the pod ends, and what plugins
-  // keep outside of the namespace is tried once more at LeaveNetworkAtLast().
-  enum class Leaving { kLeft, kGivenUp };
-  absl::StatusOr<Leaving> LeaveNetwork(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void LeaveNetworkAtLast();
-  std::string NetworkJson() const;
   // As StartPump(), into this file; empty for none.
   absl::Status Pump(Container& container, const std::string& log_path);
   std::string CursorPath(const Container& container) const;
@@ -328,15 +319,12 @@ class Pod : public std::enable_shared_from_this<Pod> {
   StoredPod stored_;
   PodContainers containers_;
   PodGuest guest_{&stored_};
+  NetworkMembership network_;
 
   OperationLock operation_lock_;
   std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
   std::vector<std::shared_ptr<Container>> abandoned_
       ABSL_GUARDED_BY(operation_lock_);
-
-  // When the network first did not let the pod go; of this daemon.
-  absl::Time leaving_since_ ABSL_GUARDED_BY(operation_lock_) =
-      absl::InfiniteFuture();
 
   // Held while the pod is looked at and its events are published, which thereby
   // come in order. Before the data locks.

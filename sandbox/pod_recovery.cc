@@ -87,7 +87,7 @@ absl::Status Pod::AdoptVm(absl::Time deadline) {
   guest_.SetVm(std::move(vm), absl::UnavailableError("it was not asked yet"));
   for (const auto& container : containers_.All()) AdoptImage(*container);
   WatchVm();
-  CheckNetwork(deadline);
+  network_.Check(deadline);
   return absl::OkStatus();
 }
 
