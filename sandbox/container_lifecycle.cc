@@ -168,7 +168,7 @@ absl::Status StartInGuest(Pod& pod, Container& container, GuestAgent& agent,
   const absl::Status deleted = agent.Delete(container.id(), soon);
   LogFailure(container, "delete a container that did not start", deleted);
   if (LeavesOpen(started) && !deleted.ok()) return started;
-  pod.EndPump(container);
+  pod.output().End(container);
   LogFailure(container, "store a failed start",
              pod.RecordEnd(container, ContainerEvent::kStartFailed,
                            [&](ContainerRecord& record) {
@@ -256,8 +256,8 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
   RETURN_IF_ERROR(DemandOf(spec.resources).status());
 
   const ContainerRecord record = NewRecord(pod, spec, image);
-  const auto container =
-      std::make_shared<Container>(services.store, record, pod.LogPathOf(spec));
+  const auto container = std::make_shared<Container>(
+      services.store, record, pod.output().LogPathOf(spec));
   // Counts from here on, so that all that wait for their turn make one plan.
   RETURN_IF_ERROR(pod.containers().Add(container));
   if (!pod.operation_lock().LockUntil(deadline)) {
@@ -289,7 +289,8 @@ absl::Status StartContainer(Pod& pod, Container& container,
   RETURN_IF_ERROR(pod.VerifySize(deadline));
   // The reader first, so that no output waits for it. There is one already when
   // nobody could tell what came of an earlier start.
-  if (container.pump() == nullptr) RETURN_IF_ERROR(pod.StartPump(container));
+  if (container.pump() == nullptr)
+    RETURN_IF_ERROR(pod.output().Start(container));
   const absl::Time started_at = Now(pod);
   container.SetStartBegun(started_at);
   const absl::Status started = StartInGuest(pod, container, *agent, deadline);
@@ -340,7 +341,7 @@ absl::Status RemoveContainer(Pod& pod, Container& container,
     const OperationHolder pod_operation(&pod.operation_lock());
     RETURN_IF_ERROR(pod.RememberContainers());
     RETURN_IF_ERROR(pod.Erase(container, deadline));
-    if (pod.guest().ReadyVm().ok()) pod.EndPump(container);
+    if (pod.guest().ReadyVm().ok()) pod.output().End(container);
   }
   pod.containers().Drop(container.id());
   return absl::OkStatus();

@@ -13,8 +13,8 @@ namespace podvisor {
 // A pod's place in its network, by the pod's record: what is stored of it, and
 // how the pod leaves it. (It joins while its VM boots: PodVm::Boot().)
 //
-// Check() and Leave() are for whoever holds of the pod's operation lock; the rest
-// is thread-safe.
+// Check() and Leave() are for whoever holds the pod's operation lock; the
+// rest is thread-safe.
 class NetworkMembership {
  public:
   // Borrows all three.

@@ -1,7 +1,5 @@
 #include "sandbox/pod.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
 #include <utility>
@@ -40,6 +38,8 @@ Pod::Pod(const PodServices& services, PodRecord record)
     : services_(services),
       stored_(services.store, std::move(record)),
       network_(&stored_, services.vm.network, services.vm.clock),
+      output_(&spec(), &guest_, &containers_, services.vm.clock,
+              services.vm.metrics),
       operation_lock_(absl::StrCat("pod ", stored_.id().value())) {}
 
 Pod::~Pod() { StopWatching(); }
@@ -202,7 +202,7 @@ absl::Status Pod::TearDown(absl::Time deadline) {
     RETURN_IF_ERROR(PodVm::Sweep(services_.vm, id(), spec(), deadline));
   }
   // Whatever the network does now, nothing of the pod runs any more.
-  AbandonOutput();
+  output_.AbandonAll();
   StopWatching();
   WithdrawMetrics();
   EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
@@ -298,26 +298,10 @@ void Pod::WatchVm() {
   });
 }
 
-void Pod::AbandonOutput() {
-  if (guest_.vm() == nullptr) return;
-  guest_.vm()->vm().agent().Disconnect();
-  for (const auto& container : containers_.All()) {
-    const std::shared_ptr<LogPump> pump = container->pump();
-    if (pump == nullptr) continue;
-    const absl::Status written =
-        pump->Abandon(services_.vm.clock->Now() + kDrainTime);
-    if (!written.ok()) {
-      Log(LogLevel::kWarning, "the end of a container's output is late",
-          {{"container_id", container->id().value()},
-           {"error", written.message()}});
-    }
-  }
-}
-
 void Pod::StopWatching() {
   if (guest_.vm() == nullptr) return;
   guest_.vm()->vm().agent().Disconnect();
-  for (const auto& container : containers_.All()) container->SetPump(nullptr);
+  output_.DropAll();
   exit_watcher_.reset();
 }
 
@@ -401,49 +385,6 @@ void Pod::EndContainers(int exit_code, absl::string_view reason,
         });
   }
   TellEvents();
-}
-
-std::string Pod::LogPathOf(const ContainerSpec& container) const {
-  if (spec().log_directory.empty() || container.log_path.empty()) return "";
-  return absl::StrCat(spec().log_directory, "/", container.log_path);
-}
-
-std::string Pod::CursorPath(const Container& container) const {
-  absl::MutexLock lock(&mutex_);
-  // In the pod's own tmpfs: it is of no use without the VM, and goes with it.
-  return absl::StrCat(guest_.vm()->directory(), "/", container.id().value(),
-                      ".cursor");
-}
-
-absl::Status Pod::StartPump(Container& container) {
-  return Pump(container, spec().log_directory.empty()
-                             ? ""
-                             : container.Snapshot().spec.log_path);
-}
-
-absl::Status Pod::Pump(Container& container, const std::string& log_path) {
-  ContainerLogOptions options;
-  options.log_directory = spec().log_directory;
-  options.log_path = log_path;
-  options.cursor_path = CursorPath(container);
-  options.container_id = container.id().value();
-  ASSIGN_OR_RETURN(std::unique_ptr<ContainerLog> log,
-                   ContainerLog::Open(options, services_.vm.clock));
-  const auto pump = std::make_shared<LogPump>(
-      container.id(), &guest_.vm()->vm().agent(), std::move(log),
-      services_.vm.clock, services_.vm.metrics);
-  pump->Start();
-  container.SetPump(pump);
-  return absl::OkStatus();
-}
-
-void Pod::EndPump(Container& container) {
-  if (const std::shared_ptr<LogPump> pump = container.pump()) {
-    // Its stream has ended with the container; if not, it is left to itself.
-    (void)pump->Stop(services_.vm.clock->Now() + kDrainTime);
-  }
-  container.SetPump(nullptr);
-  unlink(CursorPath(container).c_str());
 }
 
 }  // namespace podvisor

@@ -26,6 +26,7 @@
 #include "sandbox/pod_event.h"
 #include "sandbox/pod_event_feed.h"
 #include "sandbox/pod_guest.h"
+#include "sandbox/pod_output.h"
 #include "sandbox/pod_sizing.h"
 #include "sandbox/pod_snapshot.h"
 #include "sandbox/sample_turn.h"
@@ -97,6 +98,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
 
   PodContainers& containers() { return containers_; }
   PodGuest& guest() { return guest_; }
+  PodOutput& output() { return output_; }
   // To be called before the record of a container that was created is removed:
   // a later daemon must know that there was one.
   absl::Status RememberContainers();
@@ -165,15 +167,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // Has a sample of the guest taken now, without waiting for it, unless the
   // last one is not older than `age` or the guest has just failed to give one.
   void SampleIfOlderThan(absl::Duration age) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // Where `container`'s output goes; empty for none.
-  std::string LogPathOf(const ContainerSpec& container) const;
-  // Begins to collect the container's output, or goes on where an earlier
-  // daemon was. Errors: the log file's. Needs the VM, so not before Boot().
-  absl::Status StartPump(Container& container);
-  // For a container that is gone from the guest: drops the pump and what it
-  // kept beside the log. Waits for half a second at most.
-  void EndPump(Container& container);
 
  private:
   VmRecorder Recorder();
@@ -274,8 +267,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void OnVmExit(const VmExit& exit);
   // Of a pod whose VM has ended.
   void ClearAwayAfter(absl::Duration delay);
-  // Writes what the log holds back of lines that nobody will end any more.
-  void AbandonOutput() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void KillContainers(absl::Time deadline);
   // Makes whoever waits for the guest give up.
   void AbortOperation(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -300,13 +291,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
       Container& container,
       std::optional<agent::v1::ContainerState::State> in_guest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void ContinueOutput(Container& container)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status TearDown(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // As StartPump(), into this file; empty for none.
-  absl::Status Pump(Container& container, const std::string& log_path);
-  std::string CursorPath(const Container& container) const;
   // Has samples taken from `delay` on, as long as the pod is ready.
   void SampleAfter(absl::Duration delay);
   void TakeSample() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -320,6 +306,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   PodContainers containers_;
   PodGuest guest_{&stored_};
   NetworkMembership network_;
+  PodOutput output_;
 
   OperationLock operation_lock_;
   std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);

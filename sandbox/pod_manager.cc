@@ -66,7 +66,7 @@ absl::Status PodManager::Recover(absl::Time deadline) {
     for (ContainerRecord& record : loaded.containers) {
       const std::shared_ptr<Pod>& pod = pods_[record.pod_id];
       containers_[record.id] = pod;
-      const std::string log_path = pod->LogPathOf(record.spec);
+      const std::string log_path = pod->output().LogPathOf(record.spec);
       const absl::Status added =
           pod->containers().Add(std::make_shared<Container>(
               services_.store, std::move(record), log_path));

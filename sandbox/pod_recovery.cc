@@ -203,22 +203,10 @@ void Pod::RecoverContainer(
                                  record.started_at = services_.vm.clock->Now();
                                });
   }
-  if (container.phase() == ContainerPhase::kRunning) ContinueOutput(container);
-}
-
-void Pod::ContinueOutput(Container& container) {
-  if (container.pump() != nullptr) return;  // since an earlier attempt
-  const absl::Status pumping = StartPump(container);
-  if (pumping.ok()) return;
-  Log(LogLevel::kError,
-      "the log of a container cannot be continued; its output is discarded",
-      {{"container_id", container.id().value()}, {"error", pumping.message()}});
-  // Without a reader the container would stand still once its pipe is full.
-  const absl::Status draining = Pump(container, "");
-  if (draining.ok()) return;
-  Log(LogLevel::kError, "the output of a container has no reader",
-      {{"container_id", container.id().value()},
-       {"error", draining.message()}});
+  if (container.phase() == ContainerPhase::kRunning &&
+      container.pump() == nullptr) {  // else since an earlier attempt
+    output_.Continue(container);
+  }
 }
 
 }  // namespace podvisor
