@@ -262,7 +262,7 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
   RETURN_IF_ERROR(pod.containers().Add(container));
   if (!pod.operation_lock().LockUntil(deadline)) {
     pod.containers().Drop(container->id());
-    pod.SettleAfter(absl::ZeroDuration());
+    pod.settle().After(absl::ZeroDuration());
     return pod.operation_lock().Busy();
   }
   const OperationHolder operation(&pod.operation_lock());
@@ -368,7 +368,7 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
   container.SetUpdate(after);
   const absl::Cleanup end = [&] {
     container.SetUpdate(std::nullopt);
-    pod.SettleAfter(absl::ZeroDuration());
+    pod.settle().After(absl::ZeroDuration());
   };
   {
     if (!pod.operation_lock().LockUntil(deadline)) {

@@ -40,6 +40,9 @@ Pod::Pod(const PodServices& services, PodRecord record)
       network_(&stored_, services.vm.network, services.vm.clock),
       output_(&spec(), &guest_, &containers_, services.vm.clock,
               services.vm.metrics),
+      timers_(services.timers, [this] { return weak_from_this(); }),
+      clean_ups_(services.clean_ups, [this] { return weak_from_this(); }),
+      settle_(services.vm.clock, &timers_, [this] { Settle(); }),
       operation_lock_(absl::StrCat("pod ", stored_.id().value())) {}
 
 Pod::~Pod() { StopWatching(); }
@@ -254,7 +257,7 @@ absl::Status Pod::Erase(const Container& container, absl::Time deadline) {
     if (!released.ok()) {
       Log(LogLevel::kWarning, "an image is released later",
           {{"sandbox_id", id().value()}, {"error", released.message()}});
-      SettleAfter(services_.vm.settings->shrink_delay);
+      settle_.After(services_.vm.settings->shrink_delay);
     }
   }
   return services_.store->DeleteContainer(container.id());
@@ -269,7 +272,7 @@ void Pod::Abandon(std::shared_ptr<Container> container) {
     Log(LogLevel::kWarning, "what an unfinished create left is removed later",
         {{"sandbox_id", id().value()}, {"error", erased.message()}});
   }
-  SettleAfter(absl::ZeroDuration());
+  settle_.After(absl::ZeroDuration());
 }
 
 absl::Status Pod::EraseAbandoned(absl::Time deadline) {
@@ -354,20 +357,19 @@ void Pod::OnVmExit(const VmExit& exit) {
 }
 
 void Pod::ClearAwayAfter(absl::Duration delay) {
-  services_.clean_ups->Schedule(delay, [weak = weak_from_this()] {
-    const std::shared_ptr<Pod> pod = weak.lock();
-    if (pod == nullptr || pod->state() == SandboxState::kStopped) return;
+  clean_ups_.After(delay, [this] {
+    if (state() == SandboxState::kStopped) return;
     // Never waits: whoever has it may wait for other things than this VM.
-    if (!pod->operation_lock_.LockUntil(absl::InfinitePast())) {
-      pod->ClearAwayAfter(kClearAwayRetry);
+    if (!operation_lock_.LockUntil(absl::InfinitePast())) {
+      ClearAwayAfter(kClearAwayRetry);
       return;
     }
-    const OperationHolder operation(&pod->operation_lock_);
+    const OperationHolder operation(&operation_lock_);
     const absl::Status cleared =
-        pod->TearDown(pod->services_.vm.clock->Now() + kCleanUpTime);
+        TearDown(services_.vm.clock->Now() + kCleanUpTime);
     if (!cleared.ok()) {
       Log(LogLevel::kWarning, "clean-up after a VM that ended",
-          {{"sandbox_id", pod->id().value()}, {"error", cleared.message()}});
+          {{"sandbox_id", id().value()}, {"error", cleared.message()}});
     }
   });
 }

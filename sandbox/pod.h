@@ -21,6 +21,7 @@
 #include "sandbox/exit_watcher.h"
 #include "sandbox/network_membership.h"
 #include "sandbox/operation_lock.h"
+#include "sandbox/owned_timers.h"
 #include "sandbox/pod_account.h"
 #include "sandbox/pod_containers.h"
 #include "sandbox/pod_event.h"
@@ -30,7 +31,7 @@
 #include "sandbox/pod_sizing.h"
 #include "sandbox/pod_snapshot.h"
 #include "sandbox/sample_turn.h"
-#include "sandbox/settle_schedule.h"
+#include "sandbox/settle_timer.h"
 #include "sandbox/state_store.h"
 #include "sandbox/stored_pod.h"
 
@@ -99,6 +100,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   PodContainers& containers() { return containers_; }
   PodGuest& guest() { return guest_; }
   PodOutput& output() { return output_; }
+  SettleTimer& settle() { return settle_; }
   // To be called before the record of a container that was created is removed:
   // a later daemon must know that there was one.
   absl::Status RememberContainers();
@@ -132,9 +134,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // where it is not.
   absl::Status VerifySize(absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(operation_lock_, mutex_);
-  // Has the VM brought to the size that its containers want then, after `delay`
-  // at the latest.
-  void SettleAfter(absl::Duration delay) ABSL_LOCKS_EXCLUDED(mutex_);
   // The end of a container, by `event` and with `change` as Transition() has
   // them: what it had is kept for the shrink delay, for the one that may come
   // in its place, and then the VM settles. Errors: Transition()'s.
@@ -229,8 +228,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // `asking`, if any.
   PodSizing GrantedSizingLocked(const Container* asking) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  // The run that was asked for at that time.
-  void Settle(absl::Time at);
+  void Settle();
   // One attempt, which goes on from what is there; Settle() tries again.
   // `target` is set before anything fails but the computing of it.
   absl::Status TryToSettle(PodVm& vm, VmTarget& target)
@@ -244,7 +242,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // was kept out for the shrink delay, as soon as the lock is given back.
   void ComeAgain() ABSL_LOCKS_EXCLUDED(operation_lock_, mutex_);
   // Whether to let somebody else have the operation lock who is to grow the VM.
-  bool MustYield(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool MustYield();
   // How long after an attempt there is something to do again.
   absl::Duration NextSettle(const absl::Status& settled, const VmSize& target)
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -307,6 +305,9 @@ class Pod : public std::enable_shared_from_this<Pod> {
   PodGuest guest_{&stored_};
   NetworkMembership network_;
   PodOutput output_;
+  const OwnedTimers timers_;
+  const OwnedTimers clean_ups_;
+  SettleTimer settle_;
 
   OperationLock operation_lock_;
   std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
@@ -324,7 +325,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   DiskTraffic disk_traffic_ ABSL_GUARDED_BY(mutex_);
   SampleTurn sample_turn_ ABSL_GUARDED_BY(mutex_);
   bool withdrawn_ ABSL_GUARDED_BY(mutex_) = false;
-  SettleSchedule settle_ ABSL_GUARDED_BY(mutex_);
   PodAccount account_ ABSL_GUARDED_BY(mutex_);
   // Why the last run could not restore a cgroup, or may not grow the VM; empty
   // where neither was so.

@@ -172,7 +172,7 @@ absl::Status Pod::GrowWithin(const PodTotals& totals, const Container* asking,
   const VmTarget all = TargetOf(everybody).value_or(needed);
   const absl::Status grown = GrowTo(totals, all, needed, deadline);
   // Whatever was to be given back is looked at again, after the delay.
-  SettleAfter(services_.vm.settings->shrink_delay);
+  settle_.After(services_.vm.settings->shrink_delay);
   return grown;
 }
 
@@ -255,7 +255,7 @@ absl::Status Pod::UpdateResources(
                        "state store");
     if (!updated.ok()) SetAccount(before);
   }
-  SettleAfter(absl::ZeroDuration());
+  settle_.After(absl::ZeroDuration());
   return updated;
 }
 
@@ -270,11 +270,11 @@ absl::Status Pod::RecordEnd(
       held_[container.id()] = {room, services_.vm.clock->Now() + delay};
     }
     // Before anybody can see the end and wait for what follows from it.
-    SettleAfter(delay);
+    settle_.After(delay);
   }
   const absl::Status ended = container.Transition(event, change);
   // Without a delay that run may have come before the end was recorded.
-  SettleAfter(delay);
+  settle_.After(delay);
   TellEvents();
   return ended;
 }
@@ -303,22 +303,7 @@ absl::StatusOr<VmTarget> Pod::HeldTarget(absl::Time now) {
   return TargetOf(sizing);
 }
 
-void Pod::SettleAfter(absl::Duration delay) {
-  const absl::Time at = services_.vm.clock->Now() + delay;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (!settle_.Ask(at)) return;
-  }
-  services_.timers->Schedule(delay, [weak = weak_from_this(), at] {
-    if (const std::shared_ptr<Pod> pod = weak.lock()) pod->Settle(at);
-  });
-}
-
-void Pod::Settle(absl::Time at) {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (!settle_.Take(at)) return;
-  }
+void Pod::Settle() {
   if (!operation_lock_.TryLockInTurn()) {
     ComeAgain();
     return;
@@ -326,8 +311,8 @@ void Pod::Settle(absl::Time at) {
   const OperationHolder operation(&operation_lock_);
   const absl::StatusOr<PodVm*> vm = guest_.ReadyVm();
   if (!vm.ok()) return;
-  if (MustYield(services_.vm.clock->Now())) {
-    SettleAfter(kYield);
+  if (MustYield()) {
+    settle_.After(kYield);
     return;
   }
   VmTarget target;
@@ -340,39 +325,29 @@ void Pod::Settle(absl::Time at) {
          {"after", absl::FormatDuration(again)},
          {"reason", settled.message()}});
   }
-  if (again != absl::InfiniteDuration()) SettleAfter(again);
+  if (again != absl::InfiniteDuration()) settle_.After(again);
 }
 
 // The timers are everybody's: nothing waits on them for its turn.
 void Pod::ComeAgain() {
-  bool may_yield = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    may_yield = settle_.MayYield(services_.vm.clock->Now(),
-                                 services_.vm.settings->shrink_delay);
-  }
-  if (may_yield) {
-    SettleAfter(kBusyRetry);
+  if (settle_.MayYield(services_.vm.settings->shrink_delay)) {
+    settle_.After(kBusyRetry);
     return;
   }
-  operation_lock_.AskForTurn([weak = weak_from_this()] {
-    const std::shared_ptr<Pod> pod = weak.lock();
-    if (pod != nullptr) pod->SettleAfter(absl::ZeroDuration());
-  });
+  operation_lock_.AskForTurn(
+      timers_.WhileOwned([this] { settle_.After(absl::ZeroDuration()); }));
 }
 
-bool Pod::MustYield(absl::Time now) {
+bool Pod::MustYield() {
   const auto all = containers_.All();
   const bool awaited = std::any_of(
       all.begin(), all.end(),
       [](const auto& container) { return container->IsChanging(); });
-  absl::MutexLock lock(&mutex_);
-  return awaited && settle_.MayYield(now, services_.vm.settings->shrink_delay);
+  return awaited && settle_.MayYield(services_.vm.settings->shrink_delay);
 }
 
 absl::Duration Pod::NextSettle(const absl::Status& settled,
                                const VmSize& target) {
-  absl::MutexLock lock(&mutex_);
   absl::Duration next = absl::InfiniteDuration();
   if (settled.ok()) {
     settle_.Reached();
@@ -381,6 +356,7 @@ absl::Duration Pod::NextSettle(const absl::Status& settled,
     next = settle_.Missed(target, {has.online_vcpus, has.online_memory_bytes});
   }
   const absl::Time now = services_.vm.clock->Now();
+  absl::MutexLock lock(&mutex_);
   for (const auto& [id, held] : held_) next = std::min(next, held.until - now);
   return next;
 }

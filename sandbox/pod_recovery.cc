@@ -117,7 +117,7 @@ void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
   guest_.SetAnswers(met);
   if (met.ok()) {
     WatchExits();
-    SettleAfter(absl::ZeroDuration());
+    settle_.After(absl::ZeroDuration());
     SampleAfter(absl::ZeroDuration());
     return;
   }
@@ -130,16 +130,15 @@ void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
 }
 
 void Pod::MeetGuestAfter(absl::Duration delay) {
-  services_.timers->Schedule(delay, [weak = weak_from_this(), delay] {
-    const std::shared_ptr<Pod> pod = weak.lock();
-    if (pod == nullptr || pod->state() != SandboxState::kReady) return;
-    if (!pod->operation_lock_.LockUntil(absl::InfinitePast())) {
-      pod->MeetGuestAfter(delay);
+  timers_.After(delay, [this, delay] {
+    if (state() != SandboxState::kReady) return;
+    if (!operation_lock_.LockUntil(absl::InfinitePast())) {
+      MeetGuestAfter(delay);
       return;
     }
-    const OperationHolder operation(&pod->operation_lock_);
-    pod->MeetGuest(std::min(2 * delay, kMostBackoff),
-                   pod->services_.vm.clock->Now() + kLaterMeeting);
+    const OperationHolder operation(&operation_lock_);
+    MeetGuest(std::min(2 * delay, kMostBackoff),
+              services_.vm.clock->Now() + kLaterMeeting);
   });
 }
 

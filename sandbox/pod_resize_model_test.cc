@@ -470,7 +470,7 @@ void PodResizeModelTest::ExpectSettled() {
     return commands.size();
   };
   const size_t before = changes();
-  ThePod()->SettleAfter(absl::ZeroDuration());
+  ThePod()->settle().After(absl::ZeroDuration());
   timers_.RunDue();
   EXPECT_EQ(changes(), before);
 }

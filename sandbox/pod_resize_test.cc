@@ -179,7 +179,7 @@ TEST_F(PodResizeTest, DuringAnUpdateTheVmHasRoomForBefore) {
 
   // The guest is lowering the cgroup meanwhile.
   found.container->SetUpdate(after);
-  pod->SettleAfter(absl::ZeroDuration());
+  pod->settle().After(absl::ZeroDuration());
   for (int i = 0; i < 20; ++i) Pass(absl::Seconds(1));
 
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);

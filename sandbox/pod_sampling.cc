@@ -32,9 +32,7 @@ void Pod::SampleIfOlderThan(absl::Duration age) {
       return;
     }
   }
-  services_.timers->Schedule(absl::ZeroDuration(), [weak = weak_from_this()] {
-    if (const std::shared_ptr<Pod> pod = weak.lock()) pod->TakeSample();
-  });
+  timers_.After(absl::ZeroDuration(), [this] { TakeSample(); });
 }
 
 void Pod::TakeSample() {
@@ -85,7 +83,7 @@ absl::Status Pod::Sample(absl::Time deadline) {
   const VmSizes before = guest_.vm()->sizer().sizes();
   (void)guest_.vm()->sizer().Observe(deadline);
   if (SizeHasChanged(before, guest_.vm()->sizer().sizes())) {
-    SettleAfter(services_.vm.settings->shrink_delay);
+    settle_.After(services_.vm.settings->shrink_delay);
   }
   PublishMetrics();
   return absl::OkStatus();
@@ -122,11 +120,10 @@ void Pod::WithdrawMetrics() {
 }
 
 void Pod::SampleAfter(absl::Duration delay) {
-  services_.timers->Schedule(delay, [weak = weak_from_this()] {
-    const std::shared_ptr<Pod> pod = weak.lock();
-    if (pod == nullptr || pod->state() != SandboxState::kReady) return;
-    pod->SampleIfOlderThan(absl::ZeroDuration());
-    pod->SampleAfter(pod->services_.vm.settings->sample_interval);
+  timers_.After(delay, [this] {
+    if (state() != SandboxState::kReady) return;
+    SampleIfOlderThan(absl::ZeroDuration());
+    SampleAfter(services_.vm.settings->sample_interval);
   });
 }
 
