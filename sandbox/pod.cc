@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "sandbox/grow_error.h"
+#include "sandbox/shown_sizes.h"
 #include "sandbox/vm_files.h"
 #include "sandbox/vm_record_json.h"
 
@@ -43,6 +44,7 @@ Pod::Pod(const PodServices& services, PodRecord record)
       timers_(services.timers, [this] { return weak_from_this(); }),
       clean_ups_(services.clean_ups, [this] { return weak_from_this(); }),
       settle_(services.vm.clock, &timers_, [this] { Settle(); }),
+      wanted_(services.vm.settings, &stored_, &containers_, services.vm.clock),
       operation_lock_(absl::StrCat("pod ", stored_.id().value())) {}
 
 Pod::~Pod() { StopWatching(); }
@@ -64,7 +66,7 @@ PodSnapshot Pod::Snapshot() const {
   snapshot.usage = usage_;
   if (PodVm* const pod_vm = guest_.vm()) {
     const VmRecord vm = pod_vm->record();
-    snapshot.vm = SizesLocked();
+    snapshot.vm = ShownSizes(stored_, wanted_, *pod_vm);
     // What a VM that has ended was doing before is no news of it.
     if (snapshot.state == SandboxState::kReady) {
       if (snapshot.last_error.empty()) {
@@ -101,9 +103,9 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
          {"wanted", absl::StrCat(*spec().size.max_vcpus)},
          {"max_vcpus", absl::StrCat(limits.max_vcpus)}});
   }
-  const PodTotals totals = Totals();
-  RETURN_IF_ERROR(CheckTotals(totals, limits));
-  ASSIGN_OR_RETURN(const VmTarget target, Target(limits));
+  const PodTotals totals = wanted_.Totals();
+  RETURN_IF_ERROR(wanted_.CheckTotals(totals, limits));
+  ASSIGN_OR_RETURN(const VmTarget target, wanted_.Target(limits));
   ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target.size));
   RETURN_IF_ERROR(Guard(account));
   SetAccount(account);

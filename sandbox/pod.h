@@ -34,6 +34,7 @@
 #include "sandbox/settle_timer.h"
 #include "sandbox/state_store.h"
 #include "sandbox/stored_pod.h"
+#include "sandbox/wanted_size.h"
 
 namespace podvisor {
 
@@ -171,24 +172,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   VmRecorder Recorder();
   absl::Status BootVm(uid_t uid, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // What is said of the pod as a whole.
-  struct PodTotals {
-    std::optional<ContainerResources> resources;
-    std::optional<ContainerResources> overhead;
-  };
-  PodTotals TotalsLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  PodTotals Totals() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // InvalidArgument for a pod that a VM without hot plug could never presize.
-  absl::Status CheckTotals(const PodTotals& totals,
-                           const VmLimits& limits) const;
-  PodTotalUse TotalUseLocked(bool any_counts) const
-      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  // What the VM's size follows from; how large it is to be; and is.
-  PodSizing SizingLocked(const VmLimits& limits) const
-      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<VmTarget> Target(const VmLimits& limits) const
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  VmSizes SizesLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // What the pod would be accounted for and could use with a VM of at least
   // this size; what the VM has above it counts.
   absl::StatusOr<PodAccount> AccountOf(const PodTotals& totals,
@@ -224,20 +207,11 @@ class Pod : public std::enable_shared_from_this<Pod> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Warns of a target that is less than the containers ask for.
   void LogCuts(const VmTarget& target) const;
-  // What the size follows from without those that wait for their room, but with
-  // `asking`, if any.
-  PodSizing GrantedSizingLocked(const Container* asking) const
-      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void Settle();
   // One attempt, which goes on from what is there; Settle() tries again.
   // `target` is set before anything fails but the computing of it.
   absl::Status TryToSettle(PodVm& vm, VmTarget& target)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // Of containers that ended under an earlier daemon, not long ago.
-  void HoldEndedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The target with what is still held for ended containers; forgets the rest.
-  absl::StatusOr<VmTarget> HeldTarget(absl::Time now)
-      ABSL_LOCKS_EXCLUDED(mutex_);
   // For a run that found the operation lock taken: a little later, and once it
   // was kept out for the shrink delay, as soon as the lock is given back.
   void ComeAgain() ABSL_LOCKS_EXCLUDED(operation_lock_, mutex_);
@@ -308,6 +282,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   const OwnedTimers timers_;
   const OwnedTimers clean_ups_;
   SettleTimer settle_;
+  WantedSize wanted_;
 
   OperationLock operation_lock_;
   std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
@@ -329,12 +304,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // Why the last run could not restore a cgroup, or may not grow the VM; empty
   // where neither was so.
   std::string run_error_ ABSL_GUARDED_BY(mutex_);
-  // Of containers that have ended, and until when.
-  struct HeldRoom {
-    ContainerResources resources;
-    absl::Time until;
-  };
-  std::map<ContainerId, HeldRoom> held_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace podvisor

@@ -41,7 +41,8 @@ absl::Status Pod::AllowSize(const PodTotals& totals, const VmSize& target) {
 }
 
 absl::Status Pod::AllowSettling(const VmSize& target) {
-  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(Totals(), target));
+  ASSIGN_OR_RETURN(const PodAccount account,
+                   AccountOf(wanted_.Totals(), target));
   RETURN_IF_ERROR(Guard(account));
   absl::MutexLock lock(&mutex_);
   // Before it grows: it may go on when the run is over.
@@ -50,12 +51,12 @@ absl::Status Pod::AllowSettling(const VmSize& target) {
 }
 
 void Pod::AcceptAccount(const VmSize& size) {
-  const absl::StatusOr<PodAccount> account = AccountOf(Totals(), size);
+  const absl::StatusOr<PodAccount> account = AccountOf(wanted_.Totals(), size);
   if (account.ok()) SetAccount(*account);
 }
 
 void Pod::LowerAccount(const VmSize& size) {
-  const absl::StatusOr<PodAccount> account = AccountOf(Totals(), size);
+  const absl::StatusOr<PodAccount> account = AccountOf(wanted_.Totals(), size);
   if (!account.ok()) return;
   absl::MutexLock lock(&mutex_);
   if (CheckAccount(*account, account_).ok()) account_ = *account;

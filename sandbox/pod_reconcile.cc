@@ -30,95 +30,22 @@ constexpr absl::Duration kYield = absl::Milliseconds(100);
 
 }  // namespace
 
-Pod::PodTotals Pod::TotalsLocked() const {
-  const PodRecord record = stored_.record();
-  return {.resources = record.updated_resources.has_value()
-                           ? record.updated_resources
-                           : record.spec.resources,
-          .overhead = record.updated_overhead.has_value()
-                          ? record.updated_overhead
-                          : record.spec.overhead};
-}
-
-Pod::PodTotals Pod::Totals() const {
-  absl::MutexLock lock(&mutex_);
-  return TotalsLocked();
-}
-
-absl::Status Pod::CheckTotals(const PodTotals& totals,
-                              const VmLimits& limits) const {
-  if (!services_.vm.settings->presize || !totals.resources.has_value()) {
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(*totals.resources));
-  return CheckPodFitsWithoutHotplug(demand, limits);
-}
-
-PodTotalUse Pod::TotalUseLocked(bool any_counts) const {
-  // The containers first: the record knows of the last of them before it goes.
-  const bool any = !containers_.All().empty();
-  return UseOfPodTotal(services_.vm.settings->presize,
-                       any || stored_.record().had_containers, any_counts);
-}
-
-PodSizing Pod::SizingLocked(const VmLimits& limits) const {
-  PodSizing sizing;
-  for (const auto& container : containers_.All()) {
-    if (container->Counts()) sizing.containers.push_back(container->wanted());
-  }
-  sizing.pod_total = TotalsLocked().resources;
-  sizing.pod_total_use = TotalUseLocked(!sizing.containers.empty());
-  sizing.rules = RulesOf(*services_.vm.settings, spec().size);
-  sizing.limits = limits;
-  return sizing;
-}
-
 std::optional<ObservedSizing> Pod::Sizing() const {
-  absl::MutexLock lock(&mutex_);
   if (state() != SandboxState::kReady) return std::nullopt;
-  return ObservedSizing{.sizing = SizingLocked(guest_.vm()->sizer().limits()),
-                        .observed = guest_.vm()->sizer().observed(),
+  const PodSizer& sizer = guest_.vm()->sizer();
+  absl::MutexLock lock(&mutex_);
+  return ObservedSizing{.sizing = wanted_.Sizing(sizer.limits()),
+                        .observed = sizer.observed(),
                         .account = account_,
                         .guard = services_.vm.settings->accounting_guard,
                         .accelerator = services_.vm.settings->vm.accelerator};
 }
 
-absl::StatusOr<VmTarget> Pod::Target(const VmLimits& limits) const {
-  absl::MutexLock lock(&mutex_);
-  return TargetOf(SizingLocked(limits));
-}
-
-VmSizes Pod::SizesLocked() const {
-  VmSizes sizes = guest_.vm()->sizer().sizes();
-  if (state() == SandboxState::kReady) {
-    // What is wanted now, not what was last tried. It has no size only while
-    // a container that asks for the impossible is being refused.
-    if (const auto target =
-            TargetOf(SizingLocked(guest_.vm()->sizer().limits()));
-        target.ok()) {
-      sizes.target_vcpus = target->size.vcpus;
-      sizes.target_memory_bytes = target->size.memory_bytes;
-      sizes.vcpus_clamped = target->vcpus_clamped;
-      sizes.memory_clamped = target->memory_clamped;
-      sizes.cut_milli_cpu = target->cut_by_pod.milli_cpu;
-      sizes.cut_memory_bytes = target->cut_by_pod.memory_bytes;
-    }
-  } else if (guest_.vm()->vm().Exited()) {
-    sizes.plugged_vcpus = sizes.online_vcpus = sizes.memory_slots_used = 0;
-    sizes.plugged_memory_bytes = sizes.online_memory_bytes = 0;
-    sizes.shortfall_bytes = 0;
-  }
-  return sizes;
-}
-
 absl::Status Pod::CheckCpusetOf(const Container& asking,
                                 const ContainerResources& wanted) const {
-  PodSizing sizing;
-  {
-    absl::MutexLock lock(&mutex_);
-    sizing = GrantedSizingLocked(&asking);
-  }
-  ASSIGN_OR_RETURN(const VmTarget target, TargetOf(sizing));
+  ASSIGN_OR_RETURN(
+      const VmTarget target,
+      TargetOf(wanted_.Granted(guest_.vm()->sizer().limits(), &asking)));
   const PodSettings& settings = *services_.vm.settings;
   return CheckCpuset(settings.cpuset, wanted, settings.host_cpus,
                      target.size.vcpus);
@@ -127,45 +54,23 @@ absl::Status Pod::CheckCpusetOf(const Container& asking,
 // Decided anew each time, from the records alone: whatever an earlier daemon
 // did to the threads, and whichever of them are new, they are right afterwards.
 absl::Status Pod::PinVcpus(absl::Time deadline) {
-  std::vector<ContainerResources> wanted;
-  {
-    absl::MutexLock lock(&mutex_);
-    wanted = SizingLocked(guest_.vm()->sizer().limits()).containers;
-  }
-  ASSIGN_OR_RETURN(const CpuList cpus,
-                   PinnedCpus(services_.vm.settings->cpuset, wanted));
-  return guest_.vm()->PinVcpus(cpus, deadline);
+  PodVm& vm = *guest_.vm();
+  const PodSizing sizing = wanted_.Sizing(vm.sizer().limits());
+  ASSIGN_OR_RETURN(const CpuList cpus, PinnedCpus(services_.vm.settings->cpuset,
+                                                  sizing.containers));
+  return vm.PinVcpus(cpus, deadline);
 }
 
 absl::Status Pod::Grow(const Container* asking, absl::Time deadline) {
-  return GrowWithin(Totals(), asking, deadline);
-}
-
-PodSizing Pod::GrantedSizingLocked(const Container* asking) const {
-  PodSizing sizing = SizingLocked(guest_.vm()->sizer().limits());
-  sizing.containers.clear();
-  for (const auto& container : containers_.All()) {
-    if (container.get() == asking) {
-      sizing.containers.push_back(container->wanted());
-    } else if (container->Counts() &&
-               container->phase() != ContainerPhase::kCreating) {
-      sizing.containers.push_back(container->granted());
-    }
-  }
-  sizing.pod_total_use = TotalUseLocked(!sizing.containers.empty());
-  return sizing;
+  return GrowWithin(wanted_.Totals(), asking, deadline);
 }
 
 absl::Status Pod::GrowWithin(const PodTotals& totals, const Container* asking,
                              absl::Time deadline) {
   ASSIGN_OR_RETURN(PodVm* const vm, guest_.ReadyVm());
-  PodSizing everybody;
-  PodSizing granted;
-  {
-    absl::MutexLock lock(&mutex_);
-    everybody = SizingLocked(vm->sizer().limits());
-    granted = GrantedSizingLocked(asking);
-  }
+  const VmLimits& limits = vm->sizer().limits();
+  PodSizing everybody = wanted_.Sizing(limits);
+  PodSizing granted = wanted_.Granted(limits, asking);
   everybody.pod_total = granted.pod_total = totals.resources;
   ASSIGN_OR_RETURN(const VmTarget needed, TargetOf(granted));
   // What does not fit, or takes too long, is of those who wait.
@@ -202,8 +107,8 @@ absl::Status Pod::GrowTo(const PodTotals& totals, const VmTarget& target,
     return target == least ? allowed : GrowTo(totals, least, least, deadline);
   }
   // The host's limit first: the guest needs it to bring up what it gets.
-  absl::Status grown = guest_.vm()->cgroup().RaiseCpuLimit(
-      HostCpuLimit(RulesOf(*services_.vm.settings, spec().size), target));
+  absl::Status grown =
+      guest_.vm()->cgroup().RaiseCpuLimit(wanted_.HostCpus(target));
   if (grown.ok()) grown = guest_.vm()->sizer().Grow(target, least, deadline);
   if (grown.ok()) grown = PinVcpus(deadline);
   if (grown.ok()) {
@@ -217,12 +122,8 @@ absl::Status Pod::GrowTo(const PodTotals& totals, const VmTarget& target,
 
 absl::Status Pod::VerifySize(absl::Time deadline) {
   ASSIGN_OR_RETURN(PodVm* const vm, guest_.ReadyVm());
-  PodSizing sizing;
-  {
-    absl::MutexLock lock(&mutex_);
-    sizing = GrantedSizingLocked(nullptr);
-  }
-  ASSIGN_OR_RETURN(const VmTarget target, TargetOf(sizing));
+  ASSIGN_OR_RETURN(const VmTarget target,
+                   TargetOf(wanted_.Granted(vm->sizer().limits(), nullptr)));
   // Observing disturbs no resize.
   ASSIGN_OR_RETURN(const bool has, vm->sizer().Has(target.size, deadline));
   if (has) return absl::OkStatus();
@@ -237,7 +138,7 @@ absl::Status Pod::UpdateResources(
   if (!operation_lock_.LockUntil(deadline)) return operation_lock_.Busy();
   const OperationHolder operation(&operation_lock_);
   ASSIGN_OR_RETURN(PodVm* const vm, guest_.ReadyVm());
-  PodTotals totals = Totals();
+  PodTotals totals = wanted_.Totals();
   if (resources.has_value()) totals.resources = resources;
   if (overhead.has_value()) totals.overhead = overhead;
   PodAccount before;
@@ -245,7 +146,7 @@ absl::Status Pod::UpdateResources(
     absl::MutexLock lock(&mutex_);
     before = account_;
   }
-  absl::Status updated = CheckTotals(totals, vm->sizer().limits());
+  absl::Status updated = wanted_.CheckTotals(totals, vm->sizer().limits());
   if (updated.ok()) updated = GrowWithin(totals, nullptr, deadline);
   if (updated.ok()) {
     updated = Annotate(stored_.Change([&](PodRecord& record) {
@@ -264,11 +165,7 @@ absl::Status Pod::RecordEnd(
     const std::function<void(ContainerRecord&)>& change) {
   const absl::Duration delay = services_.vm.settings->shrink_delay;
   if (container.Counts()) {
-    const ContainerResources room = container.wanted();
-    {
-      absl::MutexLock lock(&mutex_);
-      held_[container.id()] = {room, services_.vm.clock->Now() + delay};
-    }
+    wanted_.Hold(container);
     // Before anybody can see the end and wait for what follows from it.
     settle_.After(delay);
   }
@@ -277,30 +174,6 @@ absl::Status Pod::RecordEnd(
   settle_.After(delay);
   TellEvents();
   return ended;
-}
-
-void Pod::HoldEndedLocked() {
-  const absl::Time now = services_.vm.clock->Now();
-  const absl::Duration delay = services_.vm.settings->shrink_delay;
-  for (const auto& container : containers_.All()) {
-    const ContainerSnapshot ended = container->Snapshot();
-    if (ended.phase != ContainerPhase::kExited) continue;
-    // By the guest's clock, which may be ahead.
-    const absl::Time until = std::min(ended.finished_at, now) + delay;
-    if (until > now) held_[container->id()] = {container->resources(), until};
-  }
-}
-
-absl::StatusOr<VmTarget> Pod::HeldTarget(absl::Time now) {
-  absl::MutexLock lock(&mutex_);
-  std::erase_if(held_,
-                [now](const auto& held) { return held.second.until <= now; });
-  PodSizing sizing = SizingLocked(guest_.vm()->sizer().limits());
-  for (const auto& [id, held] : held_) {
-    sizing.containers.push_back(held.resources);
-  }
-  sizing.pod_total_use = TotalUseLocked(!sizing.containers.empty());
-  return TargetOf(sizing);
 }
 
 void Pod::Settle() {
@@ -355,10 +228,7 @@ absl::Duration Pod::NextSettle(const absl::Status& settled,
     const VmSizes has = guest_.vm()->sizer().sizes();
     next = settle_.Missed(target, {has.online_vcpus, has.online_memory_bytes});
   }
-  const absl::Time now = services_.vm.clock->Now();
-  absl::MutexLock lock(&mutex_);
-  for (const auto& [id, held] : held_) next = std::min(next, held.until - now);
-  return next;
+  return std::min(next, wanted_.NextRelease());
 }
 
 absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
@@ -366,10 +236,10 @@ absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
   // First the cgroups, then the VM, which has room for what a cgroup that could
   // not be restored may have: the rest of the pod does not wait for it.
   const absl::Status restored = RestoreCgroups(soon());
-  ASSIGN_OR_RETURN(target, Target(vm.sizer().limits()));
-  ASSIGN_OR_RETURN(const VmTarget held, HeldTarget(services_.vm.clock->Now()));
-  const std::optional<int64_t> host_cpus =
-      HostCpuLimit(RulesOf(*services_.vm.settings, spec().size), target);
+  ASSIGN_OR_RETURN(target, wanted_.Target(vm.sizer().limits()));
+  ASSIGN_OR_RETURN(const VmTarget held,
+                   wanted_.HeldTarget(vm.sizer().limits()));
+  const std::optional<int64_t> host_cpus = wanted_.HostCpus(target);
   // A new configuration may want a larger VM than the last one did.
   absl::Status may_grow = AllowSettling(target.size);
   if (may_grow.ok()) may_grow = vm.cgroup().RaiseCpuLimit(host_cpus);

@@ -40,7 +40,7 @@ bool Pod::Recover(absl::Time deadline) {
   if (found == SandboxState::kReady) adopted = AdoptVm(deadline);
   if (adopted.ok()) {
     // Until the guest tells what there is.
-    if (const auto target = Target(guest_.vm()->sizer().limits());
+    if (const auto target = wanted_.Target(guest_.vm()->sizer().limits());
         target.ok()) {
       AcceptAccount(target->size);
     }
@@ -111,8 +111,7 @@ void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
     for (auto& creating : containers_.TakeCreating()) {
       abandoned_.push_back(std::move(creating));
     }
-    absl::MutexLock lock(&mutex_);
-    HoldEndedLocked();
+    wanted_.HoldEnded();
   }
   guest_.SetAnswers(met);
   if (met.ok()) {

@@ -6,6 +6,7 @@
 #include "hotplug/qemu_inventory.h"
 #include "sandbox/pod.h"
 #include "sandbox/pod_sample.h"
+#include "sandbox/shown_sizes.h"
 
 namespace podvisor {
 namespace {
@@ -103,7 +104,7 @@ void Pod::PublishMetrics() {
   const agent::v1::HelloResponse hello = guest_.hello();
   snapshot.kernel_release = hello.kernel_release();
   snapshot.agent_version = hello.agent_version();
-  AddSizes(SizesLocked(), &snapshot);
+  AddSizes(ShownSizes(stored_, wanted_, *guest_.vm()), &snapshot);
   // As old as the sizes beside it: more than the VM has would look wrong.
   if (const VmState seen = guest_.vm()->sizer().observed();
       seen.guest_available_bytes > 0) {
