@@ -45,6 +45,7 @@ Pod::Pod(const PodServices& services, PodRecord record)
       clean_ups_(services.clean_ups, [this] { return weak_from_this(); }),
       settle_(services.vm.clock, &timers_, [this] { Settle(); }),
       wanted_(services.vm.settings, &stored_, &containers_, services.vm.clock),
+      accounting_(services.vm.settings, &stored_, &guest_),
       operation_lock_(absl::StrCat("pod ", stored_.id().value())) {}
 
 Pod::~Pod() { StopWatching(); }
@@ -62,7 +63,7 @@ PodSnapshot Pod::Snapshot() const {
   snapshot.agent_version = hello.agent_version();
   snapshot.kernel_release = hello.kernel_release();
   snapshot.last_error = std::move(record.message);
-  snapshot.account = account_;
+  snapshot.account = accounting_.account();
   snapshot.usage = usage_;
   if (PodVm* const pod_vm = guest_.vm()) {
     const VmRecord vm = pod_vm->record();
@@ -106,9 +107,8 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   const PodTotals totals = wanted_.Totals();
   RETURN_IF_ERROR(wanted_.CheckTotals(totals, limits));
   ASSIGN_OR_RETURN(const VmTarget target, wanted_.Target(limits));
-  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target.size));
-  RETURN_IF_ERROR(Guard(account));
-  SetAccount(account);
+  RETURN_IF_ERROR(accounting_.Allow(totals, target.size));
+  accounting_.Accept(totals, target.size);
   ASSIGN_OR_RETURN(std::unique_ptr<PodVm> vm,
                    PodVm::Boot(services_.vm, id(), spec(), uid, Recorder(),
                                network_.Recorder(), deadline));

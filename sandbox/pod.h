@@ -22,7 +22,7 @@
 #include "sandbox/network_membership.h"
 #include "sandbox/operation_lock.h"
 #include "sandbox/owned_timers.h"
-#include "sandbox/pod_account.h"
+#include "sandbox/pod_accounting.h"
 #include "sandbox/pod_containers.h"
 #include "sandbox/pod_event.h"
 #include "sandbox/pod_event_feed.h"
@@ -172,28 +172,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   VmRecorder Recorder();
   absl::Status BootVm(uid_t uid, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // What the pod would be accounted for and could use with a VM of at least
-  // this size; what the VM has above it counts.
-  absl::StatusOr<PodAccount> AccountOf(const PodTotals& totals,
-                                       const VmSize& target) const;
-  // The accounting guard: ResourceExhausted where the account is enforced, else
-  // a warning, for what the pod can use above its account and could not so far.
-  absl::Status Guard(const PodAccount& account) const
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  // Guard() for a VM that is to have at least this size.
-  absl::Status AllowSize(const PodTotals& totals, const VmSize& target)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // The same for a run that nobody waits for; accounts for what it may get.
-  absl::Status AllowSettling(const VmSize& target)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void SetAccount(const PodAccount& account) ABSL_LOCKS_EXCLUDED(mutex_);
-  // For a VM of this size or larger that an earlier daemon let grow, by
-  // whatever rule it had.
-  void AcceptAccount(const VmSize& size)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // For a VM that comes back to this size; not a worse one than before.
-  void LowerAccount(const VmSize& size)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status PinVcpus(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // As Grow(), for a pod of which `totals` are said.
@@ -283,6 +261,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   const OwnedTimers clean_ups_;
   SettleTimer settle_;
   WantedSize wanted_;
+  PodAccounting accounting_;
 
   OperationLock operation_lock_;
   std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
@@ -300,7 +279,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   DiskTraffic disk_traffic_ ABSL_GUARDED_BY(mutex_);
   SampleTurn sample_turn_ ABSL_GUARDED_BY(mutex_);
   bool withdrawn_ ABSL_GUARDED_BY(mutex_) = false;
-  PodAccount account_ ABSL_GUARDED_BY(mutex_);
   // Why the last run could not restore a cgroup, or may not grow the VM; empty
   // where neither was so.
   std::string run_error_ ABSL_GUARDED_BY(mutex_);

@@ -33,10 +33,9 @@ constexpr absl::Duration kYield = absl::Milliseconds(100);
 std::optional<ObservedSizing> Pod::Sizing() const {
   if (state() != SandboxState::kReady) return std::nullopt;
   const PodSizer& sizer = guest_.vm()->sizer();
-  absl::MutexLock lock(&mutex_);
   return ObservedSizing{.sizing = wanted_.Sizing(sizer.limits()),
                         .observed = sizer.observed(),
-                        .account = account_,
+                        .account = accounting_.account(),
                         .guard = services_.vm.settings->accounting_guard,
                         .accelerator = services_.vm.settings->vm.accelerator};
 }
@@ -102,7 +101,7 @@ void Pod::LogCuts(const VmTarget& target) const {
 absl::Status Pod::GrowTo(const PodTotals& totals, const VmTarget& target,
                          const VmTarget& least, absl::Time deadline) {
   LogCuts(target);
-  if (const absl::Status allowed = AllowSize(totals, target.size);
+  if (const absl::Status allowed = accounting_.Allow(totals, target.size);
       !allowed.ok()) {
     return target == least ? allowed : GrowTo(totals, least, least, deadline);
   }
@@ -113,8 +112,7 @@ absl::Status Pod::GrowTo(const PodTotals& totals, const VmTarget& target,
   if (grown.ok()) grown = PinVcpus(deadline);
   if (grown.ok()) {
     // With what it got above it.
-    const absl::StatusOr<PodAccount> account = AccountOf(totals, least.size);
-    if (account.ok()) SetAccount(*account);
+    accounting_.Accept(totals, least.size);
   }
   PublishMetrics();
   return grown;
@@ -141,11 +139,7 @@ absl::Status Pod::UpdateResources(
   PodTotals totals = wanted_.Totals();
   if (resources.has_value()) totals.resources = resources;
   if (overhead.has_value()) totals.overhead = overhead;
-  PodAccount before;
-  {
-    absl::MutexLock lock(&mutex_);
-    before = account_;
-  }
+  const PodAccount before = accounting_.account();
   absl::Status updated = wanted_.CheckTotals(totals, vm->sizer().limits());
   if (updated.ok()) updated = GrowWithin(totals, nullptr, deadline);
   if (updated.ok()) {
@@ -154,7 +148,7 @@ absl::Status Pod::UpdateResources(
       if (overhead.has_value()) record.updated_overhead = overhead;
     }),
                        "state store");
-    if (!updated.ok()) SetAccount(before);
+    if (!updated.ok()) accounting_.Restore(before);
   }
   settle_.After(absl::ZeroDuration());
   return updated;
@@ -241,7 +235,8 @@ absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
                    wanted_.HeldTarget(vm.sizer().limits()));
   const std::optional<int64_t> host_cpus = wanted_.HostCpus(target);
   // A new configuration may want a larger VM than the last one did.
-  absl::Status may_grow = AllowSettling(target.size);
+  absl::Status may_grow =
+      accounting_.AllowSettling(wanted_.Totals(), target.size);
   if (may_grow.ok()) may_grow = vm.cgroup().RaiseCpuLimit(host_cpus);
   absl::Status error = restored;
   error.Update(may_grow);
@@ -251,7 +246,7 @@ absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
   }
   absl::Status settled =
       vm.sizer().Settle(target, held.size, may_grow.ok(), soon());
-  LowerAccount(held.size);
+  accounting_.Lower(wanted_.Totals(), held.size);
   settled.Update(vm.cgroup().SetCpuLimit(host_cpus));
   settled.Update(error);
   // Also beside a guest that keeps something.

@@ -42,7 +42,7 @@ bool Pod::Recover(absl::Time deadline) {
     // Until the guest tells what there is.
     if (const auto target = wanted_.Target(guest_.vm()->sizer().limits());
         target.ok()) {
-      AcceptAccount(target->size);
+      accounting_.Accept(wanted_.Totals(), target->size);
     }
     MeetGuest(kLeastBackoff,
               std::min(deadline, services_.vm.clock->Now() + kFirstMeeting));
@@ -147,7 +147,8 @@ absl::Status Pod::RecoverGuest(absl::Time deadline) {
   RETURN_IF_ERROR(guest_.vm()->sizer().Observe(deadline));
   // What it has, not what it is to have: a growth is guarded.
   const VmLimits& limits = guest_.vm()->sizer().limits();
-  AcceptAccount({limits.boot_vcpus, limits.boot_memory_bytes});
+  accounting_.Accept(wanted_.Totals(),
+                     {limits.boot_vcpus, limits.boot_memory_bytes});
   ASSIGN_OR_RETURN(const std::vector<agent::v1::ContainerState> listed,
                    agent.List(deadline));
   std::map<ContainerId, agent::v1::ContainerState::State> in_guest;

@@ -110,7 +110,7 @@ void Pod::PublishMetrics() {
       seen.guest_available_bytes > 0) {
     snapshot.guest_memory_available_bytes = seen.guest_available_bytes;
   }
-  AddAccount(account_, &snapshot);
+  AddAccount(accounting_.account(), &snapshot);
   services_.vm.metrics->SetVm(snapshot);
 }
 
