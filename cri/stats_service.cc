@@ -49,10 +49,10 @@ grpc::Status StatsService::ContainerStats(
   const auto answer = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const FoundContainer found,
                      pods_->FindContainer(request->container_id()));
-    found.pod->SampleIfOlderThan(kFreshSample);
+    found.pod->sampler().SampleIfOlderThan(kFreshSample);
     ContainerStatsSnapshot snapshot = found.container->StatsSnapshot();
     if (snapshot.usage.timestamp == absl::InfinitePast()) {
-      RETURN_IF_ERROR(found.pod->Sample(clock_->Now() + kFirstSampleTimeout));
+      RETURN_IF_ERROR(found.pod->sampler().Sample(clock_->Now() + kFirstSampleTimeout));
       snapshot = found.container->StatsSnapshot();
     }
     *response->mutable_stats() =
@@ -66,7 +66,7 @@ grpc::Status StatsService::ListContainerStats(
     grpc::ServerContext*, const runtime::v1::ListContainerStatsRequest* request,
     runtime::v1::ListContainerStatsResponse* response) {
   for (const auto& pod : pods_->ListPods()) {
-    pod->SampleIfOlderThan(kFreshSample);
+    pod->sampler().SampleIfOlderThan(kFreshSample);
   }
   const std::vector<ContainerStatsSnapshot> all =
       StatsOf(pods_->ListContainers());
@@ -98,7 +98,7 @@ grpc::Status StatsService::PodSandboxStats(
   const auto answer = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
                      pods_->FindPod(request->pod_sandbox_id()));
-    pod->SampleIfOlderThan(kFreshSample);
+    pod->sampler().SampleIfOlderThan(kFreshSample);
     *response->mutable_stats() =
         ToPodSandboxStats(pod->Snapshot(), StatsOf(pod->containers().All()),
                           writable_layers_directory_);
@@ -114,7 +114,7 @@ grpc::Status StatsService::ListPodSandboxStats(
   const std::vector<std::shared_ptr<Pod>> all = pods_->ListPods();
   std::vector<PodSnapshot> pods;
   for (const auto& pod : all) {
-    pod->SampleIfOlderThan(kFreshSample);
+    pod->sampler().SampleIfOlderThan(kFreshSample);
     pods.push_back(pod->Snapshot());
   }
   runtime::v1::PodSandboxFilter ready;
@@ -156,7 +156,7 @@ grpc::Status StatsService::ListPodSandboxMetrics(
     grpc::ServerContext*, const runtime::v1::ListPodSandboxMetricsRequest*,
     runtime::v1::ListPodSandboxMetricsResponse* response) {
   for (const auto& pod : pods_->ListPods()) {
-    pod->SampleIfOlderThan(kFreshSample);
+    pod->sampler().SampleIfOlderThan(kFreshSample);
     const PodSnapshot snapshot = pod->Snapshot();
     if (snapshot.state != SandboxState::kReady) continue;
     *response->add_pod_metrics() =

@@ -299,7 +299,7 @@ absl::Status StartContainer(Pod& pod, Container& container,
     return started;
   }
   // A started container has stats at once.
-  pod.SampleIfOlderThan(absl::ZeroDuration());
+  pod.sampler().SampleIfOlderThan(absl::ZeroDuration());
   const auto set_started = [&](ContainerRecord& record) {
     record.started_at = started_at;
   };

@@ -46,6 +46,16 @@ Pod::Pod(const PodServices& services, PodRecord record)
       settle_(services.vm.clock, &timers_, [this] { Settle(); }),
       wanted_(services.vm.settings, &stored_, &containers_, services.vm.clock),
       accounting_(services.vm.settings, &stored_, &guest_),
+      sampler_({.clock = services.vm.clock,
+                .metrics = services.vm.metrics,
+                .settings = services.vm.settings,
+                .timers = &timers_,
+                .pod = &stored_,
+                .containers = &containers_,
+                .guest = &guest_,
+                .wanted = &wanted_,
+                .accounting = &accounting_,
+                .settle = &settle_}),
       operation_lock_(absl::StrCat("pod ", stored_.id().value())) {}
 
 Pod::~Pod() { StopWatching(); }
@@ -64,7 +74,7 @@ PodSnapshot Pod::Snapshot() const {
   snapshot.kernel_release = hello.kernel_release();
   snapshot.last_error = std::move(record.message);
   snapshot.account = accounting_.account();
-  snapshot.usage = usage_;
+  snapshot.usage = sampler_.usage();
   if (PodVm* const pod_vm = guest_.vm()) {
     const VmRecord vm = pod_vm->record();
     snapshot.vm = ShownSizes(stored_, wanted_, *pod_vm);
@@ -145,8 +155,8 @@ absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
   TellEvents();
   WatchExits();
   WatchVm();
-  PublishMetrics();
-  SampleAfter(kFirstSample);
+  sampler_.Publish();
+  sampler_.Begin(kFirstSample);
   const BootTimings boot = guest_.vm()->vm().boot_timings();
   services_.vm.metrics->ObserveBoot("qmp", boot.qmp);
   services_.vm.metrics->ObserveBoot("hello", boot.hello);
@@ -209,7 +219,7 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   // Whatever the network does now, nothing of the pod runs any more.
   output_.AbandonAll();
   StopWatching();
-  WithdrawMetrics();
+  sampler_.Withdraw();
   EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
   ASSIGN_OR_RETURN(const NetworkMembership::Leaving left,
                    network_.Leave(deadline));

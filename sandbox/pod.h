@@ -16,8 +16,6 @@
 #include "absl/time/time.h"
 #include "base/ids.h"
 #include "base/timer_queue.h"
-#include "metrics/vm_snapshot.h"
-#include "sandbox/disk_traffic.h"
 #include "sandbox/exit_watcher.h"
 #include "sandbox/network_membership.h"
 #include "sandbox/operation_lock.h"
@@ -28,9 +26,9 @@
 #include "sandbox/pod_event_feed.h"
 #include "sandbox/pod_guest.h"
 #include "sandbox/pod_output.h"
+#include "sandbox/pod_sampler.h"
 #include "sandbox/pod_sizing.h"
 #include "sandbox/pod_snapshot.h"
-#include "sandbox/sample_turn.h"
 #include "sandbox/settle_timer.h"
 #include "sandbox/state_store.h"
 #include "sandbox/stored_pod.h"
@@ -102,6 +100,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   PodGuest& guest() { return guest_; }
   PodOutput& output() { return output_; }
   SettleTimer& settle() { return settle_; }
+  PodSampler& sampler() { return sampler_; }
   // To be called before the record of a container that was created is removed:
   // a later daemon must know that there was one.
   absl::Status RememberContainers();
@@ -159,14 +158,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
       const std::optional<ContainerResources>& resources,
       const std::optional<ContainerResources>& overhead, absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(operation_lock_, mutex_);
-
-  // Takes a sample of the guest now, and of what it really has. Errors: the
-  // agent's.
-  absl::Status Sample(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // Has a sample of the guest taken now, without waiting for it, unless the
-  // last one is not older than `age` or the guest has just failed to give one.
-  void SampleIfOlderThan(absl::Duration age) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   VmRecorder Recorder();
@@ -243,13 +234,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status TearDown(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // Has samples taken from `delay` on, as long as the pod is ready.
-  void SampleAfter(absl::Duration delay);
-  void TakeSample() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Shows the sizes as they are now, and the last sample, to the metrics.
-  void PublishMetrics() ABSL_LOCKS_EXCLUDED(mutex_);
-  // For good.
-  void WithdrawMetrics() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const PodServices services_;
   StoredPod stored_;
@@ -262,6 +246,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   SettleTimer settle_;
   WantedSize wanted_;
   PodAccounting accounting_;
+  PodSampler sampler_;
 
   OperationLock operation_lock_;
   std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
@@ -274,11 +259,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   PodEventLog told_ ABSL_GUARDED_BY(told_mutex_);
 
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_lock_, told_mutex_);
-  VmSnapshot sample_ ABSL_GUARDED_BY(mutex_);
-  PodUsage usage_ ABSL_GUARDED_BY(mutex_);
-  DiskTraffic disk_traffic_ ABSL_GUARDED_BY(mutex_);
-  SampleTurn sample_turn_ ABSL_GUARDED_BY(mutex_);
-  bool withdrawn_ ABSL_GUARDED_BY(mutex_) = false;
   // Why the last run could not restore a cgroup, or may not grow the VM; empty
   // where neither was so.
   std::string run_error_ ABSL_GUARDED_BY(mutex_);

@@ -259,10 +259,10 @@ TEST_F(PodManagerTest, AStartedContainerHasStatsAndFreshOnesForWhoAsksAgain) {
   EXPECT_EQ(known(), absl::FromUnixSeconds(1));
 
   guest_says(2);
-  pod->SampleIfOlderThan(absl::Milliseconds(500));
+  pod->sampler().SampleIfOlderThan(absl::Milliseconds(500));
   EXPECT_EQ(known(), absl::FromUnixSeconds(1));
   clock_.Advance(absl::Milliseconds(500));
-  pod->SampleIfOlderThan(absl::Milliseconds(500));
+  pod->sampler().SampleIfOlderThan(absl::Milliseconds(500));
   EXPECT_EQ(known(), absl::FromUnixSeconds(2));
 }
 

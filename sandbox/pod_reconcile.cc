@@ -114,7 +114,7 @@ absl::Status Pod::GrowTo(const PodTotals& totals, const VmTarget& target,
     // With what it got above it.
     accounting_.Accept(totals, least.size);
   }
-  PublishMetrics();
+  sampler_.Publish();
   return grown;
 }
 
@@ -184,7 +184,7 @@ void Pod::Settle() {
   }
   VmTarget target;
   const absl::Status settled = TryToSettle(**vm, target);
-  PublishMetrics();
+  sampler_.Publish();
   const absl::Duration again = NextSettle(settled, target.size);
   if (!settled.ok()) {
     Log(LogLevel::kDebug, "the VM is not yet at its size; trying again",

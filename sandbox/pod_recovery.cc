@@ -117,7 +117,7 @@ void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
   if (met.ok()) {
     WatchExits();
     settle_.After(absl::ZeroDuration());
-    SampleAfter(absl::ZeroDuration());
+    sampler_.Begin(absl::ZeroDuration());
     return;
   }
   Log(LogLevel::kWarning,

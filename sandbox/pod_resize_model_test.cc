@@ -149,7 +149,7 @@ class PodResizeModelTest : public PodManagerFixture,
     store_faults_->Heal();
     store_fails_ = false;
     // What QEMU or the guest showed late is seen at the next look.
-    if (shown_late && !ended_) (void)ThePod()->Sample(Soon());
+    if (shown_late && !ended_) (void)ThePod()->sampler().Sample(Soon());
   }
 
   bool ShowsLate() const {

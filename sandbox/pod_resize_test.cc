@@ -285,7 +285,7 @@ TEST_F(PodResizeTest, AVcpuThatComesOnlineTooLateGoesAgain) {
 
   Guest(pod).SetFaults({});
   ASSERT_EQ(Guest(pod).size().cpus_online, 4);
-  ASSERT_TRUE(pod->Sample(Soon()).ok());
+  ASSERT_TRUE(pod->sampler().Sample(Soon()).ok());
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
 
   Pass(absl::Seconds(5));
