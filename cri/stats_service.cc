@@ -52,7 +52,8 @@ grpc::Status StatsService::ContainerStats(
     found.pod->sampler().SampleIfOlderThan(kFreshSample);
     ContainerStatsSnapshot snapshot = found.container->StatsSnapshot();
     if (snapshot.usage.timestamp == absl::InfinitePast()) {
-      RETURN_IF_ERROR(found.pod->sampler().Sample(clock_->Now() + kFirstSampleTimeout));
+      RETURN_IF_ERROR(
+          found.pod->sampler().Sample(clock_->Now() + kFirstSampleTimeout));
       snapshot = found.container->StatsSnapshot();
     }
     *response->mutable_stats() =

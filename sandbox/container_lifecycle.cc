@@ -125,12 +125,12 @@ absl::Status DiscardCreated(Pod& pod, Container& container,
   const absl::StatusOr<GuestAgent*> agent = pod.guest().ReadyAgent();
   if (absl::IsUnavailable(agent.status())) return agent.status();
   if (agent.ok()) RETURN_IF_ERROR((*agent)->Delete(container.id(), deadline));
-  return pod.RecordEnd(container, ContainerEvent::kExited,
-                       [&](ContainerRecord& record) {
-                         record.exit_code = 128 + SIGKILL;
-                         record.finished_at = Now(pod);
-                         record.reason = "Error";
-                       });
+  return pod.ends().Record(container, ContainerEvent::kExited,
+                           [&](ContainerRecord& record) {
+                             record.exit_code = 128 + SIGKILL;
+                             record.finished_at = Now(pod);
+                             record.reason = "Error";
+                           });
 }
 
 // An answer that leaves open whether the process runs: none, and that of an
@@ -170,14 +170,14 @@ absl::Status StartInGuest(Pod& pod, Container& container, GuestAgent& agent,
   if (LeavesOpen(started) && !deleted.ok()) return started;
   pod.output().End(container);
   LogFailure(container, "store a failed start",
-             pod.RecordEnd(container, ContainerEvent::kStartFailed,
-                           [&](ContainerRecord& record) {
-                             record.exit_code = kStartErrorExitCode;
-                             record.finished_at = Now(pod);
-                             record.reason = "StartError";
-                             record.message =
-                                 CleanText(started.message(), 4096);
-                           }));
+             pod.ends().Record(container, ContainerEvent::kStartFailed,
+                               [&](ContainerRecord& record) {
+                                 record.exit_code = kStartErrorExitCode;
+                                 record.finished_at = Now(pod);
+                                 record.reason = "StartError";
+                                 record.message =
+                                     CleanText(started.message(), 4096);
+                               }));
   return started;
 }
 
@@ -269,7 +269,7 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
   const absl::Status created = GrowAndBuild(pod, record, *container, image,
                                             std::move(root_fs), deadline);
   if (!created.ok()) {
-    pod.Abandon(container);
+    pod.eraser().Abandon(container);
     return created;
   }
   return container;
@@ -307,7 +307,7 @@ absl::Status StartContainer(Pod& pod, Container& container,
       container.Transition(ContainerEvent::kStarted, set_started);
   // A process that ended at once has been recorded as exited by now.
   if (absl::IsFailedPrecondition(running)) return container.Change(set_started);
-  pod.TellEvents();
+  pod.news().Tell();
   // It runs, stored or not; a daemon that has to looks into the guest.
   LogFailure(container, "the start of a container could not be stored",
              running);
@@ -339,8 +339,7 @@ absl::Status RemoveContainer(Pod& pod, Container& container,
       return pod.operation_lock().Busy();
     }
     const OperationHolder pod_operation(&pod.operation_lock());
-    RETURN_IF_ERROR(pod.RememberContainers());
-    RETURN_IF_ERROR(pod.Erase(container, deadline));
+    RETURN_IF_ERROR(pod.eraser().Erase(container, deadline));
     if (pod.guest().ReadyVm().ok()) pod.output().End(container);
   }
   pod.containers().Drop(container.id());

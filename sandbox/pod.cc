@@ -19,8 +19,6 @@ namespace {
 // How long a stopping guest gets to flush its file systems. The clients that
 // wait for StopPodSandbox give it two seconds in all (crictl's default).
 constexpr absl::Duration kPowerOffGrace = absl::Milliseconds(700);
-// How long the last output of a container that has ended may take.
-constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
 // How long the containers of a pod that stops, and a call that still works on
 // it, may take.
 constexpr absl::Duration kKillTime = absl::Seconds(1);
@@ -28,8 +26,6 @@ constexpr absl::Duration kKillTime = absl::Seconds(1);
 constexpr absl::Duration kCleanUpTime = absl::Seconds(10);
 // How soon a pod whose VM has ended is looked at again, where it is busy.
 constexpr absl::Duration kClearAwayRetry = absl::Seconds(1);
-// How long it may take to erase a container that never came to be.
-constexpr absl::Duration kEraseTime = absl::Seconds(10);
 // Soon, so that a new pod has its values, and not while it still settles.
 constexpr absl::Duration kFirstSample = absl::Seconds(1);
 
@@ -56,9 +52,27 @@ Pod::Pod(const PodServices& services, PodRecord record)
                 .wanted = &wanted_,
                 .accounting = &accounting_,
                 .settle = &settle_}),
+      eraser_({.clock = services.vm.clock,
+               .settings = services.vm.settings,
+               .store = services.store,
+               .pod = &stored_,
+               .containers = &containers_,
+               .guest = &guest_,
+               .settle = &settle_}),
+      news_(services.events, services.vm.clock, &containers_,
+            [this] { return Snapshot(); }),
+      ends_({.clock = services.vm.clock,
+             .settings = services.vm.settings,
+             .pod = &stored_,
+             .containers = &containers_,
+             .guest = &guest_,
+             .output = &output_,
+             .wanted = &wanted_,
+             .settle = &settle_,
+             .news = &news_}),
       operation_lock_(absl::StrCat("pod ", stored_.id().value())) {}
 
-Pod::~Pod() { StopWatching(); }
+Pod::~Pod() { ends_.StopWatching(); }
 
 PodSnapshot Pod::Snapshot() const {
   PodRecord record = stored_.record();
@@ -152,8 +166,8 @@ absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {
     }
     return status;
   }
-  TellEvents();
-  WatchExits();
+  news_.Tell();
+  ends_.Watch();
   WatchVm();
   sampler_.Publish();
   sampler_.Begin(kFirstSample);
@@ -170,7 +184,7 @@ absl::Status Pod::Stop(absl::Time deadline) {
   // these containers.
   const absl::Time soon =
       std::min(deadline, services_.vm.clock->Now() + kKillTime);
-  KillContainers(soon);
+  ends_.KillAll(soon);
   if (!operation_lock_.LockUntil(soon)) {
     AbortOperation(deadline);
     if (!operation_lock_.LockUntil(deadline)) return operation_lock_.Busy();
@@ -178,22 +192,6 @@ absl::Status Pod::Stop(absl::Time deadline) {
   const OperationHolder operation(&operation_lock_);
   if (state() == SandboxState::kStopped) return absl::OkStatus();
   return TearDown(deadline);
-}
-
-void Pod::KillContainers(absl::Time deadline) {
-  PodVm* const vm = guest_.vm();
-  if (vm == nullptr || vm->vm().Exited()) return;
-  GuestAgent& agent = vm->vm().agent();
-  for (const auto& container : containers_.All()) {
-    if (container->phase() == ContainerPhase::kRunning) {
-      (void)agent.Signal(container->id(), SIGKILL, true, deadline);
-    }
-  }
-  for (const auto& container : containers_.All()) {
-    if (container->phase() == ContainerPhase::kRunning) {
-      container->AwaitExit(deadline);
-    }
-  }
 }
 
 void Pod::AbortOperation(absl::Time deadline) {
@@ -218,9 +216,9 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   }
   // Whatever the network does now, nothing of the pod runs any more.
   output_.AbandonAll();
-  StopWatching();
+  ends_.StopWatching();
   sampler_.Withdraw();
-  EndContainers(128 + SIGKILL, "Error", "the pod was stopped");
+  ends_.RecordAll(128 + SIGKILL, "Error", "the pod was stopped");
   ASSIGN_OR_RETURN(const NetworkMembership::Leaving left,
                    network_.Leave(deadline));
   RETURN_IF_ERROR(
@@ -231,7 +229,7 @@ absl::Status Pod::TearDown(absl::Time deadline) {
           record.network_json.clear();
         record.ips.clear();
       }));
-  TellEvents();
+  news_.Tell();
   return absl::OkStatus();
 }
 
@@ -240,116 +238,10 @@ absl::Status Pod::Forget() {
   return stored_.Forget();
 }
 
-void Pod::TellEvents(bool removed) {
-  absl::MutexLock lock(&told_mutex_);
-  services_.events->Publish(told_.Advance(Snapshot(), containers_.Snapshots(),
-                                          removed, services_.vm.clock->Now()));
-}
-
-void Pod::BeginEvents() {
-  absl::MutexLock lock(&told_mutex_);
-  told_.Adopt(Snapshot(), containers_.Snapshots());
-}
-
-absl::Status Pod::RememberContainers() {
-  if (stored_.record().had_containers) return absl::OkStatus();
-  return stored_.Change(
-      [](PodRecord& record) { record.had_containers = true; });
-}
-
-absl::Status Pod::Erase(const Container& container, absl::Time deadline) {
-  const absl::StatusOr<PodVm*> vm = guest_.ReadyVm();
-  if (absl::IsUnavailable(vm.status())) return vm.status();
-  // Of a pod that is stopped, nothing is left in a guest.
-  if (vm.ok()) {
-    RETURN_IF_ERROR((*vm)->vm().agent().Delete(container.id(), deadline));
-    (*vm)->RemoveMounts(container.ShareMounts());
-    const absl::Status released =
-        (*vm)->RemoveImageUser(container.image_hex(), container.id(), deadline);
-    if (!released.ok()) {
-      Log(LogLevel::kWarning, "an image is released later",
-          {{"sandbox_id", id().value()}, {"error", released.message()}});
-      settle_.After(services_.vm.settings->shrink_delay);
-    }
-  }
-  return services_.store->DeleteContainer(container.id());
-}
-
-void Pod::Abandon(std::shared_ptr<Container> container) {
-  containers_.Drop(container->id());
-  abandoned_.push_back(std::move(container));
-  const absl::Status erased =
-      EraseAbandoned(services_.vm.clock->Now() + kEraseTime);
-  if (!erased.ok()) {
-    Log(LogLevel::kWarning, "what an unfinished create left is removed later",
-        {{"sandbox_id", id().value()}, {"error", erased.message()}});
-  }
-  settle_.After(absl::ZeroDuration());
-}
-
-absl::Status Pod::EraseAbandoned(absl::Time deadline) {
-  absl::Status first;
-  std::vector<std::shared_ptr<Container>> left;
-  for (std::shared_ptr<Container>& container : abandoned_) {
-    const absl::Status erased = Erase(*container, deadline);
-    first.Update(erased);
-    if (!erased.ok()) left.push_back(std::move(container));
-  }
-  abandoned_ = std::move(left);
-  return first;
-}
-
-void Pod::WatchExits() {
-  exit_watcher_ = std::make_unique<ExitWatcher>(
-      &guest_.vm()->vm().agent(),
-      [this](const agent::v1::ContainerExit& exit) { OnExit(exit); },
-      services_.vm.clock);
-  exit_watcher_->Start();
-}
-
 void Pod::WatchVm() {
   guest_.vm()->WatchExit([weak = weak_from_this()](const VmExit& exit) {
     if (const std::shared_ptr<Pod> pod = weak.lock()) pod->OnVmExit(exit);
   });
-}
-
-void Pod::StopWatching() {
-  if (guest_.vm() == nullptr) return;
-  guest_.vm()->vm().agent().Disconnect();
-  output_.DropAll();
-  exit_watcher_.reset();
-}
-
-void Pod::OnExit(const agent::v1::ContainerExit& exit) {
-  const std::shared_ptr<Container> container =
-      containers_.Find(ContainerId(exit.container_id()));
-  // One that is still being created ends with an error of its creation.
-  if (container == nullptr || !container->Counts() ||
-      container->phase() == ContainerPhase::kCreating) {
-    return;
-  }
-  // First the last lines, then the news: who sees the exit reads the log.
-  if (const std::shared_ptr<LogPump> pump = container->pump()) {
-    (void)pump->WaitDrained(services_.vm.clock->Now() + kDrainTime);
-  }
-  const absl::Time start_begun = container->start_begun();
-  const absl::Status stored = RecordEnd(
-      *container, ContainerEvent::kExited, [&](ContainerRecord& record) {
-        record.exit_code = exit.exit_code();
-        if (record.started_at == absl::InfinitePast()) {
-          record.started_at = start_begun;
-        }
-        record.finished_at = absl::FromUnixNanos(exit.finished_at_unix_nanos());
-        record.reason = exit.oom_killed()       ? "OOMKilled"
-                        : exit.exit_code() == 0 ? "Completed"
-                                                : "Error";
-      });
-  if (!stored.ok()) {
-    Log(LogLevel::kError, "the end of a container could not be stored",
-        {{"sandbox_id", id().value()},
-         {"container_id", container->id().value()},
-         {"error", stored.message()}});
-  }
 }
 
 void Pod::OnVmExit(const VmExit& exit) {
@@ -363,8 +255,8 @@ void Pod::OnVmExit(const VmExit& exit) {
     record.reason = "VmExited";
     record.message = reason;
   });
-  EndContainers(128 + SIGKILL, "Error",
-                absl::StrCat("the pod's VM has ended: ", reason));
+  ends_.RecordAll(128 + SIGKILL, "Error",
+                  absl::StrCat("the pod's VM has ended: ", reason));
   ClearAwayAfter(absl::ZeroDuration());
 }
 
@@ -384,21 +276,6 @@ void Pod::ClearAwayAfter(absl::Duration delay) {
           {{"sandbox_id", id().value()}, {"error", cleared.message()}});
     }
   });
-}
-
-void Pod::EndContainers(int exit_code, absl::string_view reason,
-                        absl::string_view message) {
-  for (const auto& container : containers_.All()) {
-    if (!container->Counts()) continue;
-    (void)container->Transition(
-        ContainerEvent::kExited, [&](ContainerRecord& record) {
-          record.exit_code = exit_code;
-          record.finished_at = services_.vm.clock->Now();
-          record.reason = std::string(reason);
-          record.message = std::string(message);
-        });
-  }
-  TellEvents();
 }
 
 }  // namespace podvisor

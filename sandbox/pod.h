@@ -16,15 +16,16 @@
 #include "absl/time/time.h"
 #include "base/ids.h"
 #include "base/timer_queue.h"
-#include "sandbox/exit_watcher.h"
+#include "sandbox/container_ends.h"
+#include "sandbox/container_eraser.h"
 #include "sandbox/network_membership.h"
 #include "sandbox/operation_lock.h"
 #include "sandbox/owned_timers.h"
 #include "sandbox/pod_accounting.h"
 #include "sandbox/pod_containers.h"
-#include "sandbox/pod_event.h"
 #include "sandbox/pod_event_feed.h"
 #include "sandbox/pod_guest.h"
+#include "sandbox/pod_news.h"
 #include "sandbox/pod_output.h"
 #include "sandbox/pod_sampler.h"
 #include "sandbox/pod_sizing.h"
@@ -101,17 +102,9 @@ class Pod : public std::enable_shared_from_this<Pod> {
   PodOutput& output() { return output_; }
   SettleTimer& settle() { return settle_; }
   PodSampler& sampler() { return sampler_; }
-  // To be called before the record of a container that was created is removed:
-  // a later daemon must know that there was one.
-  absl::Status RememberContainers();
-
-  // Tells the feed what has happened to the pod and its containers since the
-  // last time; to be called after anything that a client could see. `removed`:
-  // the pod is gone.
-  void TellEvents(bool removed = false)
-      ABSL_LOCKS_EXCLUDED(told_mutex_, mutex_);
-  // After Recover(): what it found is no news.
-  void BeginEvents() ABSL_LOCKS_EXCLUDED(told_mutex_, mutex_);
+  ContainerEraser& eraser() { return eraser_; }
+  ContainerEnds& ends() { return ends_; }
+  PodNews& news() { return news_; }
 
   // --- The VM, for ContainerLifecycle.
 
@@ -134,23 +127,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // where it is not.
   absl::Status VerifySize(absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(operation_lock_, mutex_);
-  // The end of a container, by `event` and with `change` as Transition() has
-  // them: what it had is kept for the shrink delay, for the one that may come
-  // in its place, and then the VM settles. Errors: Transition()'s.
-  absl::Status RecordEnd(Container& container, ContainerEvent event,
-                         const std::function<void(ContainerRecord&)>& change)
-      ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // Takes away everything of a container: in the guest, of the VM, in the
-  // store. Does no harm twice. Errors: the agent's and the store's; Unavailable
-  // while the guest has not answered this daemon yet.
-  absl::Status Erase(const Container& container, absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // Of a container that never came to be: drops it at once and erases it, with
-  // each settling again until that succeeds.
-  void Abandon(std::shared_ptr<Container> container)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-
   // Replaces what was given for the whole pod; what is absent stays. The VM
   // grows first; after an error all is as it was. Errors: FailedPrecondition
   // unless the pod is kReady, those of Grow(), and the store's.
@@ -198,21 +174,12 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status RestoreCgroup(Container& container,
                              const ContainerResources& tried, GuestAgent& agent,
                              absl::Time deadline);
-  absl::Status EraseAbandoned(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  // The end of the VM, and that of its containers.
   void WatchVm() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void WatchExits() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void StopWatching() ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void OnExit(const agent::v1::ContainerExit& exit);
   void OnVmExit(const VmExit& exit);
   // Of a pod whose VM has ended.
   void ClearAwayAfter(absl::Duration delay);
-  void KillContainers(absl::Time deadline);
   // Makes whoever waits for the guest give up.
   void AbortOperation(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
-  void EndContainers(int exit_code, absl::string_view reason,
-                     absl::string_view message);
   absl::Status AdoptVm(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void AdoptImage(const Container& container)
@@ -247,18 +214,12 @@ class Pod : public std::enable_shared_from_this<Pod> {
   WantedSize wanted_;
   PodAccounting accounting_;
   PodSampler sampler_;
+  ContainerEraser eraser_;
+  PodNews news_;
+  ContainerEnds ends_;
 
   OperationLock operation_lock_;
-  std::unique_ptr<ExitWatcher> exit_watcher_ ABSL_GUARDED_BY(operation_lock_);
-  std::vector<std::shared_ptr<Container>> abandoned_
-      ABSL_GUARDED_BY(operation_lock_);
-
-  // Held while the pod is looked at and its events are published, which thereby
-  // come in order. Before the data locks.
-  absl::Mutex told_mutex_ ABSL_ACQUIRED_AFTER(operation_lock_);
-  PodEventLog told_ ABSL_GUARDED_BY(told_mutex_);
-
-  mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_lock_, told_mutex_);
+  mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(operation_lock_);
   // Why the last run could not restore a cgroup, or may not grow the VM; empty
   // where neither was so.
   std::string run_error_ ABSL_GUARDED_BY(mutex_);

@@ -85,7 +85,7 @@ absl::Status PodManager::Recover(absl::Time deadline) {
 
   for (size_t i = 0; i < recovering.size(); ++i) {
     if (kept[i]) {
-      recovering[i]->BeginEvents();
+      recovering[i]->news().Begin();
     } else {
       Forget(*recovering[i]);
     }
@@ -265,7 +265,7 @@ absl::Status PodManager::RemovePod(const std::shared_ptr<Pod>& pod,
   RETURN_IF_ERROR(pod->Stop(deadline));
   RETURN_IF_ERROR(pod->Forget());
   Release(*pod);
-  pod->TellEvents(/*removed=*/true);
+  pod->news().Tell(/*removed=*/true);
   return absl::OkStatus();
 }
 
@@ -282,7 +282,7 @@ absl::StatusOr<ContainerId> PodManager::CreateContainer(
     }
     containers_[container->id()] = pod;
   }
-  pod->TellEvents();
+  pod->news().Tell();
   return container->id();
 }
 
@@ -294,7 +294,7 @@ absl::Status PodManager::RemoveContainer(const FoundContainer& found,
     absl::MutexLock lock(&mutex_);
     containers_.erase(found.container->id());
   }
-  found.pod->TellEvents();
+  found.pod->news().Tell();
   return absl::OkStatus();
 }
 

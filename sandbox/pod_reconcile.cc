@@ -154,22 +154,6 @@ absl::Status Pod::UpdateResources(
   return updated;
 }
 
-absl::Status Pod::RecordEnd(
-    Container& container, ContainerEvent event,
-    const std::function<void(ContainerRecord&)>& change) {
-  const absl::Duration delay = services_.vm.settings->shrink_delay;
-  if (container.Counts()) {
-    wanted_.Hold(container);
-    // Before anybody can see the end and wait for what follows from it.
-    settle_.After(delay);
-  }
-  const absl::Status ended = container.Transition(event, change);
-  // Without a delay that run may have come before the end was recorded.
-  settle_.After(delay);
-  TellEvents();
-  return ended;
-}
-
 void Pod::Settle() {
   if (!operation_lock_.TryLockInTurn()) {
     ComeAgain();
@@ -251,7 +235,7 @@ absl::Status Pod::TryToSettle(PodVm& vm, VmTarget& target) {
   settled.Update(error);
   // Also beside a guest that keeps something.
   settled.Update(PinVcpus(soon()));
-  settled.Update(EraseAbandoned(soon()));
+  settled.Update(eraser_.EraseAbandoned(soon()));
   settled.Update(vm.ReleaseUnusedImages(soon()));
   return settled;
 }

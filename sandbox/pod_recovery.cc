@@ -68,8 +68,8 @@ void Pod::EndLost(SandboxState found, const absl::Status& reason,
                        reason.message()),
           1024);
     });
-    EndContainers(kUnknownExitCode, "Unknown",
-                  "the pod's VM was gone when the daemon started");
+    ends_.RecordAll(kUnknownExitCode, "Unknown",
+                    "the pod's VM was gone when the daemon started");
   }
   const absl::Status torn_down = TearDown(deadline);
   if (!torn_down.ok()) {
@@ -108,14 +108,12 @@ void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
   const absl::Status met = RecoverGuest(deadline);
   if (met.ok()) {
     // Of an earlier daemon; from here on there may be new ones.
-    for (auto& creating : containers_.TakeCreating()) {
-      abandoned_.push_back(std::move(creating));
-    }
+    eraser_.AbandonCreating();
     wanted_.HoldEnded();
   }
   guest_.SetAnswers(met);
   if (met.ok()) {
-    WatchExits();
+    ends_.Watch();
     settle_.After(absl::ZeroDuration());
     sampler_.Begin(absl::ZeroDuration());
     return;
