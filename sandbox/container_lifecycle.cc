@@ -80,9 +80,9 @@ absl::Status GrowAndBuild(Pod& pod, const ContainerRecord& record,
   RETURN_IF_ERROR(pod.services().store->PutContainer(record));
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(record.resources));
   RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
-  RETURN_IF_ERROR(pod.CheckCpusetOf(container, record.resources));
-  RETURN_IF_ERROR(
-      GrowError(pod.Grow(&container, deadline), "for this container"));
+  RETURN_IF_ERROR(pod.resizer().CheckCpusetOf(container, record.resources));
+  RETURN_IF_ERROR(GrowError(pod.resizer().Grow(&container, deadline),
+                            "for this container"));
   return Build(pod, *vm, container, image, std::move(root_fs), deadline);
 }
 
@@ -286,7 +286,7 @@ absl::Status StartContainer(Pod& pod, Container& container,
         "container ", container.id().value(), " was started before"));
   }
   ASSIGN_OR_RETURN(GuestAgent* const agent, pod.guest().ReadyAgent());
-  RETURN_IF_ERROR(pod.VerifySize(deadline));
+  RETURN_IF_ERROR(pod.resizer().Verify(deadline));
   // The reader first, so that no output waits for it. There is one already when
   // nobody could tell what came of an earlier start.
   if (container.pump() == nullptr)
@@ -376,8 +376,8 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
     const OperationHolder pod_operation(&pod.operation_lock());
     ASSIGN_OR_RETURN(PodVm* const vm, pod.guest().ReadyVm());
     RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
-    RETURN_IF_ERROR(pod.CheckCpusetOf(container, update));
-    RETURN_IF_ERROR(pod.Grow(&container, deadline));
+    RETURN_IF_ERROR(pod.resizer().CheckCpusetOf(container, update));
+    RETURN_IF_ERROR(pod.resizer().Grow(&container, deadline));
     container.SetUpdateHasRoom();
   }
   const CpusetMode cpuset = pod.services().vm.settings->cpuset;

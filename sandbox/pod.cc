@@ -33,13 +33,15 @@ constexpr absl::Duration kFirstSample = absl::Seconds(1);
 
 Pod::Pod(const PodServices& services, PodRecord record)
     : services_(services),
+      timers_(services.timers, [this] { return weak_from_this(); }),
+      clean_ups_(services.clean_ups, [this] { return weak_from_this(); }),
+      operation_lock_(absl::StrCat("pod ", record.id.value())),
       stored_(services.store, std::move(record)),
+      guest_(&stored_),
       network_(&stored_, services.vm.network, services.vm.clock),
       output_(&spec(), &guest_, &containers_, services.vm.clock,
               services.vm.metrics),
-      timers_(services.timers, [this] { return weak_from_this(); }),
-      clean_ups_(services.clean_ups, [this] { return weak_from_this(); }),
-      settle_(services.vm.clock, &timers_, [this] { Settle(); }),
+      settle_(services.vm.clock, &timers_, [this] { loop_.Run(); }),
       wanted_(services.vm.settings, &stored_, &containers_, services.vm.clock),
       accounting_(services.vm.settings, &stored_, &guest_),
       sampler_({.clock = services.vm.clock,
@@ -52,6 +54,14 @@ Pod::Pod(const PodServices& services, PodRecord record)
                 .wanted = &wanted_,
                 .accounting = &accounting_,
                 .settle = &settle_}),
+      resizer_({.settings = services.vm.settings,
+                .operation_lock = &operation_lock_,
+                .pod = &stored_,
+                .guest = &guest_,
+                .wanted = &wanted_,
+                .accounting = &accounting_,
+                .sampler = &sampler_,
+                .settle = &settle_}),
       eraser_({.clock = services.vm.clock,
                .settings = services.vm.settings,
                .store = services.store,
@@ -59,6 +69,19 @@ Pod::Pod(const PodServices& services, PodRecord record)
                .containers = &containers_,
                .guest = &guest_,
                .settle = &settle_}),
+      loop_({.clock = services.vm.clock,
+             .settings = services.vm.settings,
+             .timers = &timers_,
+             .operation_lock = &operation_lock_,
+             .pod = &stored_,
+             .containers = &containers_,
+             .guest = &guest_,
+             .wanted = &wanted_,
+             .accounting = &accounting_,
+             .sampler = &sampler_,
+             .settle = &settle_,
+             .resizer = &resizer_,
+             .eraser = &eraser_}),
       news_(services.events, services.vm.clock, &containers_,
             [this] { return Snapshot(); }),
       ends_({.clock = services.vm.clock,
@@ -69,14 +92,12 @@ Pod::Pod(const PodServices& services, PodRecord record)
              .output = &output_,
              .wanted = &wanted_,
              .settle = &settle_,
-             .news = &news_}),
-      operation_lock_(absl::StrCat("pod ", stored_.id().value())) {}
+             .news = &news_}) {}
 
 Pod::~Pod() { ends_.StopWatching(); }
 
 PodSnapshot Pod::Snapshot() const {
   PodRecord record = stored_.record();
-  absl::MutexLock lock(&mutex_);
   PodSnapshot snapshot;
   snapshot.id = record.id;
   snapshot.spec = std::move(record.spec);
@@ -97,7 +118,7 @@ PodSnapshot Pod::Snapshot() const {
       if (snapshot.last_error.empty()) {
         snapshot.last_error = pod_vm->sizer().last_error();
       }
-      if (snapshot.last_error.empty()) snapshot.last_error = run_error_;
+      if (snapshot.last_error.empty()) snapshot.last_error = loop_.last_error();
       if (snapshot.last_error.empty()) {
         snapshot.last_error = std::string(guest_.CheckAnswers().message());
       }
@@ -128,11 +149,7 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
          {"wanted", absl::StrCat(*spec().size.max_vcpus)},
          {"max_vcpus", absl::StrCat(limits.max_vcpus)}});
   }
-  const PodTotals totals = wanted_.Totals();
-  RETURN_IF_ERROR(wanted_.CheckTotals(totals, limits));
-  ASSIGN_OR_RETURN(const VmTarget target, wanted_.Target(limits));
-  RETURN_IF_ERROR(accounting_.Allow(totals, target.size));
-  accounting_.Accept(totals, target.size);
+  ASSIGN_OR_RETURN(const VmTarget target, resizer_.PlanBoot(limits));
   ASSIGN_OR_RETURN(std::unique_ptr<PodVm> vm,
                    PodVm::Boot(services_.vm, id(), spec(), uid, Recorder(),
                                network_.Recorder(), deadline));
@@ -141,12 +158,7 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   if (hello.ok()) guest_.SetHello(*hello);
   guest_.SetVm(std::move(vm), absl::OkStatus());
   RETURN_IF_ERROR(hello.status());
-  const VmSize base = {limits.boot_vcpus, limits.boot_memory_bytes};
-  if (target.size == base) {
-    LogCuts(target);
-    return absl::OkStatus();
-  }
-  return GrowError(GrowTo(totals, target, target, deadline),
+  return GrowError(resizer_.GrowAfterBoot(target, deadline),
                    "to what the pod asks for");
 }
 
@@ -219,14 +231,14 @@ absl::Status Pod::TearDown(absl::Time deadline) {
   ends_.StopWatching();
   sampler_.Withdraw();
   ends_.RecordAll(128 + SIGKILL, "Error", "the pod was stopped");
-  ASSIGN_OR_RETURN(const NetworkMembership::Leaving left,
+  ASSIGN_OR_RETURN(const NetworkMembership::Leaving leaving,
                    network_.Leave(deadline));
+  const bool left = leaving == NetworkMembership::Leaving::kLeft;
   RETURN_IF_ERROR(
       stored_.Transition(SandboxEvent::kTornDown, [&](PodRecord& record) {
         record.finished_at = services_.vm.clock->Now();
         record.vm_json.clear();
-        if (left == NetworkMembership::Leaving::kLeft)
-          record.network_json.clear();
+        if (left) record.network_json.clear();
         record.ips.clear();
       }));
   news_.Tell();

@@ -255,7 +255,8 @@ void PodResizeModelTest::UpdatePod() {
   ContainerResources total;
   total.cpu_quota = milli_cpu * 100;
   total.memory_limit_bytes = memory_mib * kMiB;
-  if (!ThePod()->UpdateResources(total, std::nullopt, Soon()).ok()) return;
+  if (!ThePod()->resizer().UpdateTotals(total, std::nullopt, Soon()).ok())
+    return;
   model_.most_milli_cpu = milli_cpu;
   model_.most_memory_mib = memory_mib;
 }
@@ -457,8 +458,10 @@ void PodResizeModelTest::ExpectSettled() {
     EXPECT_EQ(Machine().qemu().vcpus(), target.vcpus);
   }
   // The error of a grow stays until one works.
-  EXPECT_TRUE(
-      ThePod()->UpdateResources(std::nullopt, std::nullopt, Soon()).ok());
+  EXPECT_TRUE(ThePod()
+                  ->resizer()
+                  .UpdateTotals(std::nullopt, std::nullopt, Soon())
+                  .ok());
   timers_.RunDue();
   EXPECT_EQ(ThePod()->Snapshot().last_error, "");
   // Once more is once too often: nothing changes.

@@ -71,7 +71,7 @@ TEST_F(PodResizeTest, WhatAnUpdateWasGivenIsNobodyElsesRoom) {
   {
     ASSERT_TRUE(pod->operation_lock().LockUntil(absl::InfiniteFuture()));
     const OperationHolder operation(&pod->operation_lock());
-    ASSERT_TRUE(pod->Grow(grows.container.get(), Soon()).ok());
+    ASSERT_TRUE(pod->resizer().Grow(grows.container.get(), Soon()).ok());
   }
   grows.container->SetUpdateHasRoom();
 
