@@ -133,12 +133,6 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void MeetGuest(absl::Duration backoff, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   void MeetGuestAfter(absl::Duration delay);
-  absl::Status RecoverGuest(absl::Time deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void RecoverContainer(
-      Container& container,
-      std::optional<agent::v1::ContainerState::State> in_guest)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   absl::Status TearDown(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
 

@@ -4,7 +4,6 @@
 // guest is asked, now or, where it does not answer, again and again.
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <utility>
 
@@ -12,15 +11,13 @@
 #include "base/clean_text.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "sandbox/guest_recovery.h"
 #include "sandbox/pod.h"
 #include "sandbox/vm_record_json.h"
 
 namespace podvisor {
 namespace {
 
-// A container that nobody saw ending. The code is the one that other runtimes
-// give, so that nobody takes it for the container's own.
-constexpr int kUnknownExitCode = 255;
 // How long the start of the daemon waits for a guest. One that is well answers
 // in milliseconds; the others are not waited for, they are asked again.
 constexpr absl::Duration kFirstMeeting = absl::Seconds(5);
@@ -105,7 +102,14 @@ void Pod::AdoptImage(const Container& container) {
 }
 
 void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {
-  const absl::Status met = RecoverGuest(deadline);
+  const absl::Status met = RecoverGuest({.clock = services_.vm.clock,
+                                         .pod = &stored_,
+                                         .containers = &containers_,
+                                         .guest = &guest_,
+                                         .output = &output_,
+                                         .wanted = &wanted_,
+                                         .accounting = &accounting_},
+                                        deadline);
   if (met.ok()) {
     // Of an earlier daemon; from here on there may be new ones.
     eraser_.AbandonCreating();
@@ -137,73 +141,6 @@ void Pod::MeetGuestAfter(absl::Duration delay) {
     MeetGuest(std::min(2 * delay, kMostBackoff),
               services_.vm.clock->Now() + kLaterMeeting);
   });
-}
-
-absl::Status Pod::RecoverGuest(absl::Time deadline) {
-  GuestAgent& agent = guest_.vm()->vm().agent();
-  ASSIGN_OR_RETURN(agent::v1::HelloResponse hello, agent.Hello(deadline));
-  RETURN_IF_ERROR(guest_.vm()->sizer().Observe(deadline));
-  // What it has, not what it is to have: a growth is guarded.
-  const VmLimits& limits = guest_.vm()->sizer().limits();
-  accounting_.Accept(wanted_.Totals(),
-                     {limits.boot_vcpus, limits.boot_memory_bytes});
-  ASSIGN_OR_RETURN(const std::vector<agent::v1::ContainerState> listed,
-                   agent.List(deadline));
-  std::map<ContainerId, agent::v1::ContainerState::State> in_guest;
-  for (const agent::v1::ContainerState& state : listed) {
-    in_guest[ContainerId(state.container_id())] = state.state();
-  }
-  for (const auto& container : containers_.All()) {
-    // What was being created when the daemon died is abandoned afterwards.
-    if (container->phase() == ContainerPhase::kCreating) continue;
-    const auto found = in_guest.find(container->id());
-    const bool known = found != in_guest.end();
-    RecoverContainer(*container,
-                     known ? std::optional(found->second) : std::nullopt);
-  }
-  // Of which there is no record.
-  for (const auto& [id, state] : in_guest) {
-    if (containers_.Find(id) != nullptr) continue;
-    const absl::Status deleted = agent.Delete(id, deadline);
-    if (!deleted.ok()) {
-      Log(LogLevel::kWarning, "a left-over container cannot be deleted",
-          {{"sandbox_id", this->id().value()},
-           {"container_id", id.value()},
-           {"error", deleted.message()}});
-    }
-  }
-  guest_.SetHello(std::move(hello));
-  return absl::OkStatus();
-}
-
-void Pod::RecoverContainer(
-    Container& container,
-    std::optional<agent::v1::ContainerState::State> in_guest) {
-  if (!container.Counts()) return;
-  if (!in_guest.has_value()) {
-    (void)container.Transition(
-        ContainerEvent::kExited, [&](ContainerRecord& record) {
-          record.exit_code = kUnknownExitCode;
-          record.finished_at = services_.vm.clock->Now();
-          record.reason = "Unknown";
-          record.message = "the guest does not know this container";
-        });
-    return;
-  }
-  // Started, and the daemon died before it could write that down. The exact
-  // moment is lost; the end of one that has exited already comes with the
-  // agent's first exit notices.
-  if (container.phase() == ContainerPhase::kCreated &&
-      *in_guest != agent::v1::ContainerState::CREATED) {
-    (void)container.Transition(ContainerEvent::kStarted,
-                               [this](ContainerRecord& record) {
-                                 record.started_at = services_.vm.clock->Now();
-                               });
-  }
-  if (container.phase() == ContainerPhase::kRunning &&
-      container.pump() == nullptr) {  // else since an earlier attempt
-    output_.Continue(container);
-  }
 }
 
 }  // namespace podvisor
