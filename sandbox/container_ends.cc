@@ -93,7 +93,7 @@ void ContainerEnds::RecordAll(int exit_code, absl::string_view reason,
 
 void ContainerEnds::KillAll(absl::Time deadline) {
   PodVm* const vm = parts_.guest->vm();
-  if (vm == nullptr || vm->vm().Exited()) return;
+  if (vm == nullptr || vm->vm().process().Exited()) return;
   GuestAgent& agent = vm->vm().agent();
   for (const auto& container : parts_.containers->All()) {
     if (container->phase() == ContainerPhase::kRunning) {

@@ -213,7 +213,7 @@ void Pod::AbortOperation(absl::Time deadline) {
       {{"sandbox_id", id().value()}});
   vm->vm().agent().Disconnect();
   // QEMU waits for the guest too: for memory that it is to take, say.
-  const absl::Status killed = vm->vm().Kill(deadline);
+  const absl::Status killed = vm->vm().process().Kill(deadline);
   if (!killed.ok()) {
     Log(LogLevel::kError, "the VM of a pod that is stopped cannot be killed",
         {{"sandbox_id", id().value()}, {"error", killed.message()}});

@@ -18,7 +18,7 @@ VmSizes ShownSizes(const StoredPod& pod, const WantedSize& wanted, PodVm& vm) {
       sizes.cut_milli_cpu = target->cut_by_pod.milli_cpu;
       sizes.cut_memory_bytes = target->cut_by_pod.memory_bytes;
     }
-  } else if (vm.vm().Exited()) {
+  } else if (vm.vm().process().Exited()) {
     sizes.plugged_vcpus = sizes.online_vcpus = sizes.memory_slots_used = 0;
     sizes.plugged_memory_bytes = sizes.online_memory_bytes = 0;
     sizes.shortfall_bytes = 0;
