@@ -193,7 +193,7 @@ grpc::Status RuntimeService::PodSandboxStatus(
     *response->mutable_status() = ToPodSandboxStatus(snapshot);
     if (request->verbose()) {
       (*response->mutable_info())["info"] =
-          PodInfoJson(snapshot, pod->Sizing());
+          PodInfoJson(snapshot, pod->resizer().Sizing());
     }
     return absl::OkStatus();
   });
@@ -341,7 +341,7 @@ grpc::Status RuntimeService::UpdatePodSandboxResources(
       ASSIGN_OR_RETURN(overhead,
                        ConvertResources(request->overhead(), "overhead"));
     }
-    return pod->UpdateResources(resources, overhead, Deadline(*context));
+    return pod->resizer().UpdateTotals(resources, overhead, Deadline(*context));
   });
 }
 

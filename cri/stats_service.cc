@@ -49,10 +49,11 @@ grpc::Status StatsService::ContainerStats(
   const auto answer = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const FoundContainer found,
                      pods_->FindContainer(request->container_id()));
-    found.pod->SampleIfOlderThan(kFreshSample);
+    found.pod->sampler().SampleIfOlderThan(kFreshSample);
     ContainerStatsSnapshot snapshot = found.container->StatsSnapshot();
     if (snapshot.usage.timestamp == absl::InfinitePast()) {
-      RETURN_IF_ERROR(found.pod->Sample(clock_->Now() + kFirstSampleTimeout));
+      RETURN_IF_ERROR(
+          found.pod->sampler().Sample(clock_->Now() + kFirstSampleTimeout));
       snapshot = found.container->StatsSnapshot();
     }
     *response->mutable_stats() =
@@ -66,7 +67,7 @@ grpc::Status StatsService::ListContainerStats(
     grpc::ServerContext*, const runtime::v1::ListContainerStatsRequest* request,
     runtime::v1::ListContainerStatsResponse* response) {
   for (const auto& pod : pods_->ListPods()) {
-    pod->SampleIfOlderThan(kFreshSample);
+    pod->sampler().SampleIfOlderThan(kFreshSample);
   }
   const std::vector<ContainerStatsSnapshot> all =
       StatsOf(pods_->ListContainers());
@@ -98,9 +99,9 @@ grpc::Status StatsService::PodSandboxStats(
   const auto answer = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
                      pods_->FindPod(request->pod_sandbox_id()));
-    pod->SampleIfOlderThan(kFreshSample);
+    pod->sampler().SampleIfOlderThan(kFreshSample);
     *response->mutable_stats() =
-        ToPodSandboxStats(pod->Snapshot(), StatsOf(pod->containers()),
+        ToPodSandboxStats(pod->Snapshot(), StatsOf(pod->containers().All()),
                           writable_layers_directory_);
     return absl::OkStatus();
   };
@@ -114,7 +115,7 @@ grpc::Status StatsService::ListPodSandboxStats(
   const std::vector<std::shared_ptr<Pod>> all = pods_->ListPods();
   std::vector<PodSnapshot> pods;
   for (const auto& pod : all) {
-    pod->SampleIfOlderThan(kFreshSample);
+    pod->sampler().SampleIfOlderThan(kFreshSample);
     pods.push_back(pod->Snapshot());
   }
   runtime::v1::PodSandboxFilter ready;
@@ -122,7 +123,7 @@ grpc::Status StatsService::ListPodSandboxStats(
   *ready.mutable_label_selector() = request->filter().label_selector();
   ready.mutable_state()->set_state(runtime::v1::SANDBOX_READY);
   for (const PodSnapshot* pod : FilterPods(ready, pods)) {
-    const auto containers = all[pod - pods.data()]->containers();
+    const auto containers = all[pod - pods.data()]->containers().All();
     *response->add_stats() = ToPodSandboxStats(*pod, StatsOf(containers),
                                                writable_layers_directory_);
   }
@@ -156,11 +157,11 @@ grpc::Status StatsService::ListPodSandboxMetrics(
     grpc::ServerContext*, const runtime::v1::ListPodSandboxMetricsRequest*,
     runtime::v1::ListPodSandboxMetricsResponse* response) {
   for (const auto& pod : pods_->ListPods()) {
-    pod->SampleIfOlderThan(kFreshSample);
+    pod->sampler().SampleIfOlderThan(kFreshSample);
     const PodSnapshot snapshot = pod->Snapshot();
     if (snapshot.state != SandboxState::kReady) continue;
     *response->add_pod_metrics() =
-        ToPodSandboxMetrics(snapshot, StatsOf(pod->containers()));
+        ToPodSandboxMetrics(snapshot, StatsOf(pod->containers().All()));
   }
   return grpc::Status::OK;
 }

@@ -72,7 +72,7 @@ absl::StatusOr<StreamRequest> CheckPortForward(
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
                    pods.FindPod(request.pod_sandbox_id()));
-  RETURN_IF_ERROR(pod->ReadyAgent().status());
+  RETURN_IF_ERROR(pod->guest().ReadyAgent().status());
   converted.pod = pod->id();
   return converted;
 }
@@ -82,7 +82,7 @@ absl::StatusOr<int> PodStreams::Exec(const ExecStreamRequest& request,
   ASSIGN_OR_RETURN(const FoundContainer found,
                    pods_->FindContainer(request.container.value()));
   RETURN_IF_ERROR(CheckRuns(*found.container));
-  ASSIGN_OR_RETURN(GuestAgent* const agent, found.pod->ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, found.pod->guest().ReadyAgent());
   GuestExec exec;
   exec.container = request.container;
   exec.args = request.args;
@@ -96,7 +96,7 @@ absl::StatusOr<int> PodStreams::Attach(const AttachStreamRequest& request,
   ASSIGN_OR_RETURN(const FoundContainer found,
                    pods_->FindContainer(request.container.value()));
   RETURN_IF_ERROR(CheckRuns(*found.container));
-  ASSIGN_OR_RETURN(GuestAgent* const agent, found.pod->ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, found.pod->guest().ReadyAgent());
   return agent->Attach(request.container, request.streams.in, peer);
 }
 
@@ -104,7 +104,7 @@ absl::Status PodStreams::PortForward(const PodId& pod, uint16_t port,
                                      StreamPeer* peer) {
   ASSIGN_OR_RETURN(const std::shared_ptr<Pod> found,
                    pods_->FindPod(pod.value()));
-  ASSIGN_OR_RETURN(GuestAgent* const agent, found->ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, found->guest().ReadyAgent());
   return agent->PortForward(port, peer);
 }
 

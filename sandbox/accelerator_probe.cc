@@ -150,7 +150,8 @@ AcceleratorChoice AcceleratorProbe::Probe(const VmSpec& base) {
     return Tcg(
         absl::StrCat("KVM does not boot the guest: ", vm.status().message()));
   }
-  const absl::Status killed = (*vm)->Kill(clock_->Now() + kCleanupTime);
+  const absl::Status killed =
+      (*vm)->process().Kill(clock_->Now() + kCleanupTime);
   if (!killed.ok()) {
     return Tcg(absl::StrCat("KVM: the VM cannot be ended: ", killed.message()));
   }

@@ -76,13 +76,13 @@ absl::Status GrowAndBuild(Pod& pod, const ContainerRecord& record,
                           Container& container, const Image& image,
                           ImageRootFs root_fs, absl::Time deadline)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(pod.operation_lock()) {
-  ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
+  ASSIGN_OR_RETURN(PodVm* const vm, pod.guest().ReadyVm());
   RETURN_IF_ERROR(pod.services().store->PutContainer(record));
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(record.resources));
   RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
-  RETURN_IF_ERROR(pod.CheckCpusetOf(container, record.resources));
-  RETURN_IF_ERROR(
-      GrowError(pod.Grow(&container, deadline), "for this container"));
+  RETURN_IF_ERROR(pod.resizer().CheckCpusetOf(container, record.resources));
+  RETURN_IF_ERROR(GrowError(pod.resizer().Grow(&container, deadline),
+                            "for this container"));
   return Build(pod, *vm, container, image, std::move(root_fs), deadline);
 }
 
@@ -106,7 +106,7 @@ ContainerRecord NewRecord(const Pod& pod, const ContainerSpec& spec,
 }
 
 absl::Status Kill(Pod& pod, Container& container, absl::Time deadline) {
-  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.guest().ReadyAgent());
   const absl::Time kill_deadline = std::min(deadline, Now(pod) + kKillTime);
   RETURN_IF_ERROR(agent->Signal(container.id(), SIGKILL,
                                 /*all_processes=*/true, kill_deadline));
@@ -122,15 +122,15 @@ absl::Status Kill(Pod& pod, Container& container, absl::Time deadline) {
 // never ran, so it ends without a word.
 absl::Status DiscardCreated(Pod& pod, Container& container,
                             absl::Time deadline) {
-  const absl::StatusOr<GuestAgent*> agent = pod.ReadyAgent();
+  const absl::StatusOr<GuestAgent*> agent = pod.guest().ReadyAgent();
   if (absl::IsUnavailable(agent.status())) return agent.status();
   if (agent.ok()) RETURN_IF_ERROR((*agent)->Delete(container.id(), deadline));
-  return pod.RecordEnd(container, ContainerEvent::kExited,
-                       [&](ContainerRecord& record) {
-                         record.exit_code = 128 + SIGKILL;
-                         record.finished_at = Now(pod);
-                         record.reason = "Error";
-                       });
+  return pod.ends().Record(container, ContainerEvent::kExited,
+                           [&](ContainerRecord& record) {
+                             record.exit_code = 128 + SIGKILL;
+                             record.finished_at = Now(pod);
+                             record.reason = "Error";
+                           });
 }
 
 // An answer that leaves open whether the process runs: none, and that of an
@@ -168,16 +168,16 @@ absl::Status StartInGuest(Pod& pod, Container& container, GuestAgent& agent,
   const absl::Status deleted = agent.Delete(container.id(), soon);
   LogFailure(container, "delete a container that did not start", deleted);
   if (LeavesOpen(started) && !deleted.ok()) return started;
-  pod.EndPump(container);
+  pod.output().End(container);
   LogFailure(container, "store a failed start",
-             pod.RecordEnd(container, ContainerEvent::kStartFailed,
-                           [&](ContainerRecord& record) {
-                             record.exit_code = kStartErrorExitCode;
-                             record.finished_at = Now(pod);
-                             record.reason = "StartError";
-                             record.message =
-                                 CleanText(started.message(), 4096);
-                           }));
+             pod.ends().Record(container, ContainerEvent::kStartFailed,
+                               [&](ContainerRecord& record) {
+                                 record.exit_code = kStartErrorExitCode;
+                                 record.finished_at = Now(pod);
+                                 record.reason = "StartError";
+                                 record.message =
+                                     CleanText(started.message(), 4096);
+                               }));
   return started;
 }
 
@@ -215,7 +215,7 @@ absl::Status StopLocked(Pod& pod, Container& container, absl::Duration grace,
     case ContainerPhase::kRunning:
       break;
   }
-  const absl::StatusOr<GuestAgent*> agent = pod.ReadyAgent();
+  const absl::StatusOr<GuestAgent*> agent = pod.guest().ReadyAgent();
   if (absl::IsUnavailable(agent.status())) return agent.status();
   if (!agent.ok()) {
     // The pod is going down and takes its containers with it.
@@ -245,7 +245,7 @@ absl::Status StopLocked(Pod& pod, Container& container, absl::Duration grace,
 
 absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
     Pod& pod, const ContainerSpec& spec, absl::Time deadline) {
-  RETURN_IF_ERROR(pod.ReadyAgent().status());
+  RETURN_IF_ERROR(pod.guest().ReadyAgent().status());
   if (!spec.stop_signal.empty()) {
     RETURN_IF_ERROR(ParseSignal(spec.stop_signal).status());
   }
@@ -256,20 +256,20 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
   RETURN_IF_ERROR(DemandOf(spec.resources).status());
 
   const ContainerRecord record = NewRecord(pod, spec, image);
-  const auto container =
-      std::make_shared<Container>(services.store, record, pod.LogPathOf(spec));
+  const auto container = std::make_shared<Container>(
+      services.store, record, pod.output().LogPathOf(spec));
   // Counts from here on, so that all that wait for their turn make one plan.
-  RETURN_IF_ERROR(pod.AddContainer(container));
+  RETURN_IF_ERROR(pod.containers().Add(container));
   if (!pod.operation_lock().LockUntil(deadline)) {
-    pod.DropContainer(container->id());
-    pod.SettleAfter(absl::ZeroDuration());
+    pod.containers().Drop(container->id());
+    pod.settle().After(absl::ZeroDuration());
     return pod.operation_lock().Busy();
   }
   const OperationHolder operation(&pod.operation_lock());
   const absl::Status created = GrowAndBuild(pod, record, *container, image,
                                             std::move(root_fs), deadline);
   if (!created.ok()) {
-    pod.Abandon(container);
+    pod.eraser().Abandon(container);
     return created;
   }
   return container;
@@ -285,11 +285,12 @@ absl::Status StartContainer(Pod& pod, Container& container,
     return absl::FailedPreconditionError(absl::StrCat(
         "container ", container.id().value(), " was started before"));
   }
-  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
-  RETURN_IF_ERROR(pod.VerifySize(deadline));
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.guest().ReadyAgent());
+  RETURN_IF_ERROR(pod.resizer().Verify(deadline));
   // The reader first, so that no output waits for it. There is one already when
   // nobody could tell what came of an earlier start.
-  if (container.pump() == nullptr) RETURN_IF_ERROR(pod.StartPump(container));
+  if (container.pump() == nullptr)
+    RETURN_IF_ERROR(pod.output().Start(container));
   const absl::Time started_at = Now(pod);
   container.SetStartBegun(started_at);
   const absl::Status started = StartInGuest(pod, container, *agent, deadline);
@@ -298,7 +299,7 @@ absl::Status StartContainer(Pod& pod, Container& container,
     return started;
   }
   // A started container has stats at once.
-  pod.SampleIfOlderThan(absl::ZeroDuration());
+  pod.sampler().SampleIfOlderThan(absl::ZeroDuration());
   const auto set_started = [&](ContainerRecord& record) {
     record.started_at = started_at;
   };
@@ -306,7 +307,7 @@ absl::Status StartContainer(Pod& pod, Container& container,
       container.Transition(ContainerEvent::kStarted, set_started);
   // A process that ended at once has been recorded as exited by now.
   if (absl::IsFailedPrecondition(running)) return container.Change(set_started);
-  pod.TellEvents();
+  pod.news().Tell();
   // It runs, stored or not; a daemon that has to looks into the guest.
   LogFailure(container, "the start of a container could not be stored",
              running);
@@ -331,18 +332,17 @@ absl::Status RemoveContainer(Pod& pod, Container& container,
     return container.operation_lock().Busy();
   }
   const OperationHolder operation(&container.operation_lock());
-  if (pod.FindContainer(container.id()) == nullptr) return absl::OkStatus();
+  if (pod.containers().Find(container.id()) == nullptr) return absl::OkStatus();
   RETURN_IF_ERROR(StopLocked(pod, container, absl::ZeroDuration(), deadline));
   {
     if (!pod.operation_lock().LockUntil(deadline)) {
       return pod.operation_lock().Busy();
     }
     const OperationHolder pod_operation(&pod.operation_lock());
-    RETURN_IF_ERROR(pod.RememberContainers());
-    RETURN_IF_ERROR(pod.Erase(container, deadline));
-    if (pod.ReadyVm().ok()) pod.EndPump(container);
+    RETURN_IF_ERROR(pod.eraser().Erase(container, deadline));
+    if (pod.guest().ReadyVm().ok()) pod.output().End(container);
   }
-  pod.DropContainer(container.id());
+  pod.containers().Drop(container.id());
   return absl::OkStatus();
 }
 
@@ -361,23 +361,23 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
   const ContainerResources after =
       MergeResources(container.resources(), update);
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(after));
-  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.guest().ReadyAgent());
 
   // From here on the VM has room for either, whatever happens.
   container.SetUpdate(after);
   const absl::Cleanup end = [&] {
     container.SetUpdate(std::nullopt);
-    pod.SettleAfter(absl::ZeroDuration());
+    pod.settle().After(absl::ZeroDuration());
   };
   {
     if (!pod.operation_lock().LockUntil(deadline)) {
       return pod.operation_lock().Busy();
     }
     const OperationHolder pod_operation(&pod.operation_lock());
-    ASSIGN_OR_RETURN(PodVm* const vm, pod.ReadyVm());
+    ASSIGN_OR_RETURN(PodVm* const vm, pod.guest().ReadyVm());
     RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
-    RETURN_IF_ERROR(pod.CheckCpusetOf(container, update));
-    RETURN_IF_ERROR(pod.Grow(&container, deadline));
+    RETURN_IF_ERROR(pod.resizer().CheckCpusetOf(container, update));
+    RETURN_IF_ERROR(pod.resizer().Grow(&container, deadline));
     container.SetUpdateHasRoom();
   }
   const CpusetMode cpuset = pod.services().vm.settings->cpuset;
@@ -404,7 +404,7 @@ absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
         absl::StrCat("container ", container.id().value(), " is not running"));
   }
   if (command.empty()) return absl::InvalidArgumentError("no command");
-  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.ReadyAgent());
+  ASSIGN_OR_RETURN(GuestAgent* const agent, pod.guest().ReadyAgent());
   ExecSyncRequest request;
   request.container = container.id();
   request.args = std::move(command);

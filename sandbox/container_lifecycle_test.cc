@@ -93,7 +93,7 @@ TEST_F(ContainerLifecycleTest, WhatIsBusyIsNotWaitedForBeyondTheDeadline) {
   times_out([&] { return pods_->CreateContainer(pod, next, now).status(); });
   times_out([&] { return pods_->RemoveContainer(found, now); });
   times_out([&] {
-    return pod->UpdateResources(ContainerResources(), std::nullopt, now);
+    return pod->resizer().UpdateTotals(ContainerResources(), std::nullopt, now);
   });
   pod->operation_lock().Unlock();
 

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "base/status_macros.h"
-#include "sandbox/vcpu_affinity.h"
 
 namespace podvisor {
 namespace {
@@ -32,6 +32,49 @@ FakeGuestOptions GuestOptions(const VmSpec& spec, FakeClock* clock,
   options.boot_memory_bytes = spec.boot_memory_bytes - (int64_t{16} << 20);
   return options;
 }
+
+// A FakeQemu knows that a descriptor came with a command; this keeps that of
+// the share, as QEMU does from `getfd` to the end of the backend made of it.
+class HoldingQmpClient final : public QmpClient {
+ public:
+  explicit HoldingQmpClient(std::shared_ptr<FakeMachine> machine)
+      : machine_(std::move(machine)), qmp_(machine_->qemu().Connect()) {}
+
+  absl::StatusOr<std::string> Execute(absl::string_view command,
+                                      absl::string_view arguments_json,
+                                      absl::Time deadline) override {
+    absl::StatusOr<std::string> result =
+        qmp_->Execute(command, arguments_json, deadline);
+    const bool ends = command == "closefd" || command == "chardev-remove";
+    if (result.ok() && ends && IsOfShare(arguments_json)) {
+      machine_->SetVirtiofsd(UniqueFd());
+    }
+    return result;
+  }
+  absl::StatusOr<std::string> ExecuteWithFd(absl::string_view command,
+                                            absl::string_view arguments_json,
+                                            int fd,
+                                            absl::Time deadline) override {
+    absl::StatusOr<std::string> result =
+        qmp_->ExecuteWithFd(command, arguments_json, fd, deadline);
+    if (result.ok() && IsOfShare(arguments_json)) {
+      machine_->SetVirtiofsd(UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)));
+    }
+    return result;
+  }
+  std::unique_ptr<QmpSubscription> Subscribe(
+      std::vector<std::string> event_names) override {
+    return qmp_->Subscribe(std::move(event_names));
+  }
+
+ private:
+  static bool IsOfShare(absl::string_view arguments_json) {
+    return absl::StrContains(arguments_json, "\"share-");
+  }
+
+  const std::shared_ptr<FakeMachine> machine_;
+  const std::unique_ptr<QmpClient> qmp_;
+};
 
 }  // namespace
 
@@ -95,82 +138,36 @@ void FakeMachine::Watch(std::function<void(const VmExit&)> on_exit) {
   if (on_exit) on_exit(exit);
 }
 
-FakeVm::FakeVm(std::shared_ptr<FakeMachine> machine, FakeClock* clock)
-    : machine_(std::move(machine)),
-      qmp_(machine_->qemu().Connect()),
-      devices_(qmp_.get(), clock, machine_->record().bridges) {}
-
-FakeVm::~FakeVm() {
-  absl::MutexLock lock(&machine_->mutex_);
-  machine_->on_exit_ = nullptr;
+void FakeMachine::SetVirtiofsd(UniqueFd socket) {
+  absl::MutexLock lock(&mutex_);
+  virtiofsd_ = std::move(socket);
 }
 
-BootTimings FakeVm::boot_timings() const {
-  return {absl::Milliseconds(20), absl::Milliseconds(1500), 1};
-}
-
-absl::Status FakeVm::AttachDisk(const DiskAttachment& disk,
-                                absl::Time deadline) {
-  return devices_.AttachDisk(disk, deadline);
-}
-
-absl::Status FakeVm::DetachDisk(absl::string_view serial, absl::Time deadline) {
-  return devices_.DetachDisk(serial, deadline);
-}
-
-absl::StatusOr<bool> FakeVm::HasShare(absl::Time deadline) {
-  return devices_.HasShare(deadline);
-}
-
-absl::Status FakeVm::AttachShare(UniqueFd virtiofsd, absl::string_view tag,
-                                 absl::Time deadline) {
-  // QEMU holds the socket, without which virtiofsd ends.
-  UniqueFd held(fcntl(virtiofsd.get(), F_DUPFD_CLOEXEC, 0));
-  RETURN_IF_ERROR(devices_.AttachShare(std::move(virtiofsd), tag, deadline));
-  absl::MutexLock lock(&machine_->mutex_);
-  machine_->virtiofsd_ = std::move(held);
-  return absl::OkStatus();
-}
-
-absl::Status FakeVm::DetachShare(absl::Time deadline) {
-  RETURN_IF_ERROR(devices_.DetachShare(deadline));
-  absl::MutexLock lock(&machine_->mutex_);
-  machine_->virtiofsd_.Reset();
-  return absl::OkStatus();
-}
-
-absl::Status FakeVm::AttachNic(const NicAttachment& nic, absl::Time deadline) {
-  return devices_.AttachNic(nic, deadline);
-}
-
-absl::Status FakeVm::PinVcpus(const CpuList& host_cpus, int online,
-                              absl::Time deadline) {
-  ASSIGN_OR_RETURN(const std::vector<pid_t> threads,
-                   QueryVcpuThreads(*qmp_, deadline));
-  absl::MutexLock lock(&machine_->mutex_);
-  machine_->affinity_ =
-      DecideVcpuAffinity(host_cpus, static_cast<int>(threads.size()), online);
-  return absl::OkStatus();
-}
-
-void FakeVm::WatchExit(std::function<void(const VmExit&)> on_exit) {
-  machine_->Watch(std::move(on_exit));
-}
-
-absl::Status FakeVm::PowerOff(absl::Time deadline) {
-  if (Exited()) return absl::OkStatus();
-  RETURN_IF_ERROR(machine_->guest().PowerOff(deadline));
+absl::Status FakeVmProcess::AwaitExit(absl::Time) {
   machine_->Die("the guest powered off");
   return absl::OkStatus();
 }
 
-absl::Status FakeVm::Kill(absl::Time) {
+absl::Status FakeVmProcess::Kill(absl::Time) {
   machine_->Die("QEMU was killed by signal 9");
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> FakeVm::ConsoleTail() const {
-  return std::string("console of a fake VM\n");
+absl::Status FakeVmProcess::KeepThreads(const std::vector<pid_t>&,
+                                        const std::vector<CpuList>& cpus) {
+  machine_->SetAffinity(cpus);
+  return absl::OkStatus();
+}
+
+std::unique_ptr<Vm> MakeFakeVm(std::shared_ptr<FakeMachine> machine,
+                               FakeClock* clock) {
+  VmParts parts;
+  parts.record = machine->record();
+  parts.timings = {absl::Milliseconds(20), absl::Milliseconds(1500), 1};
+  parts.qmp = std::make_unique<HoldingQmpClient>(machine);
+  parts.agent = std::shared_ptr<GuestAgent>(machine, &machine->guest());
+  parts.process = std::make_unique<FakeVmProcess>(std::move(machine));
+  return std::make_unique<Vm>(std::move(parts), clock);
 }
 
 absl::StatusOr<std::unique_ptr<Vm>> FakeVmLauncher::Launch(
@@ -191,7 +188,7 @@ absl::StatusOr<std::unique_ptr<Vm>> FakeVmLauncher::Launch(
     machine->Die("the launch failed");
     return status;
   }
-  return std::make_unique<FakeVm>(std::move(machine), clock_);
+  return MakeFakeVm(std::move(machine), clock_);
 }
 
 absl::StatusOr<std::unique_ptr<Vm>> FakeVmLauncher::Adopt(
@@ -204,7 +201,7 @@ absl::StatusOr<std::unique_ptr<Vm>> FakeVmLauncher::Adopt(
   }
   if (!faults_.adopt.ok()) return faults_.adopt;
   found->guest().Reconnect();
-  return std::make_unique<FakeVm>(found, clock_);
+  return MakeFakeVm(found, clock_);
 }
 
 absl::Status FakeVmLauncher::Sweep(const PodId& id, absl::Time) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -14,8 +15,8 @@
 #include "guestagent/client/fake_guest_agent.h"
 #include "hotplug/fake_qemu.h"
 #include "sandbox/vm.h"
-#include "sandbox/vm_devices.h"
 #include "sandbox/vm_launcher.h"
+#include "sandbox/vm_process.h"
 
 namespace podvisor {
 
@@ -41,12 +42,13 @@ class FakeMachine {
   // needs.
   void Die(const std::string& reason) ABSL_LOCKS_EXCLUDED(mutex_);
 
- private:
-  friend class FakeVm;
-
+  // The callback of VmProcess; null: of none any more.
   void Watch(std::function<void(const VmExit&)> on_exit)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // QEMU's end of virtiofsd's socket, without which that ends.
+  void SetVirtiofsd(UniqueFd socket) ABSL_LOCKS_EXCLUDED(mutex_);
 
+ private:
   VmRecord record_;
   FakeGuestAgent guest_;
   FakeQemu qemu_;
@@ -58,42 +60,31 @@ class FakeMachine {
   std::function<void(const VmExit&)> on_exit_ ABSL_GUARDED_BY(mutex_);
 };
 
-// A Vm on a FakeMachine. Unlike the real one it calls the exit watcher from the
-// thread that ends the machine, or from WatchExit() itself. PowerOff() and
-// Kill() always end the machine, unless the guest's faults say otherwise.
-class FakeVm final : public Vm {
+// The process of a FakeMachine. Unlike the real one it calls the exit watcher
+// from the thread that ends the machine, or from WatchExit() itself; and a
+// guest that is waited for has always powered off.
+class FakeVmProcess final : public VmProcess {
  public:
-  FakeVm(std::shared_ptr<FakeMachine> machine, FakeClock* clock);
-  ~FakeVm() override;
+  explicit FakeVmProcess(std::shared_ptr<FakeMachine> machine)
+      : machine_(std::move(machine)) {}
+  ~FakeVmProcess() override { machine_->Watch(nullptr); }
 
-  const VmRecord& record() const override { return machine_->record(); }
-  BootTimings boot_timings() const override;
-  QmpClient& qmp() override { return *qmp_; }
-  GuestAgent& agent() override { return machine_->guest(); }
-  absl::Status AttachDisk(const DiskAttachment& disk,
-                          absl::Time deadline) override;
-  absl::Status DetachDisk(absl::string_view serial,
-                          absl::Time deadline) override;
-  absl::StatusOr<bool> HasShare(absl::Time deadline) override;
-  absl::Status AttachShare(UniqueFd virtiofsd, absl::string_view tag,
-                           absl::Time deadline) override;
-  absl::Status DetachShare(absl::Time deadline) override;
-  absl::Status AttachNic(const NicAttachment& nic,
-                         absl::Time deadline) override;
-  absl::Status PinVcpus(const CpuList& host_cpus, int online,
-                        absl::Time deadline) override;
-  void WatchExit(std::function<void(const VmExit&)> on_exit) override;
+  void WatchExit(std::function<void(const VmExit&)> on_exit) override {
+    machine_->Watch(std::move(on_exit));
+  }
   bool Exited() const override { return !machine_->alive(); }
-  absl::Status PowerOff(absl::Time deadline) override;
+  absl::Status AwaitExit(absl::Time deadline) override;
   absl::Status Kill(absl::Time deadline) override;
-  absl::StatusOr<std::string> ConsoleTail() const override;
-  void TrimConsole() override {}
+  absl::Status KeepThreads(const std::vector<pid_t>& threads,
+                           const std::vector<CpuList>& cpus) override;
 
  private:
   const std::shared_ptr<FakeMachine> machine_;
-  const std::unique_ptr<QmpClient> qmp_;
-  VmDevices devices_;
 };
+
+// A Vm on a FakeMachine.
+std::unique_ptr<Vm> MakeFakeVm(std::shared_ptr<FakeMachine> machine,
+                               FakeClock* clock);
 
 // Misbehaviour that real launches show.
 struct LaunchFaults {

@@ -1,67 +1,65 @@
-// How a pod keeps to what it is accounted for on its host: accounting_guard.h
-// has the rule.
+#include "sandbox/pod_accounting.h"
 
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "sandbox/accounting_guard.h"
-#include "sandbox/pod.h"
 
 namespace podvisor {
 
-absl::StatusOr<PodAccount> Pod::AccountOf(const PodTotals& totals,
-                                          const VmSize& target) const {
-  VmSize usable = target;
-  if (vm_ != nullptr) {
-    const PodSizer& sizer = vm_->sizer();
-    usable = UsableSize(sizer.limits(), sizer.observed(), target);
-  }
-  return AccountFor(totals.resources, totals.overhead, usable,
-                    services_.vm.settings->vm.accelerator);
+PodAccount PodAccounting::account() const {
+  absl::MutexLock lock(&mutex_);
+  return account_;
 }
 
-absl::Status Pod::Guard(const PodAccount& account) const {
-  PodAccount accepted;
-  {
-    absl::MutexLock lock(&mutex_);
-    accepted = account_;
+absl::StatusOr<PodAccount> PodAccounting::Of(const PodTotals& totals,
+                                             const VmSize& size) const {
+  VmSize usable = size;
+  if (PodVm* const vm = guest_->vm()) {
+    const PodSizer& sizer = vm->sizer();
+    usable = UsableSize(sizer.limits(), sizer.observed(), size);
   }
-  const absl::Status status = CheckAccount(account, accepted);
-  if (status.ok() ||
-      services_.vm.settings->accounting_guard == AccountingGuard::kEnforce) {
+  return AccountFor(totals.resources, totals.overhead, usable,
+                    settings_->vm.accelerator);
+}
+
+absl::Status PodAccounting::Guard(const PodAccount& wanted) const {
+  const absl::Status status = CheckAccount(wanted, account());
+  if (status.ok() || settings_->accounting_guard == AccountingGuard::kEnforce) {
     return status;
   }
   Log(LogLevel::kWarning, "the host may kill this VM for want of memory",
-      {{"sandbox_id", id_.value()}, {"reason", status.message()}});
+      {{"sandbox_id", pod_->id().value()}, {"reason", status.message()}});
   return absl::OkStatus();
 }
 
-absl::Status Pod::AllowSize(const PodTotals& totals, const VmSize& target) {
-  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(totals, target));
-  return Guard(account);
+absl::Status PodAccounting::Allow(const PodTotals& totals,
+                                  const VmSize& size) const {
+  ASSIGN_OR_RETURN(const PodAccount wanted, Of(totals, size));
+  return Guard(wanted);
 }
 
-absl::Status Pod::AllowSettling(const VmSize& target) {
-  ASSIGN_OR_RETURN(const PodAccount account, AccountOf(Totals(), target));
-  RETURN_IF_ERROR(Guard(account));
+absl::Status PodAccounting::AllowSettling(const PodTotals& totals,
+                                          const VmSize& size) {
+  ASSIGN_OR_RETURN(const PodAccount wanted, Of(totals, size));
+  RETURN_IF_ERROR(Guard(wanted));
   absl::MutexLock lock(&mutex_);
-  // Before it grows: it may go on when the run is over.
-  if (!CheckAccount(account, account_).ok()) account_ = account;
+  if (!CheckAccount(wanted, account_).ok()) account_ = wanted;
   return absl::OkStatus();
 }
 
-void Pod::AcceptAccount(const VmSize& size) {
-  const absl::StatusOr<PodAccount> account = AccountOf(Totals(), size);
-  if (account.ok()) SetAccount(*account);
+void PodAccounting::Accept(const PodTotals& totals, const VmSize& size) {
+  const absl::StatusOr<PodAccount> account = Of(totals, size);
+  if (account.ok()) Restore(*account);
 }
 
-void Pod::LowerAccount(const VmSize& size) {
-  const absl::StatusOr<PodAccount> account = AccountOf(Totals(), size);
+void PodAccounting::Lower(const PodTotals& totals, const VmSize& size) {
+  const absl::StatusOr<PodAccount> account = Of(totals, size);
   if (!account.ok()) return;
   absl::MutexLock lock(&mutex_);
   if (CheckAccount(*account, account_).ok()) account_ = *account;
 }
 
-void Pod::SetAccount(const PodAccount& account) {
+void PodAccounting::Restore(const PodAccount& account) {
   absl::MutexLock lock(&mutex_);
   account_ = account;
 }

@@ -100,7 +100,7 @@ TEST_F(PodBadGuestTest, ARefusedUnplugIsAShortfallAndIsTriedUntilItWorks) {
   // What it keeps serves the next container, and goes when it lets go.
   Create(pod, ContainerOf(4000, 1024));
   Guest(pod).SetFaults({});
-  for (const auto& container : pod->containers()) {
+  for (const auto& container : pod->containers().All()) {
     ASSERT_TRUE(RemoveContainer(*pod, *container, Soon()).ok());
   }
   SettleForLong();

@@ -89,8 +89,9 @@ TEST_F(PodGuardTest, AGrowBeyondTheAccountIsRefusedUntilTheOverheadIsRaised) {
   EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 256 * kMiB);
   EXPECT_EQ(pod->Snapshot().account.guest_bytes, 256 * kMiB);
 
-  ASSERT_TRUE(pod->UpdateResources(std::nullopt,
-                                   Memory(128 * kMiB + Cost(1, 1152)), Soon())
+  ASSERT_TRUE(pod->resizer()
+                  .UpdateTotals(std::nullopt,
+                                Memory(128 * kMiB + Cost(1, 1152)), Soon())
                   .ok());
   EXPECT_TRUE(TryCreate(pod, 1024).ok());
 }
@@ -105,7 +106,7 @@ TEST_F(PodGuardTest, AnUpdateThatTakesAwayWhatTheVmCanUseIsRefused) {
            {Memory(255 * kMiB), std::nullopt},
            {std::nullopt, Memory(Cost(1, 256) - 1)}}) {
     EXPECT_TRUE(absl::IsResourceExhausted(
-        pod->UpdateResources(resources, overhead, Soon())));
+        pod->resizer().UpdateTotals(resources, overhead, Soon())));
   }
   EXPECT_EQ(pod->Snapshot().account.limit_bytes, 256 * kMiB);
   EXPECT_EQ(store_->LoadAll()->pods.at(0).updated_overhead, std::nullopt);
@@ -132,8 +133,8 @@ TEST_F(PodGuardTest, WhatTheVmStillHasCountsWhateverItsContainersWant) {
 
     // DIMMs stay; and so does what the guest does not give back.
     EXPECT_EQ(pod->Snapshot().account.guest_bytes, 4096 * kMiB);
-    EXPECT_TRUE(absl::IsResourceExhausted(
-        pod->UpdateResources(Memory(1024 * kMiB), std::nullopt, Soon())));
+    EXPECT_TRUE(absl::IsResourceExhausted(pod->resizer().UpdateTotals(
+        Memory(1024 * kMiB), std::nullopt, Soon())));
     EXPECT_EQ(pod->Snapshot().account.limit_bytes, 4096 * kMiB);
     if (dimms) continue;
     Guest(pod).SetFaults({});
@@ -142,8 +143,9 @@ TEST_F(PodGuardTest, WhatTheVmStillHasCountsWhateverItsContainersWant) {
       timers_.RunDue();
     }
     EXPECT_EQ(pod->Snapshot().account.guest_bytes, 256 * kMiB);
-    EXPECT_TRUE(
-        pod->UpdateResources(Memory(1024 * kMiB), std::nullopt, Soon()).ok());
+    EXPECT_TRUE(pod->resizer()
+                    .UpdateTotals(Memory(1024 * kMiB), std::nullopt, Soon())
+                    .ok());
   }
 }
 
@@ -165,8 +167,9 @@ TEST_F(PodGuardTest, ALargerConfigurationIsGuardedAsAnyOtherGrowth) {
   EXPECT_THAT(pod->Snapshot().last_error, HasSubstr("overhead.podFixed"));
   EXPECT_EQ(pod->Snapshot().account.excess_bytes(), 0);
 
-  ASSERT_TRUE(
-      pod->UpdateResources(std::nullopt, Memory(512 * kMiB), Soon()).ok());
+  ASSERT_TRUE(pod->resizer()
+                  .UpdateTotals(std::nullopt, Memory(512 * kMiB), Soon())
+                  .ok());
   EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes,
             pod->Snapshot().vm.target_memory_bytes);
   timers_.RunDue();

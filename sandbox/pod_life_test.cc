@@ -127,7 +127,8 @@ TEST_F(PodLifeTest, AGuestThatGivesNoStatsIsNotAskedByEveryPoll) {
   clock_.Advance(absl::Seconds(1));
   timers_.RunDue();
   const auto poll = [&] {
-    for (int i = 0; i < 5; ++i) pod->SampleIfOlderThan(absl::ZeroDuration());
+    for (int i = 0; i < 5; ++i)
+      pod->sampler().SampleIfOlderThan(absl::ZeroDuration());
     return timers_.RunDue();
   };
 

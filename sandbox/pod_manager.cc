@@ -66,9 +66,10 @@ absl::Status PodManager::Recover(absl::Time deadline) {
     for (ContainerRecord& record : loaded.containers) {
       const std::shared_ptr<Pod>& pod = pods_[record.pod_id];
       containers_[record.id] = pod;
-      const std::string log_path = pod->LogPathOf(record.spec);
-      const absl::Status added = pod->AddContainer(std::make_shared<Container>(
-          services_.store, std::move(record), log_path));
+      const std::string log_path = pod->output().LogPathOf(record.spec);
+      const absl::Status added =
+          pod->containers().Add(std::make_shared<Container>(
+              services_.store, std::move(record), log_path));
       if (!added.ok()) Log(LogLevel::kError, added.message());
     }
   }
@@ -84,7 +85,7 @@ absl::Status PodManager::Recover(absl::Time deadline) {
 
   for (size_t i = 0; i < recovering.size(); ++i) {
     if (kept[i]) {
-      recovering[i]->BeginEvents();
+      recovering[i]->news().Begin();
     } else {
       Forget(*recovering[i]);
     }
@@ -92,7 +93,7 @@ absl::Status PodManager::Recover(absl::Time deadline) {
   {
     absl::MutexLock lock(&mutex_);
     std::erase_if(containers_, [](const auto& entry) {
-      return entry.second->FindContainer(entry.first) == nullptr;
+      return entry.second->containers().Find(entry.first) == nullptr;
     });
   }
   SweepUnknown();
@@ -231,7 +232,7 @@ absl::StatusOr<FoundContainer> PodManager::FindContainer(
   ASSIGN_OR_RETURN(const auto found,
                    FindUnique(containers_, "container", prefix));
   std::shared_ptr<Container> container =
-      found->second->FindContainer(found->first);
+      found->second->containers().Find(found->first);
   if (container == nullptr) {
     return absl::NotFoundError("the container has just been removed");
   }
@@ -250,7 +251,7 @@ std::vector<std::shared_ptr<Pod>> PodManager::ListPods() const {
 std::vector<std::shared_ptr<Container>> PodManager::ListContainers() const {
   std::vector<std::shared_ptr<Container>> all;
   for (const std::shared_ptr<Pod>& pod : ListPods()) {
-    for (std::shared_ptr<Container>& container : pod->containers()) {
+    for (std::shared_ptr<Container>& container : pod->containers().All()) {
       if (container->phase() != ContainerPhase::kCreating) {
         all.push_back(std::move(container));
       }
@@ -264,7 +265,7 @@ absl::Status PodManager::RemovePod(const std::shared_ptr<Pod>& pod,
   RETURN_IF_ERROR(pod->Stop(deadline));
   RETURN_IF_ERROR(pod->Forget());
   Release(*pod);
-  pod->TellEvents(/*removed=*/true);
+  pod->news().Tell(/*removed=*/true);
   return absl::OkStatus();
 }
 
@@ -281,7 +282,7 @@ absl::StatusOr<ContainerId> PodManager::CreateContainer(
     }
     containers_[container->id()] = pod;
   }
-  pod->TellEvents();
+  pod->news().Tell();
   return container->id();
 }
 
@@ -293,7 +294,7 @@ absl::Status PodManager::RemoveContainer(const FoundContainer& found,
     absl::MutexLock lock(&mutex_);
     containers_.erase(found.container->id());
   }
-  found.pod->TellEvents();
+  found.pod->news().Tell();
   return absl::OkStatus();
 }
 

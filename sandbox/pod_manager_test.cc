@@ -204,14 +204,14 @@ TEST_F(PodManagerTest, ResourcesOfThePodCapWhatItsContainersAskFor) {
   total.cpu_quota = 200'000;
   total.memory_limit_bytes = 512 * kMiB;
 
-  ASSERT_TRUE(pod->UpdateResources(total, std::nullopt, Soon()).ok());
+  ASSERT_TRUE(pod->resizer().UpdateTotals(total, std::nullopt, Soon()).ok());
   Settle();
 
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 2);
   EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 512 * kMiB);
   EXPECT_EQ(store_->LoadAll()->pods.at(0).updated_resources, total);
   total.cpu_quota = 300'000;
-  ASSERT_TRUE(pod->UpdateResources(total, std::nullopt, Soon()).ok());
+  ASSERT_TRUE(pod->resizer().UpdateTotals(total, std::nullopt, Soon()).ok());
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 3);
   // The request that made the pod is still the same request.
   EXPECT_EQ(pods_->RunPod(Spec("capped"), Soon()).value(), pod->id());
@@ -221,13 +221,13 @@ TEST_F(PodManagerTest, AnUpdateOfThePodThatFailsChangesNothing) {
   const std::shared_ptr<Pod> pod = Run("fails");
   ContainerResources cap;
   cap.cpu_quota = 100'000;
-  ASSERT_TRUE(pod->UpdateResources(cap, std::nullopt, Soon()).ok());
+  ASSERT_TRUE(pod->resizer().UpdateTotals(cap, std::nullopt, Soon()).ok());
   Create(pod, ContainerOf(4000, 0));
   Guest(pod).SetFaults({.cpu_never_onlines = true});
   ContainerResources more;
   more.cpu_quota = 400'000;
 
-  EXPECT_FALSE(pod->UpdateResources(more, std::nullopt, Soon()).ok());
+  EXPECT_FALSE(pod->resizer().UpdateTotals(more, std::nullopt, Soon()).ok());
 
   EXPECT_EQ(store_->LoadAll()->pods.at(0).updated_resources, cap);
   Settle();
@@ -235,7 +235,7 @@ TEST_F(PodManagerTest, AnUpdateOfThePodThatFailsChangesNothing) {
   ContainerResources impossible;
   impossible.cpu_quota = -2;
   EXPECT_TRUE(absl::IsInvalidArgument(
-      pod->UpdateResources(impossible, std::nullopt, Soon())));
+      pod->resizer().UpdateTotals(impossible, std::nullopt, Soon())));
 }
 
 TEST_F(PodManagerTest, AStartedContainerHasStatsAndFreshOnesForWhoAsksAgain) {
@@ -259,10 +259,10 @@ TEST_F(PodManagerTest, AStartedContainerHasStatsAndFreshOnesForWhoAsksAgain) {
   EXPECT_EQ(known(), absl::FromUnixSeconds(1));
 
   guest_says(2);
-  pod->SampleIfOlderThan(absl::Milliseconds(500));
+  pod->sampler().SampleIfOlderThan(absl::Milliseconds(500));
   EXPECT_EQ(known(), absl::FromUnixSeconds(1));
   clock_.Advance(absl::Milliseconds(500));
-  pod->SampleIfOlderThan(absl::Milliseconds(500));
+  pod->sampler().SampleIfOlderThan(absl::Milliseconds(500));
   EXPECT_EQ(known(), absl::FromUnixSeconds(2));
 }
 

@@ -147,14 +147,16 @@ TEST_F(PodPresizeTest, ACreateThatFailedWasNoContainer) {
 TEST_F(PodPresizeTest, AnUpdateOfThePodMovesItsSizeBothWaysAtOnce) {
   const std::shared_ptr<Pod> pod = RunOf("update", 4000, 1024);
 
-  ASSERT_TRUE(pod->UpdateResources(ContainerOf(6000, 2048).resources,
-                                   std::nullopt, Soon())
-                  .ok());
+  ASSERT_TRUE(
+      pod->resizer()
+          .UpdateTotals(ContainerOf(6000, 2048).resources, std::nullopt, Soon())
+          .ok());
   EXPECT_EQ(Online(pod), (VmSize{6, 2048 * kMiB}));
 
-  ASSERT_TRUE(pod->UpdateResources(ContainerOf(2000, 512).resources,
-                                   std::nullopt, Soon())
-                  .ok());
+  ASSERT_TRUE(
+      pod->resizer()
+          .UpdateTotals(ContainerOf(2000, 512).resources, std::nullopt, Soon())
+          .ok());
   timers_.RunDue();
   EXPECT_EQ(Online(pod), (VmSize{2, 512 * kMiB}));
 }
@@ -208,7 +210,7 @@ TEST_F(PodPresizeTest, WithoutHotplugALargerPodIsRefusedBeforeItsVmStarts) {
   EXPECT_TRUE(launcher_.launched().empty());
   const std::shared_ptr<Pod> pod = RunOf("fits", 1000, 256);
   EXPECT_EQ(Online(pod), base_);
-  EXPECT_TRUE(absl::IsInvalidArgument(pod->UpdateResources(
+  EXPECT_TRUE(absl::IsInvalidArgument(pod->resizer().UpdateTotals(
       ContainerOf(2000, 256).resources, std::nullopt, Soon())));
 }
 

@@ -75,7 +75,7 @@ TEST_F(PodResizeFaultTest, AFailedCreateLeavesNothingWhateverFailed) {
     ExpectAtBase(pod);
     EXPECT_TRUE(Guest(pod).List(Soon())->empty());
     EXPECT_TRUE(Guest(pod).mounted_images().empty());
-    EXPECT_EQ(pod->containers().size(), 0u);
+    EXPECT_EQ(pod->containers().All().size(), 0u);
   }
   // Where not even the undoing could be stored, the next daemon does it.
   Restart();
@@ -198,7 +198,7 @@ TEST_F(PodResizeFaultTest, AFailedUpdateOfThePodChangesNothingWhateverFailed) {
   const std::shared_ptr<Pod> pod = Run("pod");
   Create(pod, ContainerOf(4000, 1024));
   const ContainerResources cap = Quota(2000);
-  ASSERT_TRUE(pod->UpdateResources(cap, std::nullopt, Soon()).ok());
+  ASSERT_TRUE(pod->resizer().UpdateTotals(cap, std::nullopt, Soon()).ok());
   Pass(absl::ZeroDuration());
   ASSERT_EQ(pod->Snapshot().vm.online_vcpus, 2);
   // The VM has been larger, so its vCPUs are parked and need no QEMU.
@@ -210,7 +210,7 @@ TEST_F(PodResizeFaultTest, AFailedUpdateOfThePodChangesNothingWhateverFailed) {
     Break(pod, fault);
 
     const absl::Status updated =
-        pod->UpdateResources(Quota(3000), std::nullopt, Soon());
+        pod->resizer().UpdateTotals(Quota(3000), std::nullopt, Soon());
 
     EXPECT_FALSE(updated.ok());
     EXPECT_THAT(std::string(updated.message()), StartsWith(fault.stage));

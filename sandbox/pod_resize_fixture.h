@@ -73,7 +73,8 @@ class PodResizeFixture : public PodManagerFixture {
           results[i] = pods_->CreateContainer(pod, specs[i], Soon()).status();
         });
       }
-      while (pod->containers().size() < specs.size()) std::this_thread::yield();
+      while (pod->containers().All().size() < specs.size())
+        std::this_thread::yield();
     }
     for (std::thread& thread : threads) thread.join();
     return results;

@@ -149,7 +149,7 @@ class PodResizeModelTest : public PodManagerFixture,
     store_faults_->Heal();
     store_fails_ = false;
     // What QEMU or the guest showed late is seen at the next look.
-    if (shown_late && !ended_) (void)ThePod()->Sample(Soon());
+    if (shown_late && !ended_) (void)ThePod()->sampler().Sample(Soon());
   }
 
   bool ShowsLate() const {
@@ -255,7 +255,8 @@ void PodResizeModelTest::UpdatePod() {
   ContainerResources total;
   total.cpu_quota = milli_cpu * 100;
   total.memory_limit_bytes = memory_mib * kMiB;
-  if (!ThePod()->UpdateResources(total, std::nullopt, Soon()).ok()) return;
+  if (!ThePod()->resizer().UpdateTotals(total, std::nullopt, Soon()).ok())
+    return;
   model_.most_milli_cpu = milli_cpu;
   model_.most_memory_mib = memory_mib;
 }
@@ -423,7 +424,7 @@ void PodResizeModelTest::ExpectEnough() {
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_EQ(found->container->phase(), container.phase);
   }
-  EXPECT_EQ(ThePod()->containers().size(), model_.containers.size());
+  EXPECT_EQ(ThePod()->containers().All().size(), model_.containers.size());
 }
 
 void PodResizeModelTest::ExpectTrueSizes() {
@@ -457,8 +458,10 @@ void PodResizeModelTest::ExpectSettled() {
     EXPECT_EQ(Machine().qemu().vcpus(), target.vcpus);
   }
   // The error of a grow stays until one works.
-  EXPECT_TRUE(
-      ThePod()->UpdateResources(std::nullopt, std::nullopt, Soon()).ok());
+  EXPECT_TRUE(ThePod()
+                  ->resizer()
+                  .UpdateTotals(std::nullopt, std::nullopt, Soon())
+                  .ok());
   timers_.RunDue();
   EXPECT_EQ(ThePod()->Snapshot().last_error, "");
   // Once more is once too often: nothing changes.
@@ -470,7 +473,7 @@ void PodResizeModelTest::ExpectSettled() {
     return commands.size();
   };
   const size_t before = changes();
-  ThePod()->SettleAfter(absl::ZeroDuration());
+  ThePod()->settle().After(absl::ZeroDuration());
   timers_.RunDue();
   EXPECT_EQ(changes(), before);
 }

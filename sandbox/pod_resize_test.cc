@@ -71,7 +71,7 @@ TEST_F(PodResizeTest, WhatAnUpdateWasGivenIsNobodyElsesRoom) {
   {
     ASSERT_TRUE(pod->operation_lock().LockUntil(absl::InfiniteFuture()));
     const OperationHolder operation(&pod->operation_lock());
-    ASSERT_TRUE(pod->Grow(grows.container.get(), Soon()).ok());
+    ASSERT_TRUE(pod->resizer().Grow(grows.container.get(), Soon()).ok());
   }
   grows.container->SetUpdateHasRoom();
 
@@ -179,7 +179,7 @@ TEST_F(PodResizeTest, DuringAnUpdateTheVmHasRoomForBefore) {
 
   // The guest is lowering the cgroup meanwhile.
   found.container->SetUpdate(after);
-  pod->SettleAfter(absl::ZeroDuration());
+  pod->settle().After(absl::ZeroDuration());
   for (int i = 0; i < 20; ++i) Pass(absl::Seconds(1));
 
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
@@ -285,7 +285,7 @@ TEST_F(PodResizeTest, AVcpuThatComesOnlineTooLateGoesAgain) {
 
   Guest(pod).SetFaults({});
   ASSERT_EQ(Guest(pod).size().cpus_online, 4);
-  ASSERT_TRUE(pod->Sample(Soon()).ok());
+  ASSERT_TRUE(pod->sampler().Sample(Soon()).ok());
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
 
   Pass(absl::Seconds(5));
@@ -347,7 +347,7 @@ TEST_F(PodResizeTest, CallsThatOverlapEndAtTheTarget) {
   for (std::thread& client : clients) client.join();
   for (int i = 0; i < 3; ++i) Pass(absl::Seconds(31));
 
-  EXPECT_EQ(pod->containers().size(), 4u);
+  EXPECT_EQ(pod->containers().All().size(), 4u);
   EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 2);
   EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 512 * kMiB);
   EXPECT_EQ(Guest(pod).size().cpus_online, 2);

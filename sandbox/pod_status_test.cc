@@ -141,7 +141,7 @@ TEST_F(PodStatusTest, ASampleSeesWhatTheGuestGaveBackLate) {
   EXPECT_EQ(Counted({"memory", "shrink", "partial"}), 1u);
 
   Guest(pod).SetFaults({});
-  ASSERT_TRUE(pod->Sample(Soon()).ok());
+  ASSERT_TRUE(pod->sampler().Sample(Soon()).ok());
   clock_.Advance(absl::Minutes(1));
   timers_.RunDue();
 

@@ -152,7 +152,7 @@ absl::Status PodVm::MakeCgroup() {
 }
 
 absl::Status PodVm::ConfigureNetwork(const PodLink& link, absl::Time deadline) {
-  RETURN_IF_ERROR(vm_->AttachNic(
+  RETURN_IF_ERROR(vm_->devices().AttachNic(
       {link.tap.get(), MacText(link.guest.mac), link.guest.mtu}, deadline));
   agent::v1::ConfigureNetworkRequest request = ToAgentRequest(link.guest);
   SetIds(spec_, &request);
@@ -162,7 +162,7 @@ absl::Status PodVm::ConfigureNetwork(const PodLink& link, absl::Time deadline) {
 
 absl::Status PodVm::ConfigureGuest(int scratch_fd, PendingLink& pending,
                                    absl::Time deadline) {
-  RETURN_IF_ERROR(vm_->AttachDisk(
+  RETURN_IF_ERROR(vm_->devices().AttachDisk(
       {kScratchSerial, scratch_fd, /*read_only=*/false}, deadline));
   ASSIGN_OR_RETURN(const PodLink link, pending.Await());
   // First: some sysctls of a pod are about its interface.
@@ -208,7 +208,8 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
   if (record.virtiofsd.has_value()) {
     // Recorded before it is plugged: without the device there is no share, and
     // that virtiofsd has ended with the daemon that held its socket.
-    ASSIGN_OR_RETURN(const bool plugged, pod_vm->vm_->HasShare(deadline));
+    ASSIGN_OR_RETURN(const bool plugged,
+                     pod_vm->vm_->devices().HasShare(deadline));
     if (plugged) pod_vm->SetVirtiofsd(record.virtiofsd);
     ASSIGN_OR_RETURN(
         pod_vm->share_,
@@ -270,13 +271,14 @@ absl::Status PodVm::MountImage(const ImageRootFs& root_fs,
   ImageUse& use = images_[root_fs.image_hex];
   const std::string serial = SerialOf(root_fs.image_hex);
   // A disk that is on its way out would vanish below a new mount.
-  if (use.detaching) RETURN_IF_ERROR(vm_->DetachDisk(serial, deadline));
+  if (use.detaching)
+    RETURN_IF_ERROR(vm_->devices().DetachDisk(serial, deadline));
   use.detaching = false;
   // Opened for reading only, which no QEMU can turn into more.
   const UniqueFd fd(open(root_fs.path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return ErrnoStatus(errno, "the image's file");
-  RETURN_IF_ERROR(
-      vm_->AttachDisk({serial, fd.get(), /*read_only=*/true}, deadline));
+  RETURN_IF_ERROR(vm_->devices().AttachDisk(
+      {serial, fd.get(), /*read_only=*/true}, deadline));
   RETURN_IF_ERROR(Annotate(vm_->agent().MountImage(serial, root_fs.image_hex,
                                                    root_fs.fs_type, deadline),
                            "mount the image in the guest"));
@@ -319,7 +321,7 @@ absl::Status PodVm::ReleaseImage(const std::string& image_hex,
   use.mounted = false;
   RETURN_IF_ERROR(vm_->agent().UnmountImage(image_hex, deadline));
   use.detaching = true;
-  RETURN_IF_ERROR(vm_->DetachDisk(SerialOf(image_hex), deadline));
+  RETURN_IF_ERROR(vm_->devices().DetachDisk(SerialOf(image_hex), deadline));
   images_.erase(image_hex);
   return absl::OkStatus();
 }
@@ -331,7 +333,7 @@ absl::Status PodVm::StartShare(absl::Time deadline) {
                                               services_.settings->run_dir}}));
   }
   if (share_mounted_) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const bool plugged, vm_->HasShare(deadline));
+  ASSIGN_OR_RETURN(const bool plugged, vm_->devices().HasShare(deadline));
   if (!plugged) RETURN_IF_ERROR(PlugShare(deadline));
   RETURN_IF_ERROR(Annotate(vm_->agent().MountShare(kShareTag, deadline),
                            "mount the share in the guest"));
@@ -349,12 +351,12 @@ absl::Status PodVm::PlugShare(absl::Time deadline) {
   VmRecord with_share = record();
   with_share.virtiofsd = virtiofsd.process;
   RETURN_IF_ERROR(recorder_(with_share));
-  const absl::Status attached =
-      vm_->AttachShare(std::move(virtiofsd.socket), kShareTag, deadline);
+  const absl::Status attached = vm_->devices().AttachShare(
+      std::move(virtiofsd.socket), kShareTag, deadline);
   if (!attached.ok()) {
     // QEMU may have it all the same; nobody would be at its other end.
     LogFailure(id_, "undo of a share",
-               vm_->DetachShare(services_.clock->Now() + kUndoTime));
+               vm_->devices().DetachShare(services_.clock->Now() + kUndoTime));
     return attached;
   }
   started.Keep();
@@ -374,7 +376,7 @@ absl::Status PodVm::PinVcpus(const CpuList& host_cpus, absl::Time deadline) {
 
 void PodVm::WatchExit(std::function<void(const VmExit&)> on_exit) {
   on_exit_ = std::move(on_exit);
-  vm_->WatchExit(on_exit_);
+  vm_->process().WatchExit(on_exit_);
   WatchVirtiofsd();
 }
 
@@ -385,7 +387,7 @@ void PodVm::WatchVirtiofsd() {
   const absl::StatusOr<uint64_t> watch = services_.watcher->Watch(
       *virtiofsd, [vm = vm_.get(), on_exit = on_exit_](int) {
         // It also ends when QEMU does, which has its own watch.
-        if (vm->Exited()) return;
+        if (vm->process().Exited()) return;
         on_exit({"virtiofsd has ended, and with it all mounts of the pod"});
       });
   if (watch.ok()) {
@@ -418,7 +420,7 @@ void PodVm::RemoveMounts(const std::vector<ShareMount>& mounts) {
 }
 
 absl::Status PodVm::TearDown(absl::Duration grace, absl::Time deadline) {
-  if (!vm_->Exited()) {
+  if (!vm_->process().Exited()) {
     const absl::Status off =
         vm_->PowerOff(std::min(deadline, services_.clock->Now() + grace));
     if (!off.ok()) {
@@ -426,7 +428,7 @@ absl::Status PodVm::TearDown(absl::Duration grace, absl::Time deadline) {
           {{"sandbox_id", id_.value()}, {"reason", off.message()}});
     }
   }
-  RETURN_IF_ERROR(vm_->Kill(deadline));
+  RETURN_IF_ERROR(vm_->process().Kill(deadline));
   if (const auto virtiofsd = record().virtiofsd; virtiofsd.has_value()) {
     RETURN_IF_ERROR(KillGroup(*virtiofsd, deadline));
   }

@@ -92,9 +92,9 @@ class PodVm {
   // Vm::PinVcpus().
   absl::Status PinVcpus(const CpuList& host_cpus, absl::Time deadline);
 
-  // As Vm::WatchExit(), and also when virtiofsd ends before QEMU: no QEMU
-  // tells, and whatever the guest does with a mount hangs from then on. The
-  // callback may come more than once.
+  // As VmProcess::WatchExit(), and also when virtiofsd ends before QEMU: no
+  // QEMU tells, and whatever the guest does with a mount hangs from then on.
+  // The callback may come more than once.
   void WatchExit(std::function<void(const VmExit&)> on_exit);
 
   // Makes the image's root file system usable in the guest: attaches its disk

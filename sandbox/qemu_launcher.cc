@@ -24,7 +24,7 @@
 #include "sandbox/pod_processes.h"
 #include "sandbox/qemu_command_line.h"
 #include "sandbox/qemu_jail.h"
-#include "sandbox/qemu_vm.h"
+#include "sandbox/qemu_process.h"
 #include "sandbox/qmp_connection.h"
 #include "sandbox/vm_files.h"
 
@@ -166,7 +166,7 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::BootOnce(
     const VmSpec& spec, const VmRecorder& recorder, int attempt,
     absl::Time deadline) {
   ASSIGN_OR_RETURN(VmFiles opened, VmFiles::Open(spec.directory));
-  QemuVmParts parts;
+  VmParts parts;
   parts.files = std::make_unique<VmFiles>(std::move(opened));
   const AgentSecret secret = AgentSecret::Random();
   const absl::Time start = clock_->Now();
@@ -197,7 +197,7 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::BootOnce(
   parts.qmp = *std::move(qmp);
   parts.timings.qmp = clock_->Now() - start;
 
-  parts.agent = std::make_unique<GrpcAgentClient>(
+  parts.agent = std::make_shared<GrpcAgentClient>(
       parts.files->agent_socket(), secret, AgentClientOptions(), clock_);
   absl::Status up = parts.agent->Connect(deadline);
   if (up.ok()) up = parts.agent->Hello(deadline).status();
@@ -209,7 +209,9 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::BootOnce(
   parts.timings.hello = clock_->Now() - start;
   parts.timings.attempts = attempt;
   started.Keep();
-  return std::make_unique<QemuVm>(std::move(parts), clock_, watcher_);
+  parts.process = std::make_unique<QemuProcess>(parts.record.qemu,
+                                                parts.files.get(), watcher_);
+  return std::make_unique<Vm>(std::move(parts), clock_);
 }
 
 absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::Adopt(const VmSpec& spec,
@@ -226,7 +228,7 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::Adopt(const VmSpec& spec,
       AgentSecret::FromHex(record.agent_secret_hex);
   if (!secret.ok()) return absl::DataLossError("the VM's record is damaged");
   ASSIGN_OR_RETURN(VmFiles opened, VmFiles::Open(spec.directory));
-  QemuVmParts parts;
+  VmParts parts;
   parts.files = std::make_unique<VmFiles>(std::move(opened));
   parts.record = record;
   absl::StatusOr<std::unique_ptr<QmpConnection>> qmp =
@@ -235,9 +237,11 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::Adopt(const VmSpec& spec,
   parts.qmp = *std::move(qmp);
   RETURN_IF_ERROR(Annotate(
       parts.qmp->Execute("query-status", "", deadline).status(), "adopt: QMP"));
-  parts.agent = std::make_unique<GrpcAgentClient>(
+  parts.agent = std::make_shared<GrpcAgentClient>(
       parts.files->agent_socket(), *secret, AgentClientOptions(), clock_);
-  return std::make_unique<QemuVm>(std::move(parts), clock_, watcher_);
+  parts.process = std::make_unique<QemuProcess>(parts.record.qemu,
+                                                parts.files.get(), watcher_);
+  return std::make_unique<Vm>(std::move(parts), clock_);
 }
 
 absl::Status QemuLauncher::Sweep(const PodId& id, absl::Time deadline) {

@@ -1,7 +1,5 @@
 // The life of real VMs, under TCG, with the guest image. Needs root.
 
-#include "sandbox/qemu_vm.h"
-
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
@@ -28,6 +26,7 @@
 #include "sandbox/pod_processes.h"
 #include "sandbox/qemu_jail.h"
 #include "sandbox/qemu_launcher.h"
+#include "sandbox/vm.h"
 #include "volume/pod_directory.h"
 #include "volume/pod_share.h"
 #include "volume/scratch_disk.h"
@@ -152,8 +151,8 @@ TEST_F(QemuVmTest, DisksAndTheShareComeAndGo) {
   ASSERT_TRUE(virtiofsd.ok()) << virtiofsd.status();
 
   const absl::Time begin = absl::Now();
-  absl::Status status =
-      vm_->AttachDisk({"scratch", disk->get(), /*read_only=*/false}, In(20));
+  absl::Status status = vm_->devices().AttachDisk(
+      {"scratch", disk->get(), /*read_only=*/false}, In(20));
   EXPECT_TRUE(status.ok()) << status;
   std::cout << "disk attached in " << absl::Now() - begin << "\n";
   agent::v1::ConfigureSandboxRequest configure;
@@ -162,7 +161,8 @@ TEST_F(QemuVmTest, DisksAndTheShareComeAndGo) {
   status = vm_->agent().ConfigureSandbox(configure, In(30));
   EXPECT_TRUE(status.ok()) << status;
 
-  status = vm_->AttachShare(std::move(virtiofsd->socket), "podvisor", In(20));
+  status = vm_->devices().AttachShare(std::move(virtiofsd->socket), "podvisor",
+                                      In(20));
   EXPECT_TRUE(status.ok()) << status;
   status = vm_->agent().MountShare("podvisor", In(20));
   EXPECT_TRUE(status.ok())
@@ -172,9 +172,9 @@ TEST_F(QemuVmTest, DisksAndTheShareComeAndGo) {
       WriteFileAtomically(base_ + "/img", std::string(1 << 20, 'x')).ok());
   const UniqueFd plain(open((base_ + "/img").c_str(), O_RDONLY | O_CLOEXEC));
   for (int round = 0; round < 3; ++round) {
-    status = vm_->AttachDisk({"image", plain.get(), true}, In(20));
+    status = vm_->devices().AttachDisk({"image", plain.get(), true}, In(20));
     EXPECT_TRUE(status.ok()) << status;
-    status = vm_->DetachDisk("image", In(20));
+    status = vm_->devices().DetachDisk("image", In(20));
     EXPECT_TRUE(status.ok()) << status;
   }
   // Closed in QEMU too: only the console's and the scratch disk's are left.
@@ -182,9 +182,10 @@ TEST_F(QemuVmTest, DisksAndTheShareComeAndGo) {
   EXPECT_TRUE(absl::StrContains(sets, "node-scratch")) << sets;
   EXPECT_FALSE(absl::StrContains(sets, "node-image")) << sets;
   // A descriptor that is only readable cannot become a writable disk.
-  EXPECT_FALSE(vm_->AttachDisk({"image", plain.get(), false}, In(20)).ok());
+  EXPECT_FALSE(
+      vm_->devices().AttachDisk({"image", plain.get(), false}, In(20)).ok());
 
-  EXPECT_TRUE(vm_->Kill(In(20)).ok());
+  EXPECT_TRUE(vm_->process().Kill(In(20)).ok());
   EXPECT_TRUE(WaitProcess(virtiofsd->process, In(20)).ok());
 }
 
@@ -199,10 +200,10 @@ TEST_F(QemuVmTest, ATapIsTakenOnce) {
   ASSERT_EQ(ioctl(tap.get(), TUNSETIFF, &request), 0) << std::strerror(errno);
 
   const NicAttachment nic = {tap.get(), "02:00:00:00:00:01", 1450};
-  const absl::Status attached = vm_->AttachNic(nic, In(20));
+  const absl::Status attached = vm_->devices().AttachNic(nic, In(20));
   EXPECT_TRUE(attached.ok()) << attached;
-  EXPECT_TRUE(absl::IsAlreadyExists(vm_->AttachNic(nic, In(20))));
-  EXPECT_TRUE(vm_->Kill(In(20)).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(vm_->devices().AttachNic(nic, In(20))));
+  EXPECT_TRUE(vm_->process().Kill(In(20)).ok());
 }
 
 // Everything that is plugged has its place, and they do not clash.
@@ -222,16 +223,18 @@ TEST_F(QemuVmTest, GrowsAndShrinksWithDisksBeside) {
   options.memory_slot = kMemorySlot.Addr();
   VmResizer resizer(&vm_->qmp(), &vm_->agent(), &clock_, limits, options);
 
-  EXPECT_TRUE(vm_->AttachDisk({"before", image.get(), true}, In(20)).ok());
+  EXPECT_TRUE(
+      vm_->devices().AttachDisk({"before", image.get(), true}, In(20)).ok());
   auto grown = resizer.Resize({2, int64_t{1} << 30}, In(60));
   ASSERT_TRUE(grown.ok()) << grown.status();
   EXPECT_EQ(grown->observed.vcpus_online, 2);
-  EXPECT_TRUE(vm_->AttachDisk({"after", image.get(), true}, In(20)).ok());
+  EXPECT_TRUE(
+      vm_->devices().AttachDisk({"after", image.get(), true}, In(20)).ok());
   auto shrunk = resizer.Resize({1, spec_.boot_memory_bytes}, In(60));
   ASSERT_TRUE(shrunk.ok()) << shrunk.status();
-  EXPECT_TRUE(vm_->DetachDisk("before", In(20)).ok());
-  EXPECT_TRUE(vm_->DetachDisk("after", In(20)).ok());
-  EXPECT_FALSE(vm_->Exited());
+  EXPECT_TRUE(vm_->devices().DetachDisk("before", In(20)).ok());
+  EXPECT_TRUE(vm_->devices().DetachDisk("after", In(20)).ok());
+  EXPECT_FALSE(vm_->process().Exited());
 }
 
 TEST_F(QemuVmTest, AKilledQemuIsNoticedOnce) {
@@ -239,19 +242,19 @@ TEST_F(QemuVmTest, AKilledQemuIsNoticedOnce) {
   ASSERT_NE(vm_, nullptr);
   absl::Notification done;
   VmExit seen;
-  vm_->WatchExit([&](const VmExit& exit) {
+  vm_->process().WatchExit([&](const VmExit& exit) {
     seen = exit;
     done.Notify();
   });
-  EXPECT_FALSE(vm_->Exited());
+  EXPECT_FALSE(vm_->process().Exited());
 
   kill(record_.qemu.pid, SIGKILL);
 
   ASSERT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(20)));
   EXPECT_EQ(seen.reason, "QEMU was killed by signal 9");
-  EXPECT_TRUE(vm_->Exited());
-  EXPECT_TRUE(vm_->Kill(In(5)).ok());
-  EXPECT_FALSE(vm_->AttachDisk({"x", 0, true}, In(5)).ok());
+  EXPECT_TRUE(vm_->process().Exited());
+  EXPECT_TRUE(vm_->process().Kill(In(5)).ok());
+  EXPECT_FALSE(vm_->devices().AttachDisk({"x", 0, true}, In(5)).ok());
   EXPECT_TRUE(FindPodProcesses(id_).value().empty());
 }
 
@@ -261,7 +264,8 @@ TEST_F(QemuVmTest, ANewDaemonTakesTheVmOver) {
   ASSERT_TRUE(
       WriteFileAtomically(base_ + "/img", std::string(1 << 20, 'x')).ok());
   const UniqueFd image(open((base_ + "/img").c_str(), O_RDONLY | O_CLOEXEC));
-  ASSERT_TRUE(vm_->AttachDisk({"image", image.get(), true}, In(20)).ok());
+  ASSERT_TRUE(
+      vm_->devices().AttachDisk({"image", image.get(), true}, In(20)).ok());
 
   for (int round = 0; round < 3; ++round) {
     vm_.reset();
@@ -274,9 +278,9 @@ TEST_F(QemuVmTest, ANewDaemonTakesTheVmOver) {
     EXPECT_TRUE(vm_->agent().Hello(In(20)).ok());
     EXPECT_EQ(vm_->boot_timings().attempts, 0);
   }
-  EXPECT_TRUE(vm_->DetachDisk("image", In(20)).ok());
+  EXPECT_TRUE(vm_->devices().DetachDisk("image", In(20)).ok());
   absl::Notification done;
-  vm_->WatchExit([&](const VmExit&) { done.Notify(); });
+  vm_->process().WatchExit([&](const VmExit&) { done.Notify(); });
   EXPECT_TRUE(vm_->PowerOff(In(30)).ok());
   EXPECT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(20)));
 

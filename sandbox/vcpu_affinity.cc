@@ -128,17 +128,4 @@ absl::Status KeepThreadTo(const ProcessIdentity& process, pid_t thread,
   return ErrnoStatus(errno, "sched_setaffinity");
 }
 
-absl::Status PinVcpuThreads(QmpClient& qmp, const ProcessIdentity& qemu,
-                            const CpuList& cpus, int online,
-                            absl::Time deadline) {
-  ASSIGN_OR_RETURN(const std::vector<pid_t> threads,
-                   QueryVcpuThreads(qmp, deadline));
-  const std::vector<CpuList> affinity =
-      DecideVcpuAffinity(cpus, static_cast<int>(threads.size()), online);
-  for (size_t i = 0; i < threads.size(); ++i) {
-    RETURN_IF_ERROR(KeepThreadTo(qemu, threads[i], affinity[i]));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace podvisor

@@ -46,12 +46,6 @@ absl::StatusOr<std::vector<pid_t>> QueryVcpuThreads(QmpClient& qmp,
 absl::Status KeepThreadTo(const ProcessIdentity& process, pid_t thread,
                           const CpuList& cpus);
 
-// All of it, for the QEMU behind `qmp`. After an error some threads may have
-// their new CPUs and others not: call again.
-absl::Status PinVcpuThreads(QmpClient& qmp, const ProcessIdentity& qemu,
-                            const CpuList& cpus, int online,
-                            absl::Time deadline);
-
 }  // namespace podvisor
 
 #endif  // PODVISOR_SANDBOX_VCPU_AFFINITY_H_

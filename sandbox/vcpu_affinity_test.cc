@@ -144,9 +144,12 @@ TEST_F(KeepThreadTest, WhatQemuSaysOfItsThreadsIsNotTrusted) {
   FakeQemu qemu({}, nullptr, &clock);
   const std::unique_ptr<QmpClient> qmp = qemu.Connect();
 
+  const absl::StatusOr<std::vector<pid_t>> threads =
+      QueryVcpuThreads(*qmp, absl::InfiniteFuture());
+
   // The fake names threads that are not there.
-  EXPECT_TRUE(absl::IsDataLoss(
-      PinVcpuThreads(*qmp, process_, {0}, 1, absl::InfiniteFuture())));
+  ASSERT_TRUE(threads.ok());
+  EXPECT_TRUE(absl::IsDataLoss(KeepThreadTo(process_, threads->at(0), {0})));
 }
 
 }  // namespace

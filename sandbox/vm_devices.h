@@ -13,9 +13,23 @@
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "hotplug/qmp_client.h"
-#include "sandbox/vm.h"
 
 namespace podvisor {
+
+// A block device. The access mode of `fd` is what QEMU can do, whatever it is
+// told later: open images O_RDONLY.
+struct DiskAttachment {
+  std::string serial;  // 1 to 20 of [a-z0-9-]; how the guest finds the disk
+  int fd = -1;         // borrowed during the call
+  bool read_only = true;
+};
+
+// A network interface: a tap opened with IFF_VNET_HDR.
+struct NicAttachment {
+  int tap_fd = -1;  // borrowed during the call
+  std::string mac;  // "02:00:00:00:00:01"
+  int mtu = 1500;   // the guest's interface gets it by itself
+};
 
 // Plugs disks, the share and the network interface into one running QEMU.
 //
@@ -24,21 +38,36 @@ namespace podvisor {
 // daemon left of a device that is not plugged (descriptors, block nodes,
 // backends) is removed when the device is next attached.
 //
-// The methods are those of Vm and documented there. Thread-safe: one at a time.
+// Thread-safe: one call at a time. Errors of all: DeadlineExceeded, and
+// Unavailable when QEMU is gone.
 class VmDevices {
  public:
   // Borrows both, which outlive it. `bridges` as in VmSpec.
   VmDevices(QmpClient* qmp, Clock* clock, int bridges);
 
+  // Plugs a disk. OK: QEMU has it; the agent finds it by its serial. OK also
+  // when a disk with this serial is already there. After an error it is not
+  // there, except that after DeadlineExceeded and Unavailable it may be: then
+  // attach it again, or detach it. ResourceExhausted: no slot is free.
   absl::Status AttachDisk(const DiskAttachment& disk, absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Returns once the guest has let go and QEMU has closed the file. OK when
+  // there is no such disk. DeadlineExceeded: the guest keeps it; call again.
   absl::Status DetachDisk(absl::string_view serial, absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Whether QEMU has the virtio-fs device.
   absl::StatusOr<bool> HasShare(absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Plugs the virtio-fs device whose virtiofsd is at the other end of the
+  // connected socket. `tag` is 1 to 32 of [a-z0-9-]. At most one per VM;
+  // AlreadyExists for a second.
   absl::Status AttachShare(UniqueFd virtiofsd, absl::string_view tag,
                            absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Removes the virtio-fs device; its virtiofsd then ends. OK without one.
   absl::Status DetachShare(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Plugs the pod's network interface. At most one; AlreadyExists.
   absl::Status AttachNic(const NicAttachment& nic, absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
