@@ -1,5 +1,7 @@
 #include "cri/ctl_run.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 
@@ -185,7 +187,7 @@ absl::Status CheckNameIsFree(CriClient& client, const PodManifest& manifest) {
         pod.metadata().namespace_() == manifest.name_space) {
       return absl::AlreadyExistsError(absl::StrCat(
           "pod ", manifest.name_space, "/", manifest.name, " runs already, as ",
-          pod.id(), "; `crictl rmp -f` removes it"));
+          pod.id(), "; `podvisorctl rm` removes it"));
     }
   }
   return absl::OkStatus();
@@ -207,19 +209,23 @@ absl::Status RunPodManifest(CriClient& client, const PodManifest& manifest,
     out << "image " << *image << " " << container.image << "\n";
     images.push_back(*std::move(image));
   }
-  RETURN_IF_ERROR(MakeDirectories(options.log_directory, 0755));
-  absl::StatusOr<std::string> pod =
-      client.RunPod(requests.pod, manifest.runtime_class);
-  if (!pod.ok()) {
-    return Annotate(pod.status(), absl::StrCat("pod ", manifest.name));
-  }
+  const bool had_logs = access(options.log_directory.c_str(), F_OK) == 0;
+  absl::StatusOr<std::string> pod;
   bool finished = false;
   const auto undo = absl::MakeCleanup([&] {
     if (finished) return;
-    const absl::Status removed = client.RemovePod(*pod);
-    out << "pod " << *pod << " "
-        << (removed.ok() ? "removed" : removed.ToString()) << "\n";
+    if (pod.ok()) {
+      const absl::Status removed = client.RemovePod(*pod);
+      out << "pod " << *pod << " "
+          << (removed.ok() ? "removed" : removed.ToString()) << "\n";
+    }
+    if (!had_logs) RemoveTree(options.log_directory).IgnoreError();
   });
+  RETURN_IF_ERROR(MakeDirectories(options.log_directory, 0755));
+  pod = client.RunPod(requests.pod, manifest.runtime_class);
+  if (!pod.ok()) {
+    return Annotate(pod.status(), absl::StrCat("pod ", manifest.name));
+  }
   out << "pod " << *pod << " " << manifest.name_space << "/" << manifest.name
       << "\n";
   for (size_t i = 0; i < requests.containers.size(); ++i) {

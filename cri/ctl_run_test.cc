@@ -1,10 +1,13 @@
 #include "cri/ctl_run.h"
 
+#include <unistd.h>
+
 #include <sstream>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/file.h"
 #include "cri/fake_cri_client.h"
 #include "gtest/gtest.h"
 
@@ -116,17 +119,25 @@ TEST(CtlRunTest, APodThatRunsAlreadyIsNotRunBesideItself) {
   EXPECT_TRUE(ended.ok()) << ended;
 }
 
-TEST(CtlRunTest, AFailureLeavesNoPod) {
+TEST(CtlRunTest, AFailureLeavesNoPodAndNoDirectoryOfItsLogs) {
+  PodRequestOptions options = Options();
+  options.log_directory = testing::TempDir() + "/ctl-run-failed";
   FakeCriClient client;
   client.failing_container = "b";
   std::ostringstream out;
 
   const absl::Status status =
-      RunPodManifest(client, TwoContainers(), Options(), out);
+      RunPodManifest(client, TwoContainers(), options, out);
 
   EXPECT_TRUE(absl::IsResourceExhausted(status));
   EXPECT_TRUE(absl::StrContains(status.message(), "container b"));
   EXPECT_EQ(client.removed, "pod1");
+  EXPECT_NE(access(options.log_directory.c_str(), F_OK), 0);
+
+  // One that was there is somebody's.
+  ASSERT_TRUE(MakeDirectories(options.log_directory).ok());
+  EXPECT_FALSE(RunPodManifest(client, TwoContainers(), options, out).ok());
+  EXPECT_EQ(access(options.log_directory.c_str(), F_OK), 0);
 }
 
 }  // namespace
