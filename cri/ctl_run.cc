@@ -20,6 +20,10 @@ constexpr int64_t kMinQuotaMicros = 1000;
 constexpr int64_t kMinShares = 2;
 constexpr int64_t kMaxShares = 262'144;
 constexpr size_t kMaxServers = 3;  // resolv.conf(5)
+// Of a pod without the host's users: the first that the kubelet would give. One
+// range will do, as no pod's VM has another pod.
+constexpr uint32_t kFirstHostId = 65536;
+constexpr uint32_t kIdCount = 65536;
 
 int64_t QuotaFor(int64_t millis) {
   if (millis == 0) return 0;
@@ -60,10 +64,23 @@ void SetDns(const std::string& resolv_conf, runtime::v1::DNSConfig& dns) {
   }
 }
 
+void AddIds(google::protobuf::RepeatedPtrField<runtime::v1::IDMapping>* ids) {
+  runtime::v1::IDMapping& mapping = *ids->Add();
+  mapping.set_host_id(kFirstHostId);
+  mapping.set_container_id(0);
+  mapping.set_length(kIdCount);
+}
+
 void SetNamespaces(const PodManifest& manifest,
                    runtime::v1::NamespaceOption& options) {
   using runtime::v1::NODE;
   using runtime::v1::POD;
+  if (!manifest.host_users) {
+    runtime::v1::UserNamespace& users = *options.mutable_userns_options();
+    users.set_mode(POD);
+    AddIds(users.mutable_uids());
+    AddIds(users.mutable_gids());
+  }
   // A host's namespace is asked for as the manifest says; the server refuses
   // it with its own words.
   options.set_network(manifest.host_network ? NODE : POD);
@@ -93,6 +110,10 @@ runtime::v1::ContainerConfig MakeContainer(const PodManifest& manifest,
     added->set_host_path(mount.host_path);
     added->set_container_path(mount.mount_path);
     added->set_readonly(mount.read_only);
+    if (!manifest.host_users) {
+      AddIds(added->mutable_uidmappings());
+      AddIds(added->mutable_gidmappings());
+    }
   }
   to.set_log_path(absl::StrCat(from.name, ".log"));
   to.set_stdin(from.stdin);

@@ -8,6 +8,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "cri/convert_container.h"
+#include "cri/convert_ids.h"
+#include "cri/convert_pod.h"
 #include "cri/fake_cri_client.h"
 #include "gtest/gtest.h"
 
@@ -85,6 +88,23 @@ TEST(CtlRunTest, PidNamespaceIsExplicit) {
   EXPECT_EQ(pid(), runtime::v1::POD);
   manifest.host_pid = true;
   EXPECT_EQ(pid(), runtime::v1::NODE);
+}
+
+TEST(CtlRunTest, APodWithoutTheHostsUsersIsTakenWithOneMappingForAllOfIt) {
+  PodManifest manifest = TwoContainers();
+  manifest.containers[0].mounts = {{.host_path = "/srv", .mount_path = "/v"}};
+  EXPECT_EQ(
+      ConvertPod(MakePodRequests(manifest, Options()).pod, "").value().ids,
+      std::nullopt);
+  manifest.host_users = false;
+  const PodRequests requests = MakePodRequests(manifest, Options());
+
+  const PodSpec pod = ConvertPod(requests.pod, "").value();
+  ASSERT_TRUE(pod.ids.has_value());
+  const ContainerSpec container =
+      ConvertContainer(requests.containers[0], requests.pod).value().spec;
+  EXPECT_EQ(container.mounts[0].ids, pod.ids);
+  EXPECT_TRUE(CheckIdsOfPod(pod.ids, requests.containers[0], container).ok());
 }
 
 TEST(CtlRunTest, ContainersRunFromThePulledImage) {
