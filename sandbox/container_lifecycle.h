@@ -62,7 +62,7 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
                              absl::Time deadline);
 
 // Running only. A non-zero exit code is no error. DeadlineExceeded, and
-// Cancelled soon after `cancelled` says so: the process has been killed.
+// Cancelled soon after `cancelled` says so: as of GuestStreams::ExecSync().
 absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
                                         std::vector<std::string> command,
                                         const std::function<bool()>& cancelled,

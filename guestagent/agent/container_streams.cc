@@ -113,10 +113,15 @@ absl::Status ContainerRuntime::Exec(grpc::ServerContext* context,
       .tty = start.tty(),
       .with_stdin = start.stdin(),
       .oom_score_adj = view.oom_score_adj};
-  absl::Duration drain = absl::Nanoseconds(start.drain_timeout_nanos());
-  if (drain <= absl::ZeroDuration()) drain = kDefaultDrain;
-  return RunExecSession(request, std::min(drain, kMaxDrain), state_->crun,
-                        state_->reaper, context, stream);
+  const auto given = [](int64_t nanos, absl::Duration otherwise) {
+    return nanos > 0 ? absl::Nanoseconds(nanos) : otherwise;
+  };
+  const ExecTimes times = {
+      .timeout = given(start.timeout_nanos(), absl::InfiniteDuration()),
+      .drain = std::min(given(start.drain_timeout_nanos(), kDefaultDrain),
+                        kMaxDrain)};
+  return RunExecSession(request, times, state_->crun, state_->reaper, context,
+                        stream);
 }
 
 absl::Status ContainerRuntime::Attach(grpc::ServerContext* context,

@@ -77,6 +77,9 @@ absl::Status FeedSink(OutputStream& stream, const OutputOffsets& begin,
   return absl::OkStatus();
 }
 
+// How long past its time a command may take to die, and its agent to say so.
+constexpr absl::Duration kKillTime = absl::Seconds(3);
+
 constexpr absl::Duration kCancelInterval = absl::Milliseconds(500);
 
 // Cancels a call soon after its caller's caller has gone, as long as it lives.
@@ -176,6 +179,9 @@ absl::StatusOr<ExecSyncResult> GrpcAgentClient::ExecSync(
     const ExecSyncRequest& request, absl::Time deadline) {
   ASSIGN_OR_RETURN(const std::unique_ptr<AgentConnection::Call> call,
                    connection_.Begin(deadline));
+  if (deadline != absl::InfiniteFuture()) {
+    call->context()->set_deadline(absl::ToChronoTime(deadline + kKillTime));
+  }
   // First: a guest can keep the call from beginning.
   const CancelWatch watch(request.cancelled, call->context());
   const auto stream = call->stub().Exec(call->context());
@@ -185,6 +191,10 @@ absl::StatusOr<ExecSyncResult> GrpcAgentClient::ExecSync(
   *start->mutable_args() = {request.args.begin(), request.args.end()};
   start->set_drain_timeout_nanos(
       std::max<int64_t>(1, absl::ToInt64Nanoseconds(request.drain_timeout)));
+  if (deadline != absl::InfiniteFuture()) {
+    start->set_timeout_nanos(std::max<int64_t>(
+        1, absl::ToInt64Nanoseconds(deadline - clock_->Now())));
+  }
   stream->Write(input);
   stream->WritesDone();
 

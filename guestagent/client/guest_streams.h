@@ -111,7 +111,8 @@ class GuestStreams {
   virtual absl::Status WatchExits(
       const std::function<void(const agent::v1::ContainerExit&)>& on_exit) = 0;
 
-  // DeadlineExceeded, Cancelled: the process has been killed.
+  // DeadlineExceeded: the process was killed, and is dead unless the guest did
+  // not say so within 3 s of the deadline. Cancelled: it will be killed.
   virtual absl::StatusOr<ExecSyncResult> ExecSync(
       const ExecSyncRequest& request, absl::Time deadline) = 0;
 
