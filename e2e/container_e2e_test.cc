@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <thread>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "e2e/test_node.h"
@@ -160,6 +163,30 @@ TEST_F(ContainerE2eTest, ExecSyncGivesOutputsAndCodeAndKillsAtItsTimeout) {
   EXPECT_EQ(node_->runtime().ExecSync(&slow, request, &response).error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(node_->Exec(id, {"ps"}), Not(HasSubstr("sleep 4711")));
+  EXPECT_TRUE(Remove(id).ok());
+}
+
+TEST_F(ContainerE2eTest, AnExecSyncEndsWithItsClient) {
+  const std::string id = Start("left", kForever);
+  const auto runs = [&] {
+    return absl::StrContains(node_->Exec(id, {"ps"}), "sleep 4712");
+  };
+  cri::ExecSyncRequest request;
+  request.set_container_id(id);
+  for (const char* word : {"sleep", "4712"}) request.add_cmd(word);
+  grpc::ClientContext without_deadline;
+  cri::ExecSyncResponse response;
+  grpc::Status status;
+  std::thread client([&] {
+    status = node_->runtime().ExecSync(&without_deadline, request, &response);
+  });
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(60), runs));
+
+  without_deadline.TryCancel();
+
+  client.join();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(20), [&] { return !runs(); }));
   EXPECT_TRUE(Remove(id).ok());
 }
 

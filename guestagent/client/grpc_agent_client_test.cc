@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -453,17 +454,26 @@ TEST_F(GrpcAgentClientTest, AnExecThatItsAgentDoesNotEndIsCancelledThere) {
 }
 
 TEST_F(GrpcAgentClientTest, ExecThatNobodyWaitsForIsCancelledInTheAgent) {
-  absl::Notification cancelled;
-  HangExecUntilCancelled(&cancelled);
+  absl::Notification begun, cancelled;
+  agent_.exec = [&](grpc::ServerContext* context, auto*) {
+    begun.Notify();
+    const grpc::Status status = ScriptedAgent::Hang(context);
+    cancelled.Notify();
+    return status;
+  };
   Serve();
-  ASSERT_TRUE(client_->Connect(Soon()).ok());
+  std::stop_source client;
+  std::jthread leaves([&] {
+    begun.WaitForNotification();
+    client.request_stop();
+  });
 
-  const absl::Status status = client_
-                                  ->ExecSync({.container = kId,
-                                              .args = {"sleep"},
-                                              .cancelled = [] { return true; }},
-                                             absl::InfiniteFuture())
-                                  .status();
+  const absl::Status status =
+      client_
+          ->ExecSync(
+              {.container = kId, .args = {"sleep"}, .gone = client.get_token()},
+              absl::InfiniteFuture())
+          .status();
 
   EXPECT_TRUE(absl::IsCancelled(status)) << status;
   cancelled.WaitForNotification();

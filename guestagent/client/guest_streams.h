@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -31,9 +32,8 @@ struct ExecSyncRequest {
   // the rest is discarded.
   size_t max_output_bytes = (16 << 20) - (64 << 10);
   absl::Duration drain_timeout = absl::Seconds(10);
-  // Whether nobody wants the result any more, asked from another thread now and
-  // then; may be empty.
-  std::function<bool()> cancelled = {};
+  // Stopped when nobody wants the result any more.
+  std::stop_token gone = {};
 };
 
 struct ExecSyncResult {
