@@ -8,13 +8,12 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "guestagent/agent/crun_log.h"
+#include "guestagent/agent/peer_reader.h"
 
 namespace podvisor {
 namespace {
@@ -27,8 +26,6 @@ constexpr size_t kPieceBytes = 64 << 10;
 constexpr int kCancelPollMillis = 250;
 // How long the kernel may take to end a killed process.
 constexpr int kKillMillis = 2000;
-// See container_streams.cc: time for the peer to close its side.
-constexpr absl::Duration kGoodbyeTimeout = absl::Seconds(10);
 constexpr absl::Duration kForever = absl::Hours(24 * 365);
 
 // Carries the peer's messages to the process until the peer closes its side.
@@ -164,11 +161,7 @@ absl::Status RunExecSession(const ExecRequest& request, const ExecTimes& times,
     return ReportFailedCommand(started.status(), request, stream);
   }
   ExecProcess& process = **started;
-  absl::Notification input_done;
-  std::thread input([&] {
-    PumpInput(stream, &process);
-    input_done.Notify();
-  });
+  PeerReader input(context, [&] { PumpInput(stream, &process); });
   Ended ended =
       OutputCarrier(&process, kill_at, times.drain, context, stream).Run();
   if (ended == Ended::kComplete) {
@@ -179,11 +172,7 @@ absl::Status RunExecSession(const ExecRequest& request, const ExecTimes& times,
     KillAndAwait(&process);
   }
   process.Stop();
-  if (ended == Ended::kCallerGone ||
-      !input_done.WaitForNotificationWithTimeout(kGoodbyeTimeout)) {
-    context->TryCancel();
-  }
-  input.join();
+  input.End(/*heard=*/ended != Ended::kCallerGone);
   switch (ended) {
     case Ended::kComplete:
       return absl::OkStatus();
