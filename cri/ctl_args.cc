@@ -33,7 +33,9 @@ constexpr CtlCommand kCommands[] = {
      "manifest's\n"
      "annotations; with it, that pod's VM as it is now, and without "
      "containers\n"
-     "what is still to be done. Exit code 1 when something would be refused.\n"
+     "what is still to be done. Exit code 1 when something would be refused; "
+     "what\n"
+     "is cut to a maximum is not, and a WARNING says so.\n"
      "  --container LIST  one container, such as cpus=4,memory=2Gi: its "
      "limits\n"
      "                    cpus and memory, its request cpu-request; may be\n"
@@ -43,9 +45,11 @@ constexpr CtlCommand kCommands[] = {
      "Pulls the images, runs the pod and starts its containers through the "
      "CRI\n"
      "socket, without Kubernetes. Prints the ids; on an error no pod stays.\n"
-     "  --log-dir DIR   container logs, default /var/log/podvisor/<pod>; as "
-     "with\n"
-     "                  the kubelet, they stay when the pod is removed\n"},
+     "  --log-dir DIR   container logs, default <root_dir>/logs/<uid>, which\n"
+     "                  `rm` removes; those elsewhere stay\n"},
+    {"rm", "POD", 1, 1, "stop and remove a pod, and the logs of its run",
+     "POD is an id, its beginning, or a pod's name. Logs that are not where\n"
+     "`run` puts them by itself stay, as with the kubelet.\n"},
     {"logs", "POD [CONTAINER]", 1, 2, "what a container has written",
      "POD is an id, its beginning, or a pod's name; CONTAINER a name or the\n"
      "beginning of an id, needed where the pod has several. What went to\n"

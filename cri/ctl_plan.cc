@@ -1,5 +1,8 @@
 #include "cri/ctl_plan.h"
 
+#include <set>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
 #include "base/format_bytes.h"
@@ -19,18 +22,31 @@ std::string Demand(const PodDemand& demand) {
                       FormatBytes(demand.memory_bytes));
 }
 
-std::string Target(const VmTarget& target) {
-  std::string text = absl::StrCat(target.size.vcpus, " vCPUs, ",
-                                  FormatBytes(target.size.memory_bytes));
+// What of the request is not given though nothing is refused, and what the
+// accounting guard says.
+std::vector<std::string> Warnings(const DryRunStep& step) {
+  std::vector<std::string> warnings;
+  const VmTarget& target = step.target;
+  if (const PodDemand& cut = target.cut_by_pod; cut != PodDemand()) {
+    warnings.push_back(absl::StrCat(
+        "cut to the pod's own limit from ",
+        Demand({.milli_cpu = step.demand.milli_cpu + cut.milli_cpu,
+                .memory_bytes = step.demand.memory_bytes + cut.memory_bytes})));
+  }
   if (target.vcpus_clamped) {
-    absl::StrAppend(&text, "; cut to the maximum from ", target.wanted_vcpus,
-                    " vCPUs");
+    warnings.push_back(
+        absl::StrCat("vCPUs cut to the maximum: ", target.size.vcpus, " of ",
+                     target.wanted_vcpus));
   }
   if (target.memory_clamped) {
-    absl::StrAppend(&text, "; cut to the maximum from ",
-                    FormatBytes(target.wanted_memory_bytes));
+    warnings.push_back(absl::StrCat(
+        "memory cut to the maximum: ", FormatBytes(target.size.memory_bytes),
+        " of ", FormatBytes(target.wanted_memory_bytes)));
   }
-  return text;
+  if (!step.warning.ok()) {
+    warnings.push_back(CleanText(step.warning.message(), 1024));
+  }
+  return warnings;
 }
 
 void PrintSteps(const ResizePlan& plan, std::ostream& out) {
@@ -40,34 +56,25 @@ void PrintSteps(const ResizePlan& plan, std::ostream& out) {
   }
 }
 
-void PrintStep(const DryRunStep& step, std::ostream& out) {
+// Of the warnings, what `said` has not: later steps repeat some.
+void PrintStep(const DryRunStep& step, std::set<std::string>& said,
+               std::ostream& out) {
   if (step.target.size.vcpus > 0) {
-    out << "  demand of the pod: " << Demand(step.demand);
-    const PodDemand& cut = step.target.cut_by_pod;
-    if (cut != PodDemand()) {
-      out << "; cut by the pod's own resources from "
-          << Demand(
-                 {.milli_cpu = step.demand.milli_cpu + cut.milli_cpu,
-                  .memory_bytes = step.demand.memory_bytes + cut.memory_bytes});
-    }
-    out << "\n  target of the VM:  " << Target(step.target) << "\n";
+    out << "  demand of the pod: " << Demand(step.demand)
+        << "\n  target of the VM:  " << step.target.size.vcpus << " vCPUs, "
+        << FormatBytes(step.target.size.memory_bytes) << "\n";
   }
   if (!step.refused.ok()) {
     out << "  REFUSED: " << absl::StatusCodeToString(step.refused.code())
         << ": " << CleanText(step.refused.message(), 1024) << "\n";
   } else if (step.plan.empty()) {
-    out << "  nothing to do: the VM has it\n";
+    out << "  nothing to do for this target\n";
   } else {
     PrintSteps(step.plan, out);
   }
-}
-
-// What later steps only repeat is said once.
-void PrintWarning(const DryRunStep& step, absl::Status& said,
-                  std::ostream& out) {
-  if (step.warning.ok() || step.warning == said) return;
-  said = step.warning;
-  out << "  WARNING: " << CleanText(step.warning.message(), 1024) << "\n";
+  for (const std::string& warning : Warnings(step)) {
+    if (said.insert(warning).second) out << "  WARNING: " << warning << "\n";
+  }
 }
 
 // The containers as `podvisorctl run` would send them and the daemon take them.
@@ -135,7 +142,7 @@ absl::Status PrintPlan(PlannedPod pod, const PodManifest& manifest,
   out << pod.title << "\n";
   const PodRequests requests = RequestsOf(manifest);
   int refused = 0;
-  absl::Status warned;
+  std::set<std::string> said;
   for (size_t i = 0; i < requests.containers.size(); ++i) {
     out << "\ncontainer " << CleanText(manifest.containers[i].name, 128)
         << "\n";
@@ -147,19 +154,16 @@ absl::Status PrintPlan(PlannedPod pod, const PodManifest& manifest,
       step.refused = resources.status();
     }
     if (!step.refused.ok()) ++refused;
-    PrintStep(step, out);
-    PrintWarning(step, warned, out);
+    PrintStep(step, said, out);
   }
   const DryRunStep later = DryRunSettle(pod.sizing);
   if (requests.containers.empty()) {
     out << "\nas it is\n";
-    PrintStep(later, out);
-    PrintWarning(later, warned, out);
+    PrintStep(later, said, out);
     if (!later.refused.ok()) ++refused;
   } else if (!later.plan.empty()) {
     out << "\nlater, when nothing has changed for the shrink delay\n";
-    PrintStep(later, out);
-    PrintWarning(later, warned, out);
+    PrintStep(later, said, out);
   }
   if (refused == 0) return absl::OkStatus();
   return absl::FailedPreconditionError(

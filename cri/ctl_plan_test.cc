@@ -116,9 +116,34 @@ TEST(CtlPlanTest, ClampsAndRefusalsAreSaid) {
   EXPECT_THAT(std::string(planned.message()),
               HasSubstr("1 of these would be refused"));
   EXPECT_THAT(out.str(),
-              AllOf(HasSubstr("8 vCPUs, 1024 MiB; cut to the maximum from 64"),
+              AllOf(HasSubstr("target of the VM:  8 vCPUs, 1024 MiB\n"),
+                    HasSubstr("WARNING: vCPUs cut to the maximum: 8 of 64\n"),
                     HasSubstr("container large\n  REFUSED: INVALID_ARGUMENT: "
                               "a container of 2147483648 bytes")));
+}
+
+TEST(CtlPlanTest, ACutToTheMaximumIsAWarningAlsoWhereNothingIsToBeDone) {
+  PodSettings settings = Settings();
+  settings.limits.boot_vcpus = settings.limits.max_vcpus;
+  settings.limits.boot_memory_bytes = settings.limits.max_memory_bytes;
+  PodManifest manifest = OneContainer(16'000, 20'480 * kMiB);
+  manifest.containers.push_back(manifest.containers[0]);
+  manifest.containers[1].cpu_limit_millis = 0;
+  manifest.containers[1].cpu_request_millis = 0;
+  manifest.containers[1].memory_limit_bytes = 0;
+  const auto pod = PlanNewPod(settings, manifest);
+  ASSERT_TRUE(pod.ok()) << pod.status();
+  std::ostringstream out;
+
+  ASSERT_TRUE(PrintPlan(*pod, manifest, out).ok());
+
+  const std::string cut =
+      "  WARNING: vCPUs cut to the maximum: 8 of 16\n"
+      "  WARNING: memory cut to the maximum: 9216 MiB of 20480 MiB\n";
+  EXPECT_THAT(out.str(), HasSubstr("  nothing to do for this target\n" + cut));
+  // The second container asks for nothing: the warning would be the same.
+  const std::vector<std::string> parts = absl::StrSplit(out.str(), cut);
+  EXPECT_EQ(parts.size(), 2u) << out.str();
 }
 
 TEST(CtlPlanTest, ARunningPodIsPlannedFromWhatTheDaemonSees) {
@@ -158,8 +183,9 @@ TEST(CtlPlanTest, ResourcesOfThePodThatCapItsContainersAreSaid) {
   ASSERT_TRUE(PrintPlan(pod, twice, out).ok());
 
   EXPECT_THAT(out.str(),
-              HasSubstr("demand of the pod: 2000m CPU, 0 MiB; cut by the "
-                        "pod's own resources from 4000m CPU, 0 MiB\n"));
+              AllOf(HasSubstr("demand of the pod: 2000m CPU, 0 MiB\n"),
+                    HasSubstr("WARNING: cut to the pod's own limit from "
+                              "4000m CPU, 0 MiB\n")));
 }
 
 TEST(CtlPlanTest, APodWithoutAVmOrFromAnotherVersionIsAnError) {

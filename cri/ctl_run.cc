@@ -1,5 +1,7 @@
 #include "cri/ctl_run.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 
@@ -18,6 +20,10 @@ constexpr int64_t kMinQuotaMicros = 1000;
 constexpr int64_t kMinShares = 2;
 constexpr int64_t kMaxShares = 262'144;
 constexpr size_t kMaxServers = 3;  // resolv.conf(5)
+// Of a pod without the host's users: the first that the kubelet would give. One
+// range will do, as no pod's VM has another pod.
+constexpr uint32_t kFirstHostId = 65536;
+constexpr uint32_t kIdCount = 65536;
 
 int64_t QuotaFor(int64_t millis) {
   if (millis == 0) return 0;
@@ -58,10 +64,23 @@ void SetDns(const std::string& resolv_conf, runtime::v1::DNSConfig& dns) {
   }
 }
 
+void AddIds(google::protobuf::RepeatedPtrField<runtime::v1::IDMapping>* ids) {
+  runtime::v1::IDMapping& mapping = *ids->Add();
+  mapping.set_host_id(kFirstHostId);
+  mapping.set_container_id(0);
+  mapping.set_length(kIdCount);
+}
+
 void SetNamespaces(const PodManifest& manifest,
                    runtime::v1::NamespaceOption& options) {
   using runtime::v1::NODE;
   using runtime::v1::POD;
+  if (!manifest.host_users) {
+    runtime::v1::UserNamespace& users = *options.mutable_userns_options();
+    users.set_mode(POD);
+    AddIds(users.mutable_uids());
+    AddIds(users.mutable_gids());
+  }
   // A host's namespace is asked for as the manifest says; the server refuses
   // it with its own words.
   options.set_network(manifest.host_network ? NODE : POD);
@@ -91,6 +110,10 @@ runtime::v1::ContainerConfig MakeContainer(const PodManifest& manifest,
     added->set_host_path(mount.host_path);
     added->set_container_path(mount.mount_path);
     added->set_readonly(mount.read_only);
+    if (!manifest.host_users) {
+      AddIds(added->mutable_uidmappings());
+      AddIds(added->mutable_gidmappings());
+    }
   }
   to.set_log_path(absl::StrCat(from.name, ".log"));
   to.set_stdin(from.stdin);
@@ -185,7 +208,7 @@ absl::Status CheckNameIsFree(CriClient& client, const PodManifest& manifest) {
         pod.metadata().namespace_() == manifest.name_space) {
       return absl::AlreadyExistsError(absl::StrCat(
           "pod ", manifest.name_space, "/", manifest.name, " runs already, as ",
-          pod.id(), "; `crictl rmp -f` removes it"));
+          pod.id(), "; `podvisorctl rm` removes it"));
     }
   }
   return absl::OkStatus();
@@ -207,19 +230,23 @@ absl::Status RunPodManifest(CriClient& client, const PodManifest& manifest,
     out << "image " << *image << " " << container.image << "\n";
     images.push_back(*std::move(image));
   }
-  RETURN_IF_ERROR(MakeDirectories(options.log_directory, 0755));
-  absl::StatusOr<std::string> pod =
-      client.RunPod(requests.pod, manifest.runtime_class);
-  if (!pod.ok()) {
-    return Annotate(pod.status(), absl::StrCat("pod ", manifest.name));
-  }
+  const bool had_logs = access(options.log_directory.c_str(), F_OK) == 0;
+  absl::StatusOr<std::string> pod;
   bool finished = false;
   const auto undo = absl::MakeCleanup([&] {
     if (finished) return;
-    const absl::Status removed = client.RemovePod(*pod);
-    out << "pod " << *pod << " "
-        << (removed.ok() ? "removed" : removed.ToString()) << "\n";
+    if (pod.ok()) {
+      const absl::Status removed = client.RemovePod(*pod);
+      out << "pod " << *pod << " "
+          << (removed.ok() ? "removed" : removed.ToString()) << "\n";
+    }
+    if (!had_logs) RemoveTree(options.log_directory).IgnoreError();
   });
+  RETURN_IF_ERROR(MakeDirectories(options.log_directory, 0755));
+  pod = client.RunPod(requests.pod, manifest.runtime_class);
+  if (!pod.ok()) {
+    return Annotate(pod.status(), absl::StrCat("pod ", manifest.name));
+  }
   out << "pod " << *pod << " " << manifest.name_space << "/" << manifest.name
       << "\n";
   for (size_t i = 0; i < requests.containers.size(); ++i) {

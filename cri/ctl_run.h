@@ -30,8 +30,8 @@ PodRequests MakePodRequests(const PodManifest& manifest,
                             const PodRequestOptions& options);
 
 // `podvisorctl run`: pulls, runs, and prints the ids. When a step fails the pod
-// is removed again. Errors: AlreadyExists when a pod of this name is ready, and
-// what the server answers.
+// is removed again, and the log directory unless it was there before. Errors:
+// AlreadyExists when a pod of this name is ready, and what the server answers.
 absl::Status RunPodManifest(CriClient& client, const PodManifest& manifest,
                             const PodRequestOptions& options,
                             std::ostream& out);

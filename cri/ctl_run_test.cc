@@ -1,10 +1,16 @@
 #include "cri/ctl_run.h"
 
+#include <unistd.h>
+
 #include <sstream>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "cri/convert_container.h"
+#include "cri/convert_ids.h"
+#include "cri/convert_pod.h"
 #include "cri/fake_cri_client.h"
 #include "gtest/gtest.h"
 
@@ -84,6 +90,23 @@ TEST(CtlRunTest, PidNamespaceIsExplicit) {
   EXPECT_EQ(pid(), runtime::v1::NODE);
 }
 
+TEST(CtlRunTest, APodWithoutTheHostsUsersIsTakenWithOneMappingForAllOfIt) {
+  PodManifest manifest = TwoContainers();
+  manifest.containers[0].mounts = {{.host_path = "/srv", .mount_path = "/v"}};
+  EXPECT_EQ(
+      ConvertPod(MakePodRequests(manifest, Options()).pod, "").value().ids,
+      std::nullopt);
+  manifest.host_users = false;
+  const PodRequests requests = MakePodRequests(manifest, Options());
+
+  const PodSpec pod = ConvertPod(requests.pod, "").value();
+  ASSERT_TRUE(pod.ids.has_value());
+  const ContainerSpec container =
+      ConvertContainer(requests.containers[0], requests.pod).value().spec;
+  EXPECT_EQ(container.mounts[0].ids, pod.ids);
+  EXPECT_TRUE(CheckIdsOfPod(pod.ids, requests.containers[0], container).ok());
+}
+
 TEST(CtlRunTest, ContainersRunFromThePulledImage) {
   FakeCriClient client;
   std::ostringstream out;
@@ -116,17 +139,25 @@ TEST(CtlRunTest, APodThatRunsAlreadyIsNotRunBesideItself) {
   EXPECT_TRUE(ended.ok()) << ended;
 }
 
-TEST(CtlRunTest, AFailureLeavesNoPod) {
+TEST(CtlRunTest, AFailureLeavesNoPodAndNoDirectoryOfItsLogs) {
+  PodRequestOptions options = Options();
+  options.log_directory = testing::TempDir() + "/ctl-run-failed";
   FakeCriClient client;
   client.failing_container = "b";
   std::ostringstream out;
 
   const absl::Status status =
-      RunPodManifest(client, TwoContainers(), Options(), out);
+      RunPodManifest(client, TwoContainers(), options, out);
 
   EXPECT_TRUE(absl::IsResourceExhausted(status));
   EXPECT_TRUE(absl::StrContains(status.message(), "container b"));
   EXPECT_EQ(client.removed, "pod1");
+  EXPECT_NE(access(options.log_directory.c_str(), F_OK), 0);
+
+  // One that was there is somebody's.
+  ASSERT_TRUE(MakeDirectories(options.log_directory).ok());
+  EXPECT_FALSE(RunPodManifest(client, TwoContainers(), options, out).ok());
+  EXPECT_EQ(access(options.log_directory.c_str(), F_OK), 0);
 }
 
 }  // namespace

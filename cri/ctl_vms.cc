@@ -138,7 +138,11 @@ absl::Status PrintConsole(CriClient& client, const std::string& pod, int lines,
   RETURN_IF_ERROR(tail.status());
   const absl::string_view text = absl::StripTrailingAsciiWhitespace(*tail);
   if (text.empty()) {
-    notes << "the guest has written nothing to its console\n";
+    notes
+        << "the guest has written nothing to its console, as one that is "
+           "well does: its kernel\ntells there only what it dies of. With "
+           "kernel_params = \"loglevel=7\" those of new pods\ntell more. What "
+           "containers write is in `podvisorctl logs`.\n";
     return absl::OkStatus();
   }
   std::vector<std::string> all = absl::StrSplit(text, '\n');

@@ -15,8 +15,9 @@ namespace podvisor {
 absl::StatusOr<std::string> VmTable(CriClient& client);
 
 // `podvisorctl console POD`: the last `lines` of the VM's console file, at most
-// 1 MiB, with control characters shown as "?". That there are none goes to
-// `notes`. NotFound, and InvalidArgument where several pods have the name.
+// 1 MiB, with control characters shown as "?". That there are none, and why,
+// goes to `notes`. NotFound, and InvalidArgument where several pods have the
+// name.
 absl::Status PrintConsole(CriClient& client, const std::string& pod, int lines,
                           std::ostream& out, std::ostream& notes);
 

@@ -12,6 +12,7 @@
 namespace podvisor {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 TEST(CtlVmsTest, SizesAreAskedPluggedOnline) {
@@ -80,7 +81,7 @@ TEST(CtlConsoleTest, LastLinesWithoutControlCharacters) {
   EXPECT_TRUE(absl::IsNotFound(PrintConsole(client, "nope", 2, out, notes)));
 }
 
-TEST(CtlConsoleTest, ASilentGuestIsSaidToBeSoBesideTheOutput) {
+TEST(CtlConsoleTest, ThatAGuestIsSilentAndWhyIsSaidBesideTheOutput) {
   const std::string path = testing::TempDir() + "/silent.log";
   fclose(fopen(path.c_str(), "w"));
   FakeCriClient client;
@@ -92,7 +93,10 @@ TEST(CtlConsoleTest, ASilentGuestIsSaidToBeSoBesideTheOutput) {
 
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(out.str(), "");
-  EXPECT_THAT(notes.str(), HasSubstr("nothing"));
+  EXPECT_THAT(notes.str(),
+              AllOf(HasSubstr("has written nothing"),
+                    HasSubstr("as one that is well does"),
+                    HasSubstr("loglevel=7"), HasSubstr("podvisorctl logs")));
 }
 
 TEST(CtlConsoleTest, AVmThatIsGoneIsSaidToBeSo) {

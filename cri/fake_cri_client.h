@@ -42,6 +42,7 @@ class FakeCriClient final : public CriClient {
     return absl::StrCat("c", started.size());
   }
   absl::Status RemovePod(const std::string& pod_id) override {
+    if (!remove_error.ok()) return remove_error;
     removed = pod_id;
     return absl::OkStatus();
   }
@@ -50,9 +51,13 @@ class FakeCriClient final : public CriClient {
     return pods;
   }
   absl::StatusOr<runtime::v1::PodSandboxStatusResponse> PodStatus(
-      const std::string&) override {
+      const std::string& pod_id) override {
     if (!status_error.ok()) return status_error;
     runtime::v1::PodSandboxStatusResponse response;
+    for (const runtime::v1::PodSandbox& known : pods) {
+      if (known.id() != pod_id) continue;
+      *response.mutable_status()->mutable_metadata() = known.metadata();
+    }
     (*response.mutable_info())["info"] = info;
     return response;
   }
@@ -78,6 +83,7 @@ class FakeCriClient final : public CriClient {
   std::vector<runtime::v1::PodSandbox> pods;
   std::string info;
   absl::Status list_error;
+  absl::Status remove_error;
   absl::Status status_error;
   std::vector<runtime::v1::Container> containers;
   std::map<std::string, runtime::v1::ContainerStatus> statuses;

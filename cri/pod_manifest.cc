@@ -334,6 +334,7 @@ void Parser::ReadSpec(const YAML::Node& node, const std::string& path) {
        {"hostNetwork", [&](auto& n, auto& p) { m.host_network = Flag(n, p); }},
        {"hostPID", [&](auto& n, auto& p) { m.host_pid = Flag(n, p); }},
        {"hostIPC", [&](auto& n, auto& p) { m.host_ipc = Flag(n, p); }},
+       {"hostUsers", [&](auto& n, auto& p) { m.host_users = Flag(n, p); }},
        {"shareProcessNamespace",
         [&](auto& n, auto& p) { m.share_process_namespace = Flag(n, p); }},
        {"runtimeClassName",

@@ -52,6 +52,7 @@ struct PodManifest {
   bool host_network = false;
   bool host_pid = false;
   bool host_ipc = false;
+  bool host_users = true;
   bool share_process_namespace = false;
   std::string runtime_class;
   std::map<std::string, std::string> sysctls;

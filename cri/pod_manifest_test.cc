@@ -38,6 +38,7 @@ spec:
   - name: data
     hostPath: {path: /srv/data}
   shareProcessNamespace: true
+  hostUsers: false
   securityContext:
     runAsUser: 1000
     runAsGroup: 1001
@@ -58,6 +59,7 @@ TEST(PodManifestTest, FullManifest) {
   EXPECT_EQ(pod->name_space, "shop");
   EXPECT_EQ(pod->labels.at("app"), "web");
   EXPECT_TRUE(pod->share_process_namespace);
+  EXPECT_FALSE(pod->host_users);
   ASSERT_EQ(pod->containers.size(), 1u);
   const ManifestContainer& container = pod->containers[0];
   EXPECT_EQ(container.args, (std::vector<std::string>{"-g", "daemon off;"}));

@@ -21,6 +21,7 @@
 #include "cri/ctl_check.h"
 #include "cri/ctl_logs.h"
 #include "cri/ctl_plan.h"
+#include "cri/ctl_rm.h"
 #include "cri/ctl_run.h"
 #include "cri/ctl_vms.h"
 #include "cri/ctl_watch.h"
@@ -109,13 +110,15 @@ absl::Status Plan(const CtlArgs& args, const Config& config,
   return PrintPlan(std::move(pod), manifest, std::cout);
 }
 
-absl::Status Run(const CtlArgs& args, const std::string& socket) {
+absl::Status Run(const CtlArgs& args, const Config& config,
+                 const std::string& socket) {
   ASSIGN_OR_RETURN(const PodManifest manifest, ReadManifest(args.operands[0]));
   PodRequestOptions options;
   options.uid = RandomHexId().substr(0, 32);
-  options.log_directory = args.log_directory.empty()
-                              ? absl::StrCat("/var/log/podvisor/", options.uid)
-                              : args.log_directory;
+  options.log_directory =
+      args.log_directory.empty()
+          ? PodLogDirectory(config.server.root_dir, options.uid)
+          : args.log_directory;
   options.resolv_conf =
       ReadFile("/etc/resolv.conf", 64 << 10).value_or(std::string());
   return RunPodManifest(*ConnectCri(socket), manifest, options, std::cout);
@@ -146,7 +149,11 @@ absl::Status Dispatch(const CtlArgs& args) {
     return PrintConsole(*ConnectCri(socket), args.operands[0], args.lines,
                         std::cout, std::cerr);
   }
-  return Run(args, socket);
+  if (args.command == "rm") {
+    return RemovePodAndLogs(*ConnectCri(socket), args.operands[0],
+                            config.server.root_dir, std::cout);
+  }
+  return Run(args, config, socket);
 }
 
 int Main(const std::vector<std::string>& words) {

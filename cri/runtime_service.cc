@@ -1,6 +1,7 @@
 #include "cri/runtime_service.h"
 
 #include <algorithm>
+#include <stop_token>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "cri/seccomp_profile.h"
 #include "cri/stream_list.h"
 #include "cri/streaming_calls.h"
+#include "cri/threaded_call.h"
 #include "nlohmann/json.hpp"
 #include "sandbox/container_lifecycle.h"
 
@@ -49,7 +51,7 @@ grpc::Status Answer(const Call& call) {
   return ToGrpcStatus(call());
 }
 
-bool HasDeadline(const grpc::ServerContext& context) {
+bool HasDeadline(const grpc::ServerContextBase& context) {
   return context.deadline() != std::chrono::system_clock::time_point::max();
 }
 
@@ -70,12 +72,13 @@ RuntimeService::RuntimeService(const RuntimeParts& parts, RuntimeFacts facts)
       clock_(parts.clock),
       facts_(std::move(facts)) {}
 
-absl::Time RuntimeService::Deadline(const grpc::ServerContext& context) const {
+absl::Time RuntimeService::Deadline(
+    const grpc::ServerContextBase& context) const {
   return DeadlineLeaving(kMostForTheAnswer, context);
 }
 
 absl::Time RuntimeService::DeadlineLeaving(
-    absl::Duration most, const grpc::ServerContext& context) const {
+    absl::Duration most, const grpc::ServerContextBase& context) const {
   if (!HasDeadline(context)) return clock_->Now() + kNoDeadline;
   const absl::Time end = absl::FromChrono(context.deadline());
   const absl::Duration left =
@@ -355,33 +358,32 @@ grpc::Status RuntimeService::ReopenContainerLog(
   });
 }
 
-grpc::Status RuntimeService::ExecSync(
-    grpc::ServerContext* context, const runtime::v1::ExecSyncRequest* request,
+grpc::ServerUnaryReactor* RuntimeService::ExecSync(
+    grpc::CallbackServerContext* context,
+    const runtime::v1::ExecSyncRequest* request,
     runtime::v1::ExecSyncResponse* response) {
-  return Answer([&]() -> absl::Status {
-    if (request->timeout() < 0) {
-      return absl::InvalidArgumentError("timeout: is negative");
-    }
-    ASSIGN_OR_RETURN(const FoundContainer found,
-                     pods_->FindContainer(request->container_id()));
-    // A hook of the kubelet has no timeout, in its request or in its call: it
-    // may take as long as its client stays.
-    absl::Time deadline =
-        HasDeadline(*context) ? Deadline(*context) : absl::InfiniteFuture();
-    if (request->timeout() > 0) {
-      deadline =
-          std::min(deadline, clock_->Now() + absl::Seconds(request->timeout()));
-    }
-    ASSIGN_OR_RETURN(
-        ExecSyncResult result,
-        podvisor::ExecSync(
-            *found.pod, *found.container,
-            {request->cmd().begin(), request->cmd().end()},
-            [context] { return context->IsCancelled(); }, deadline));
-    response->set_exit_code(result.exit_code);
-    response->set_stdout(std::move(result.stdout_data));
-    response->set_stderr(std::move(result.stderr_data));
-    return absl::OkStatus();
+  return AnswerOnThread([=, this](const std::stop_token& gone) {
+    return Answer([&]() -> absl::Status {
+      ASSIGN_OR_RETURN(const FoundContainer found,
+                       pods_->FindContainer(request->container_id()));
+      // A hook of the kubelet has no timeout, in its request or in its call: it
+      // may take as long as its client stays.
+      absl::Time deadline =
+          HasDeadline(*context) ? Deadline(*context) : absl::InfiniteFuture();
+      if (request->timeout() > 0) {
+        deadline = std::min(deadline,
+                            clock_->Now() + absl::Seconds(request->timeout()));
+      }
+      ASSIGN_OR_RETURN(
+          ExecSyncResult result,
+          podvisor::ExecSync(*found.pod, *found.container,
+                             {request->cmd().begin(), request->cmd().end()},
+                             gone, deadline));
+      response->set_exit_code(result.exit_code);
+      response->set_stdout(std::move(result.stdout_data));
+      response->set_stderr(std::move(result.stderr_data));
+      return absl::OkStatus();
+    });
   });
 }
 

@@ -118,9 +118,10 @@ class RuntimeService final : public StatsService {
       grpc::ServerContext* context,
       const runtime::v1::ReopenContainerLogRequest* request,
       runtime::v1::ReopenContainerLogResponse* response) override;
-  grpc::Status ExecSync(grpc::ServerContext* context,
-                        const runtime::v1::ExecSyncRequest* request,
-                        runtime::v1::ExecSyncResponse* response) override;
+  grpc::ServerUnaryReactor* ExecSync(
+      grpc::CallbackServerContext* context,
+      const runtime::v1::ExecSyncRequest* request,
+      runtime::v1::ExecSyncResponse* response) override;
   // These three answer with a URL of the streaming server.
   grpc::Status Exec(grpc::ServerContext* context,
                     const runtime::v1::ExecRequest* request,
@@ -149,10 +150,10 @@ class RuntimeService final : public StatsService {
  private:
   // By when the work of a call must be done: its client's deadline, less a part
   // for the answer; in two minutes where the client set none.
-  absl::Time Deadline(const grpc::ServerContext& context) const;
+  absl::Time Deadline(const grpc::ServerContextBase& context) const;
   // The same with another part, a sixteenth of the time and at most `most`.
   absl::Time DeadlineLeaving(absl::Duration most,
-                             const grpc::ServerContext& context) const;
+                             const grpc::ServerContextBase& context) const;
 
   PodManager* const pods_;
   const NodeHealth* const health_;

@@ -15,7 +15,12 @@ namespace podvisor {
 // Lists are answered from the daemon's own memory; a call has a sample taken
 // for the next one. ContainerStats of a container that was never sampled waits
 // a second for its guest. Thread-safe. Borrows the pods and the clock.
-class StatsService : public runtime::v1::RuntimeService::Service {
+//
+// Its base prepares ExecSync for AnswerOnThread(); all else is gRPC's blocking
+// API.
+class StatsService
+    : public runtime::v1::RuntimeService::WithCallbackMethod_ExecSync<
+          runtime::v1::RuntimeService::Service> {
  public:
   // `writable_layers_directory`: see ToContainerStats().
   StatsService(PodManager* pods, Clock* clock,

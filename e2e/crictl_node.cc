@@ -16,12 +16,21 @@ CrictlNode::CrictlNode(const std::vector<std::string>& config_edits)
   EXPECT_EQ(Crictl({"pull", kImage}).exit_code, 0);
 }
 
+std::vector<std::string> CrictlNode::ImpatientArguments(
+    std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(),
+                   {"--config", node_.directory() + "/crictl.yaml"});
+  return arguments;
+}
+
+CommandResult CrictlNode::ImpatientCrictl(std::vector<std::string> arguments) {
+  return RunProgram(kCrictl, ImpatientArguments(std::move(arguments)));
+}
+
 std::vector<std::string> CrictlNode::Arguments(
     std::vector<std::string> arguments) {
-  arguments.insert(
-      arguments.begin(),
-      {"--config", node_.directory() + "/crictl.yaml", "--timeout", "60s"});
-  return arguments;
+  arguments.insert(arguments.begin(), {"--timeout", "60s"});
+  return ImpatientArguments(std::move(arguments));
 }
 
 CommandResult CrictlNode::Crictl(std::vector<std::string> arguments) {

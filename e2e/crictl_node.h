@@ -21,7 +21,12 @@ class CrictlNode {
 
   TestNode& node() { return node_; }
 
-  // `arguments` with what leads crictl to this node before them.
+  // `arguments` with what leads crictl to this node before them. By itself it
+  // waits 4 s for a pod to run and 2 s for all else.
+  std::vector<std::string> ImpatientArguments(
+      std::vector<std::string> arguments);
+  CommandResult ImpatientCrictl(std::vector<std::string> arguments);
+  // The same with a minute for each call, as suits a busy machine.
   std::vector<std::string> Arguments(std::vector<std::string> arguments);
   CommandResult Crictl(std::vector<std::string> arguments);
   // What crictl prints, without the end of the line; it must succeed.

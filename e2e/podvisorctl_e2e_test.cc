@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -56,10 +57,7 @@ class PodvisorctlE2eTest : public testing::Test {
 };
 
 TEST_F(PodvisorctlE2eTest, RunStartsAPodThatVmsAndConsoleThenShow) {
-  const std::string manifest = Write("web.yaml", kManifest);
-  const std::string logs = node_.directory() + "/logs/web";
-
-  const CommandResult run = Ctl({"run", "--log-dir", logs, manifest});
+  const CommandResult run = Ctl({"run", Write("web.yaml", kManifest)});
 
   ASSERT_EQ(run.exit_code, 0) << run.stderr_data;
   EXPECT_THAT(run.stdout_data, HasSubstr("default/web"));
@@ -77,13 +75,27 @@ TEST_F(PodvisorctlE2eTest, RunStartsAPodThatVmsAndConsoleThenShow) {
   EXPECT_LE(std::vector<std::string>(absl::StrSplit(console.stdout_data, '\n'))
                 .size(),
             6u);
+  CommandResult logs;
   EXPECT_TRUE(AwaitTrue(absl::Seconds(10), [&] {
-    return absl::StrContains(ReadFile(logs + "/main.log").value_or(""),
-                             "stdout F ready");
-  })) << logs;
-  const CommandResult shown = Ctl({"logs", "web"});
-  EXPECT_EQ(shown.exit_code, 0) << shown.stderr_data;
-  EXPECT_EQ(shown.stdout_data, "ready\n");
+    logs = Ctl({"logs", "web"});
+    return logs.stdout_data == "ready\n";
+  })) << logs.stderr_data;
+  EXPECT_EQ(logs.exit_code, 0);
+}
+
+TEST_F(PodvisorctlE2eTest, RmLeavesNothingOfARun) {
+  const std::string logs = node_.directory() + "/root/logs";
+  const CommandResult run = Ctl({"run", Write("web.yaml", kManifest)});
+  ASSERT_EQ(run.exit_code, 0) << run.stderr_data;
+  ASSERT_THAT(run.stdout_data, HasSubstr(absl::StrCat(" log ", logs, "/")));
+
+  const CommandResult removed = Ctl({"rm", "web"});
+
+  EXPECT_EQ(removed.exit_code, 0) << removed.stderr_data;
+  EXPECT_EQ(Pods(), 0);
+  EXPECT_EQ(node_.Leftovers(), "");
+  // Only an empty directory can be removed.
+  EXPECT_EQ(rmdir(logs.c_str()), 0);
 }
 
 TEST_F(PodvisorctlE2eTest, LogsFollowAContainerToItsEnd) {

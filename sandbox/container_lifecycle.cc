@@ -397,7 +397,7 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
 
 absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
                                         std::vector<std::string> command,
-                                        const std::function<bool()>& cancelled,
+                                        std::stop_token gone,
                                         absl::Time deadline) {
   if (container.phase() != ContainerPhase::kRunning) {
     return absl::FailedPreconditionError(
@@ -408,7 +408,7 @@ absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
   ExecSyncRequest request;
   request.container = container.id();
   request.args = std::move(command);
-  request.cancelled = cancelled;
+  request.gone = std::move(gone);
   return agent->ExecSync(request, deadline);
 }
 

@@ -1,8 +1,8 @@
 #ifndef PODVISOR_SANDBOX_CONTAINER_LIFECYCLE_H_
 #define PODVISOR_SANDBOX_CONTAINER_LIFECYCLE_H_
 
-#include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -62,10 +62,10 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
                              absl::Time deadline);
 
 // Running only. A non-zero exit code is no error. DeadlineExceeded, and
-// Cancelled soon after `cancelled` says so: the process has been killed.
+// Cancelled once `gone` is stopped: as of GuestStreams::ExecSync().
 absl::StatusOr<ExecSyncResult> ExecSync(Pod& pod, Container& container,
                                         std::vector<std::string> command,
-                                        const std::function<bool()>& cancelled,
+                                        std::stop_token gone,
                                         absl::Time deadline);
 
 // Running only: opens the log file anew after it was renamed.

@@ -1,7 +1,5 @@
 #include "sandbox/pci_layout.h"
 
-#include <algorithm>
-
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -46,13 +44,6 @@ std::string PciSlot::Bus() const { return absl::StrCat("pb", bridge); }
 
 std::string PciSlot::Addr() const {
   return absl::StrCat("0x", absl::Hex(slot));
-}
-
-bool IsDiskSerial(absl::string_view serial) {
-  return !serial.empty() && serial.size() <= 20 &&
-         std::all_of(serial.begin(), serial.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-         });
 }
 
 std::string DiskId(absl::string_view serial, const PciSlot& slot) {

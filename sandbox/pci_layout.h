@@ -33,9 +33,7 @@ inline constexpr PciSlot kShareSlot = {0, 3};
 inline constexpr char kNicId[] = "nic";
 inline constexpr char kShareId[] = "share";
 
-// Serials of disks: 1 to 20 of [a-z0-9-], as virtio-blk can hold.
-bool IsDiskSerial(absl::string_view serial);
-
+// `serial` is as IsDiskSerial() takes it.
 std::string DiskId(absl::string_view serial, const PciSlot& slot);
 
 // The id among `device_ids` of the disk with this serial.

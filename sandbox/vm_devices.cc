@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "guestagent/plain_names.h"
 #include "hotplug/device_removal.h"
 #include "nlohmann/json.hpp"
 #include "sandbox/pci_layout.h"

@@ -19,7 +19,7 @@ namespace podvisor {
 // A block device. The access mode of `fd` is what QEMU can do, whatever it is
 // told later: open images O_RDONLY.
 struct DiskAttachment {
-  std::string serial;  // 1 to 20 of [a-z0-9-]; how the guest finds the disk
+  std::string serial;  // IsDiskSerial(); how the guest finds the disk
   int fd = -1;         // borrowed during the call
   bool read_only = true;
 };

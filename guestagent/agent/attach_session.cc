@@ -6,13 +6,12 @@
 #include <algorithm>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "guestagent/agent/peer_reader.h"
 
 namespace podvisor {
 namespace {
@@ -23,8 +22,6 @@ using agent::v1::AttachOutput;
 // How soon a cancelled call, or an exit without an end of output, is noticed.
 constexpr absl::Duration kPoll = absl::Milliseconds(250);
 constexpr absl::Duration kDrain = absl::Seconds(10);
-// See container_streams.cc: time for the peer to close its side.
-constexpr absl::Duration kGoodbyeTimeout = absl::Seconds(10);
 
 // Carries the peer's messages to the container until the peer closes its side.
 void PumpInput(ContainerRuntime::AttachStream* stream, bool with_stdin,
@@ -123,10 +120,8 @@ absl::Status RunAttachSession(const ContainerEntry& entry, bool with_stdin,
   if (!stop.valid()) return ErrnoStatus(errno, "eventfd");
   ASSIGN_OR_RETURN(const std::shared_ptr<OutputTap> tap,
                    view.output->OpenTap());
-  absl::Notification input_done;
-  std::thread input([&] {
+  PeerReader input(context, [&] {
     PumpInput(stream, with_stdin, view.input.get(), stop.get());
-    input_done.Notify();
   });
   AttachOutput attached;
   attached.set_attached(true);
@@ -136,10 +131,7 @@ absl::Status RunAttachSession(const ContainerEntry& entry, bool with_stdin,
   view.output->CloseTap(tap);
   const bool told = SayGoodbye(carried, entry, stream);
   eventfd_write(stop.get(), 1);
-  if (!told || !input_done.WaitForNotificationWithTimeout(kGoodbyeTimeout)) {
-    context->TryCancel();
-  }
-  input.join();
+  input.End(/*heard=*/told);
   return told ? absl::OkStatus() : absl::CancelledError("the peer is gone");
 }
 

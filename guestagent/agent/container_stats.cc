@@ -16,6 +16,7 @@
 #include "guestagent/agent/huge_pages.h"
 #include "guestagent/agent/open_files.h"
 #include "guestagent/agent/stats_parser.h"
+#include "guestagent/plain_names.h"
 
 namespace podvisor {
 namespace {

@@ -1,10 +1,8 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "base/file.h"
 #include "base/ids.h"
 #include "base/status_macros.h"
@@ -13,13 +11,11 @@
 #include "guestagent/agent/exec_process.h"
 #include "guestagent/agent/exec_session.h"
 #include "guestagent/agent/oci_spec.h"
+#include "guestagent/agent/peer_reader.h"
 
 namespace podvisor {
 namespace {
 
-// A peer that has everything has this long to say so, or to close its side,
-// before the call is cancelled to free its threads.
-constexpr absl::Duration kGoodbyeTimeout = absl::Seconds(10);
 constexpr absl::Duration kDefaultDrain = absl::Seconds(10);
 constexpr absl::Duration kMaxDrain = absl::Minutes(10);
 constexpr size_t kMaxConfigBytes = 8 << 20;
@@ -68,19 +64,13 @@ absl::Status ContainerRuntime::StreamOutput(grpc::ServerContext* context,
                                  [context] { context->TryCancel(); }));
 
   absl::Status read_status;
-  absl::Notification read_done;
-  std::thread reader([&] {
+  PeerReader reader(context, [&] {
     read_status = ReadAcknowledgements(stream, output.get(), session);
     // A peer that leaves early ends the session; one that is done has ended it.
     if (!output->IsComplete()) output->End(session);
-    read_done.Notify();
   });
-  absl::Status status = SendChunks(stream, output.get(), session);
-  if (!status.ok() ||
-      !read_done.WaitForNotificationWithTimeout(kGoodbyeTimeout)) {
-    context->TryCancel();
-  }
-  reader.join();
+  const absl::Status status = SendChunks(stream, output.get(), session);
+  reader.End(/*heard=*/status.ok());
   // From here on nobody may cancel `context`.
   output->End(session);
   return read_status.ok() ? status : read_status;
@@ -113,10 +103,15 @@ absl::Status ContainerRuntime::Exec(grpc::ServerContext* context,
       .tty = start.tty(),
       .with_stdin = start.stdin(),
       .oom_score_adj = view.oom_score_adj};
-  absl::Duration drain = absl::Nanoseconds(start.drain_timeout_nanos());
-  if (drain <= absl::ZeroDuration()) drain = kDefaultDrain;
-  return RunExecSession(request, std::min(drain, kMaxDrain), state_->crun,
-                        state_->reaper, context, stream);
+  const auto given = [](int64_t nanos, absl::Duration otherwise) {
+    return nanos > 0 ? absl::Nanoseconds(nanos) : otherwise;
+  };
+  const ExecTimes times = {
+      .timeout = given(start.timeout_nanos(), absl::InfiniteDuration()),
+      .drain = std::min(given(start.drain_timeout_nanos(), kDefaultDrain),
+                        kMaxDrain)};
+  return RunExecSession(request, times, state_->crun, state_->reaper, context,
+                        stream);
 }
 
 absl::Status ContainerRuntime::Attach(grpc::ServerContext* context,

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -19,6 +18,7 @@
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "guestagent/agent/poll_until.h"
+#include "guestagent/plain_names.h"
 
 namespace podvisor {
 namespace {
@@ -53,13 +53,6 @@ absl::StatusOr<std::string> FindDisk(const std::string& block_dir,
     }
   }
   return absl::NotFoundError(absl::StrCat("no disk with serial ", serial));
-}
-
-bool IsDiskSerial(absl::string_view serial) {
-  return !serial.empty() && serial.size() <= 20 &&
-         std::all_of(serial.begin(), serial.end(), [](unsigned char c) {
-           return absl::ascii_isalnum(c) || c == '-' || c == '_';
-         });
 }
 
 DiskMount::DiskMount(std::string images_dir, std::string scratch_dir,

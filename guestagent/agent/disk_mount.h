@@ -25,10 +25,6 @@ namespace podvisor {
 absl::StatusOr<std::string> FindDisk(const std::string& block_dir,
                                      absl::string_view serial);
 
-// True for 1 to 20 letters, digits, '-' and '_': virtio-blk carries no more
-// than 20 bytes of serial number. Pure.
-bool IsDiskSerial(absl::string_view serial);
-
 // Mounts the disks of the pod: images read-only at `images_dir`/IMAGE, the
 // scratch disk at `scratch_dir`. Disks that are still arriving are waited for.
 //

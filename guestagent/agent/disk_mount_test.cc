@@ -22,14 +22,6 @@ TEST(DiskMountTest, DiskIsFoundByItsWholeSerialNumber) {
   EXPECT_TRUE(absl::IsNotFound(FindDisk(block, "image").status()));
 }
 
-TEST(DiskMountTest, SerialIsShortAndPlain) {
-  EXPECT_TRUE(IsDiskSerial("image-0123_456789abc"));
-  for (const char* serial :
-       {"", "image-0123_456789abcd", "a/b", "a b", "a\n"}) {
-    EXPECT_FALSE(IsDiskSerial(serial)) << serial;
-  }
-}
-
 TEST(DiskMountTest, RequestsThatCannotBeTouchNothing) {
   KernelModules modules({},
                         [](const std::string&) { return absl::OkStatus(); });

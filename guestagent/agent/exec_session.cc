@@ -5,24 +5,28 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
-#include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "guestagent/agent/crun_log.h"
+#include "guestagent/agent/peer_reader.h"
 
 namespace podvisor {
 namespace {
 
+// The host steps the guest's wall clock.
+using SteadyClock = std::chrono::steady_clock;
+
 constexpr size_t kPieceBytes = 64 << 10;
 // How soon a cancelled call is noticed while its process writes nothing.
 constexpr int kCancelPollMillis = 250;
-// See container_streams.cc: time for the peer to close its side.
-constexpr absl::Duration kGoodbyeTimeout = absl::Seconds(10);
+// How long the kernel may take to end a killed process.
+constexpr int kKillMillis = 2000;
+constexpr absl::Duration kForever = absl::Hours(24 * 365);
 
 // Carries the peer's messages to the process until the peer closes its side.
 void PumpInput(ContainerRuntime::ExecStream* stream, ExecProcess* process) {
@@ -45,40 +49,47 @@ void PumpInput(ContainerRuntime::ExecStream* stream, ExecProcess* process) {
   process->CloseStdin();
 }
 
+// How the carrying of a process's output ended.
+enum class Ended { kComplete, kCallerGone, kTimeout };
+
 // Carries the output of the process to the peer.
 class OutputCarrier {
  public:
-  OutputCarrier(ExecProcess* process, absl::Duration drain,
-                grpc::ServerContext* context,
+  OutputCarrier(ExecProcess* process, SteadyClock::time_point kill_at,
+                absl::Duration drain, grpc::ServerContext* context,
                 ContainerRuntime::ExecStream* stream)
       : process_(process),
-        drain_(drain),
+        end_(kill_at),
+        drain_(absl::ToChronoNanoseconds(drain)),
         context_(context),
         stream_(stream),
         open_{process->stdout_fd() >= 0, process->stderr_fd() >= 0} {}
 
-  // True when everything is sent, or the drain time is over; false when the
-  // call is cancelled.
-  bool Run() {
-    absl::Time drain_end = absl::InfiniteFuture();
+  // Complete when everything is sent, or the drain time is over.
+  Ended Run() {
+    bool exited = false;
     for (;;) {
-      const bool exited = process_->exit_code().has_value();
-      if (exited && !open_[0] && !open_[1]) return true;
-      if (exited && drain_end == absl::InfiniteFuture()) {
-        drain_end = absl::Now() + drain_;
+      const SteadyClock::time_point now = SteadyClock::now();
+      if (!exited && process_->exit_code().has_value()) {
+        exited = true;
+        end_ = std::min(end_, now + drain_);
       }
-      if (absl::Now() >= drain_end) return true;
+      if (exited && !open_[0] && !open_[1]) return Ended::kComplete;
+      if (now >= end_) return exited ? Ended::kComplete : Ended::kTimeout;
       pollfd polled[] = {{open_[0] ? process_->stdout_fd() : -1, POLLIN, 0},
                          {open_[1] ? process_->stderr_fd() : -1, POLLIN, 0},
                          {exited ? -1 : process_->exit_fd(), POLLIN, 0}};
-      const int64_t left = absl::ToInt64Milliseconds(drain_end - absl::Now());
-      const int timeout =
-          static_cast<int>(std::clamp<int64_t>(left, 1, kCancelPollMillis));
-      const int ready = poll(polled, 3, timeout);
-      if (ready < 0 && errno != EINTR) return false;
-      if (context_->IsCancelled()) return false;
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(end_ - now);
+      const int ready = poll(
+          polled, 3,
+          static_cast<int>(std::min<int64_t>(left.count(), kCancelPollMillis)));
+      if (ready < 0 && errno != EINTR) return Ended::kCallerGone;
+      if (context_->IsCancelled()) return Ended::kCallerGone;
       for (int index = 0; index < 2 && ready > 0; ++index) {
-        if (polled[index].revents != 0 && !Carry(index)) return false;
+        if (polled[index].revents != 0 && !Carry(index)) {
+          return Ended::kCallerGone;
+        }
       }
     }
   }
@@ -102,12 +113,21 @@ class OutputCarrier {
   }
 
   ExecProcess* const process_;
-  const absl::Duration drain_;
+  SteadyClock::time_point end_;  // of the process's time, then of its output's
+  const std::chrono::nanoseconds drain_;
   grpc::ServerContext* const context_;
   ContainerRuntime::ExecStream* const stream_;
   bool open_[2];
   std::string piece_;
 };
+
+// Whoever hears of the end finds it dead and reaped.
+void KillAndAwait(ExecProcess* process) {
+  process->Kill();
+  pollfd exit = {process->exit_fd(), POLLIN, 0};
+  while (poll(&exit, 1, kKillMillis) < 0 && errno == EINTR) {
+  }
+}
 
 // What a shell would do with a command that cannot be executed.
 absl::Status ReportFailedCommand(const absl::Status& failure,
@@ -128,37 +148,40 @@ absl::Status ReportFailedCommand(const absl::Status& failure,
 
 }  // namespace
 
-absl::Status RunExecSession(const ExecRequest& request, absl::Duration drain,
+absl::Status RunExecSession(const ExecRequest& request, const ExecTimes& times,
                             const CrunDriver& crun, ChildReaper* reaper,
                             grpc::ServerContext* context,
                             ContainerRuntime::ExecStream* stream) {
+  const SteadyClock::time_point kill_at =
+      SteadyClock::now() +
+      absl::ToChronoNanoseconds(std::min(times.timeout, kForever));
   absl::StatusOr<std::unique_ptr<ExecProcess>> started =
       ExecProcess::Start(request, crun, reaper);
   if (!started.ok()) {
     return ReportFailedCommand(started.status(), request, stream);
   }
   ExecProcess& process = **started;
-  absl::Notification input_done;
-  std::thread input([&] {
-    PumpInput(stream, &process);
-    input_done.Notify();
-  });
-  bool complete = OutputCarrier(&process, drain, context, stream).Run();
-  if (complete) {
+  PeerReader input(context, [&] { PumpInput(stream, &process); });
+  Ended ended =
+      OutputCarrier(&process, kill_at, times.drain, context, stream).Run();
+  if (ended == Ended::kComplete) {
     agent::v1::ExecOutput exit;
     exit.set_exit_code(*process.exit_code());
-    complete = stream->Write(exit);
+    if (!stream->Write(exit)) ended = Ended::kCallerGone;
   } else {
-    process.Kill();
+    KillAndAwait(&process);
   }
   process.Stop();
-  if (!complete ||
-      !input_done.WaitForNotificationWithTimeout(kGoodbyeTimeout)) {
-    context->TryCancel();
+  input.End(/*heard=*/ended != Ended::kCallerGone);
+  switch (ended) {
+    case Ended::kComplete:
+      return absl::OkStatus();
+    case Ended::kTimeout:
+      return absl::DeadlineExceededError("the command took too long");
+    case Ended::kCallerGone:
+      break;
   }
-  input.join();
-  return complete ? absl::OkStatus()
-                  : absl::CancelledError("the call was cancelled");
+  return absl::CancelledError("the call was cancelled");
 }
 
 }  // namespace podvisor

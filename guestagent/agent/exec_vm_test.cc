@@ -88,6 +88,32 @@ TEST_F(ContainerVmTest, ExecDoesNotWaitForAChildThatHoldsThePipe) {
   EXPECT_LT(absl::Now() - begin, absl::Seconds(60));
 }
 
+TEST_F(ContainerVmTest, WhenAnExecsTimeoutIsToldItsProcessIsGone) {
+  const std::string id = Run(Spec({"/bin/sleep", "1000"}));
+  grpc::ClientContext context;
+  const auto stream = vm_->stub()->Exec(&context);
+  ExecInput message;
+  message.mutable_start()->set_container_id(id);
+  for (const char* arg : {"sh", "-c", "echo up; exec sleep 4321"}) {
+    message.mutable_start()->add_args(arg);
+  }
+  message.mutable_start()->set_timeout_nanos(
+      absl::ToInt64Nanoseconds(absl::Seconds(2)));
+  stream->Write(message);
+  stream->WritesDone();
+  ExecOutput output;
+  while (stream->Read(&output)) {
+    EXPECT_EQ(output.output_case(), ExecOutput::kStdout);
+  }
+
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  agent::v1::GetStatsResponse stats;
+  ASSERT_TRUE(
+      Call(&Agent::Stub::GetStats, agent::v1::GetStatsRequest(), &stats).ok());
+  ASSERT_EQ(stats.containers_size(), 1);
+  EXPECT_EQ(stats.containers(0).pids(), 1u);
+}
+
 TEST_F(ContainerVmTest, CancelledExecIsKilled) {
   const std::string id = Run(Spec({"/bin/sleep", "1000"}));
   {

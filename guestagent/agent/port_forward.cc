@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -21,6 +20,7 @@
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "guestagent/agent/network_namespace.h"
+#include "guestagent/agent/peer_reader.h"
 #include "guestagent/agent/write_or_stop.h"
 
 namespace podvisor {
@@ -34,8 +34,6 @@ constexpr size_t kPieceBytes = 64 << 10;
 constexpr absl::Duration kConnectTimeout = absl::Seconds(10);
 // How soon a cancelled call is noticed while nothing is carried.
 constexpr int kCancelPollMillis = 250;
-// See container_streams.cc: time for the peer to close its side.
-constexpr absl::Duration kGoodbyeTimeout = absl::Seconds(10);
 
 // The result of a connect() that goes on; an errno.
 int AwaitConnected(int fd, grpc::ServerContext* context) {
@@ -101,17 +99,10 @@ class Bridge {
         stream_(stream) {}
 
   absl::Status Run() {
-    std::thread input([this] {
-      PumpInput();
-      input_done_.Notify();
-    });
+    PeerReader input(context_, [this] { PumpInput(); });
     const bool peer_is_there = CarryOutput() && AwaitEndOfInput();
     eventfd_write(stop_.get(), 1);
-    if (!peer_is_there ||
-        !input_done_.WaitForNotificationWithTimeout(kGoodbyeTimeout)) {
-      context_->TryCancel();
-    }
-    input.join();
+    input.End(/*heard=*/peer_is_there);
     return peer_is_there ? absl::OkStatus()
                          : absl::CancelledError("the peer is gone");
   }
@@ -184,7 +175,6 @@ class Bridge {
   PortForwards::Stream* const stream_;
   bool broken_ = false;
   absl::Notification input_over_;  // nothing more is written to the socket
-  absl::Notification input_done_;  // ... or read from the call
 };
 
 }  // namespace

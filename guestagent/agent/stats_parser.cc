@@ -1,6 +1,5 @@
 #include "guestagent/agent/stats_parser.h"
 
-#include <algorithm>
 #include <limits>
 #include <string>
 #include <utility>
@@ -8,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "guestagent/plain_names.h"
 
 namespace podvisor {
 namespace {
@@ -15,10 +15,6 @@ namespace {
 using agent::v1::ContainerStats;
 using BlockDevice = ContainerStats::BlockDevice;
 using Interface = agent::v1::GetStatsResponse::Interface;
-
-constexpr size_t kMaxBlockDevices = 64;
-constexpr size_t kMaxInterfaces = 16;
-constexpr size_t kMaxNameBytes = 32;
 
 // "12.34" as 1234; the kernel prints two decimals.
 uint32_t ParseHundredths(absl::string_view text) {
@@ -164,14 +160,6 @@ void ParseOptionalFigures(const CgroupTexts& texts, ContainerStats* stats) {
 }
 
 }  // namespace
-
-bool IsPlainName(absl::string_view name) {
-  return !name.empty() && name.size() <= kMaxNameBytes &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
-                  c == '.' || c == '_' || c == '-';
-         });
-}
 
 std::optional<uint64_t> ParseNumber(absl::string_view text) {
   text = absl::StripAsciiWhitespace(text);

@@ -39,10 +39,6 @@ std::vector<agent::v1::GetStatsResponse::Interface> ParseNetDev(
 // The numbers of cgroup.procs.
 std::vector<pid_t> ParseProcesses(absl::string_view text);
 
-// Whether the contract allows it as a name: letters, digits and "._-" only, 1
-// to 32 of them.
-bool IsPlainName(absl::string_view name);
-
 // The texts of a container's cgroup files; a missing file is empty.
 struct CgroupTexts {
   absl::string_view cpu_stat = {};

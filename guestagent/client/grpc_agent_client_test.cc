@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -413,7 +414,30 @@ TEST_F(GrpcAgentClientTest, ExecReturnsOutputUpToTheLimitAndTheExitCode) {
   EXPECT_TRUE(input_closed);
 }
 
-TEST_F(GrpcAgentClientTest, ExecPastItsDeadlineIsCancelledInTheAgent) {
+TEST_F(GrpcAgentClientTest, AnExecsTimeIsTheAgentsToEndAndToReport) {
+  absl::Duration timeout, patience;
+  agent_.exec = [&](grpc::ServerContext* context, auto* stream) {
+    ExecInput input;
+    stream->Read(&input);
+    timeout = absl::Nanoseconds(input.start().timeout_nanos());
+    patience = absl::FromChrono(context->deadline()) - clock_.Now();
+    return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "it is dead");
+  };
+  Serve();
+
+  const absl::Status status =
+      client_->ExecSync({.container = kId, .args = {"sleep"}}, Soon()).status();
+
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_EQ(std::string(status.message()), "agent: it is dead");
+  EXPECT_GT(timeout, absl::ZeroDuration());
+  EXPECT_LE(timeout, absl::Seconds(30));
+  // More than its process has, and not much more.
+  EXPECT_GT(patience, timeout + absl::Seconds(1));
+  EXPECT_LT(patience, timeout + absl::Seconds(10));
+}
+
+TEST_F(GrpcAgentClientTest, AnExecThatItsAgentDoesNotEndIsCancelledThere) {
   absl::Notification cancelled;
   HangExecUntilCancelled(&cancelled);
   Serve();
@@ -430,17 +454,26 @@ TEST_F(GrpcAgentClientTest, ExecPastItsDeadlineIsCancelledInTheAgent) {
 }
 
 TEST_F(GrpcAgentClientTest, ExecThatNobodyWaitsForIsCancelledInTheAgent) {
-  absl::Notification cancelled;
-  HangExecUntilCancelled(&cancelled);
+  absl::Notification begun, cancelled;
+  agent_.exec = [&](grpc::ServerContext* context, auto*) {
+    begun.Notify();
+    const grpc::Status status = ScriptedAgent::Hang(context);
+    cancelled.Notify();
+    return status;
+  };
   Serve();
-  ASSERT_TRUE(client_->Connect(Soon()).ok());
+  std::stop_source client;
+  std::jthread leaves([&] {
+    begun.WaitForNotification();
+    client.request_stop();
+  });
 
-  const absl::Status status = client_
-                                  ->ExecSync({.container = kId,
-                                              .args = {"sleep"},
-                                              .cancelled = [] { return true; }},
-                                             absl::InfiniteFuture())
-                                  .status();
+  const absl::Status status =
+      client_
+          ->ExecSync(
+              {.container = kId, .args = {"sleep"}, .gone = client.get_token()},
+              absl::InfiniteFuture())
+          .status();
 
   EXPECT_TRUE(absl::IsCancelled(status)) << status;
   cancelled.WaitForNotification();

@@ -6,11 +6,10 @@
 #include <atomic>
 #include <memory>
 #include <set>
+#include <stop_token>
 #include <string>
-#include <thread>
 #include <utility>
 
-#include "absl/synchronization/notification.h"
 #include "base/status_macros.h"
 #include "grpcpp/support/sync_stream.h"
 #include "guestagent/client/grpc_agent_client.h"
@@ -77,38 +76,8 @@ absl::Status FeedSink(OutputStream& stream, const OutputOffsets& begin,
   return absl::OkStatus();
 }
 
-constexpr absl::Duration kCancelInterval = absl::Milliseconds(500);
-
-// Cancels a call soon after its caller's caller has gone, as long as it lives.
-class CancelWatch {
- public:
-  // Borrows both.
-  CancelWatch(const std::function<bool()>& cancelled,
-              grpc::ClientContext* context) {
-    if (!cancelled) return;
-    thread_ = std::thread([this, &cancelled, context] {
-      while (!done_.WaitForNotificationWithTimeout(kCancelInterval)) {
-        if (!cancelled()) continue;
-        fired_ = true;
-        context->TryCancel();
-        return;
-      }
-    });
-  }
-  CancelWatch(const CancelWatch&) = delete;
-  CancelWatch& operator=(const CancelWatch&) = delete;
-  ~CancelWatch() {
-    done_.Notify();
-    if (thread_.joinable()) thread_.join();
-  }
-
-  bool fired() const { return fired_; }
-
- private:
-  std::atomic<bool> fired_ = false;
-  absl::Notification done_;
-  std::thread thread_;
-};
+// How long past its time a command may take to die, and its agent to say so.
+constexpr absl::Duration kKillTime = absl::Seconds(3);
 
 // As much of `data` as the request has room for.
 void AppendBounded(const std::string& data, const ExecSyncRequest& request,
@@ -176,8 +145,15 @@ absl::StatusOr<ExecSyncResult> GrpcAgentClient::ExecSync(
     const ExecSyncRequest& request, absl::Time deadline) {
   ASSIGN_OR_RETURN(const std::unique_ptr<AgentConnection::Call> call,
                    connection_.Begin(deadline));
+  if (deadline != absl::InfiniteFuture()) {
+    call->context()->set_deadline(absl::ToChronoTime(deadline + kKillTime));
+  }
   // First: a guest can keep the call from beginning.
-  const CancelWatch watch(request.cancelled, call->context());
+  std::atomic<bool> gone = false;
+  const std::stop_callback on_gone(request.gone, [&gone, &call] {
+    gone = true;
+    call->context()->TryCancel();
+  });
   const auto stream = call->stub().Exec(call->context());
   ExecInput input;
   ExecInput::Start* start = input.mutable_start();
@@ -185,6 +161,10 @@ absl::StatusOr<ExecSyncResult> GrpcAgentClient::ExecSync(
   *start->mutable_args() = {request.args.begin(), request.args.end()};
   start->set_drain_timeout_nanos(
       std::max<int64_t>(1, absl::ToInt64Nanoseconds(request.drain_timeout)));
+  if (deadline != absl::InfiniteFuture()) {
+    start->set_timeout_nanos(std::max<int64_t>(
+        1, absl::ToInt64Nanoseconds(deadline - clock_->Now())));
+  }
   stream->Write(input);
   stream->WritesDone();
 
@@ -218,7 +198,7 @@ absl::StatusOr<ExecSyncResult> GrpcAgentClient::ExecSync(
   }
   const grpc::Status end = stream->Finish();
   // Our own doing, and no fault of the session's.
-  if (watch.fired()) return absl::CancelledError("nobody waits for the exec");
+  if (gone) return absl::CancelledError("nobody waits for the exec");
   RETURN_IF_ERROR(call->Finish(end));
   return absl::DataLossError("agent ended the exec without an exit code");
 }

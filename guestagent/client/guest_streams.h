@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -31,9 +32,8 @@ struct ExecSyncRequest {
   // the rest is discarded.
   size_t max_output_bytes = (16 << 20) - (64 << 10);
   absl::Duration drain_timeout = absl::Seconds(10);
-  // Whether nobody wants the result any more, asked from another thread now and
-  // then; may be empty.
-  std::function<bool()> cancelled = {};
+  // Stopped when nobody wants the result any more.
+  std::stop_token gone = {};
 };
 
 struct ExecSyncResult {
@@ -111,7 +111,8 @@ class GuestStreams {
   virtual absl::Status WatchExits(
       const std::function<void(const agent::v1::ContainerExit&)>& on_exit) = 0;
 
-  // DeadlineExceeded, Cancelled: the process has been killed.
+  // DeadlineExceeded: the process was killed, and is dead unless the guest did
+  // not say so within 3 s of the deadline. Cancelled: it will be killed.
   virtual absl::StatusOr<ExecSyncResult> ExecSync(
       const ExecSyncRequest& request, absl::Time deadline) = 0;
 

@@ -6,12 +6,12 @@
 #include <set>
 #include <string>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/clean_text.h"
 #include "base/cpu_list.h"
 #include "base/ids.h"
 #include "base/status_macros.h"
+#include "guestagent/plain_names.h"
 
 namespace podvisor {
 namespace {
@@ -34,10 +34,7 @@ constexpr int64_t kMaxId = (int64_t{1} << 32) - 2;  // -1 is "no user"
 constexpr int kMaxGroups = 65536;                   // NGROUPS_MAX
 // A pod of a thousand containers is not real; the CRI's users make tens.
 constexpr int kMaxContainers = 1024;
-constexpr int kMaxBlockDevices = 64;
 constexpr int kMaxHugePageSizes = 8;
-constexpr int kMaxInterfaces = 16;
-constexpr size_t kMaxNameBytes = 32;
 constexpr uint32_t kHundredPercent = 10'000;
 constexpr int64_t kMaxCpuPeriodMicros = 1'000'000;  // the kernel's
 constexpr int64_t kMaxCpuWeight = 10'000;
@@ -105,15 +102,6 @@ constexpr OptionalFigure kOptionalFigures[] = {
     {&ContainerStats::sockets, kMaxInt64},
     {&ContainerStats::max_open_files, kMaxInt64},
 };
-
-// Names end as labels of metrics.
-bool IsPlainName(absl::string_view name) {
-  return !name.empty() && name.size() <= kMaxNameBytes &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
-                  c == '.' || c == '_' || c == '-';
-         });
-}
 
 bool AreCounters(std::initializer_list<uint64_t> values) {
   return std::all_of(values.begin(), values.end(),
