@@ -19,7 +19,7 @@
 #include "sandbox/operation_lock.h"
 #include "sandbox/pod_snapshot.h"
 #include "sandbox/state_store.h"
-#include "volume/pod_share.h"
+#include "volume/share_mount.h"
 
 namespace podvisor {
 

@@ -46,17 +46,12 @@ absl::Status Build(const Pod& pod, PodVm& vm, Container& container,
                    absl::Time deadline) {
   RETURN_IF_ERROR(
       vm.AddImageUser(std::move(root_fs), container.id(), deadline));
-  const std::vector<ShareMount> mounts = container.ShareMounts();
-  RETURN_IF_ERROR(vm.AddMounts(mounts, deadline));
+  ASSIGN_OR_RETURN(std::vector<PlacedMount> mounts,
+                   vm.AddMounts(container.ShareMounts(), deadline));
   const ContainerSnapshot snapshot = container.Snapshot();
-  ContainerRequestInput input = {snapshot.spec,
-                                 image.config,
-                                 container.image_hex(),
-                                 {},
-                                 pod.services().vm.settings->cpuset};
-  for (const ShareMount& mount : mounts) {
-    input.share_names.push_back(mount.name);
-  }
+  const ContainerRequestInput input = {snapshot.spec, image.config,
+                                       container.image_hex(), std::move(mounts),
+                                       pod.services().vm.settings->cpuset};
   ASSIGN_OR_RETURN(const agent::v1::ContainerSpec request,
                    MakeContainerRequest(input));
   ASSIGN_OR_RETURN(const agent::v1::CreateContainerResponse created,

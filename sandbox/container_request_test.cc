@@ -12,11 +12,11 @@ using testing::UnorderedElementsAre;
 
 agent::v1::ContainerSpec Request(const ContainerSpec& spec,
                                  const ImageConfig& image) {
-  std::vector<std::string> names;
+  std::vector<PlacedMount> placed;
   for (size_t i = 0; i < spec.mounts.size(); ++i) {
-    names.push_back("mount-" + std::to_string(i));
+    placed.push_back({"mount-" + std::to_string(i)});
   }
-  return MakeContainerRequest({spec, image, std::string(64, 'a'), names})
+  return MakeContainerRequest({spec, image, std::string(64, 'a'), placed})
       .value();
 }
 
@@ -78,6 +78,36 @@ TEST(ContainerRequestTest, MountsNameTheirPlaceInTheShareAndNoHostPath) {
   EXPECT_EQ(request.mounts(0).destination(), "/etc/hosts");
   EXPECT_TRUE(request.mounts(0).read_only());
   EXPECT_EQ(request.SerializeAsString().find("secret"), std::string::npos);
+}
+
+TEST(ContainerRequestTest, OnlyWhatHasMountsBelowIsLeftToTheHostsReadOnly) {
+  struct Case {
+    bool read_only;
+    bool recursive;
+    bool has_mounts_below;
+    bool read_only_in_guest;
+  };
+  for (const Case& c : std::vector<Case>{{false, false, false, false},
+                                         {false, false, true, false},
+                                         {true, false, false, true},
+                                         {true, false, true, false},
+                                         {true, true, false, true},
+                                         {true, true, true, true}}) {
+    ContainerSpec spec;
+    spec.command = {"/own"};
+    spec.mounts = {{"/data", "/host/data", c.read_only, c.recursive}};
+
+    const agent::v1::ContainerSpec request =
+        MakeContainerRequest({spec,
+                              ImageConfig(),
+                              std::string(64, 'a'),
+                              {{"m", c.has_mounts_below}}})
+            .value();
+
+    const agent::v1::Mount& mount = request.mounts(0);
+    EXPECT_EQ(mount.read_only() || mount.recursive_read_only(),
+              c.read_only_in_guest);
+  }
 }
 
 TEST(ContainerRequestTest, HostCpusetsStayOnTheHost) {
