@@ -21,7 +21,7 @@ struct ContainerRequestInput {
   const ContainerSpec& spec;
   const ImageConfig& image;
   std::string image_hex;  // the image's mount in the guest
-  // What became of each of spec.mounts, in the same order.
+  // What became of each of spec.mounts that is the host's, in the same order.
   std::vector<PlacedMount> placed_mounts;
   CpusetMode cpuset = CpusetMode::kPin;
 };

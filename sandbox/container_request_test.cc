@@ -80,6 +80,29 @@ TEST(ContainerRequestTest, MountsNameTheirPlaceInTheShareAndNoHostPath) {
   EXPECT_EQ(request.SerializeAsString().find("secret"), std::string::npos);
 }
 
+TEST(ContainerRequestTest, ImageVolumesStandBetweenTheHostsMounts) {
+  ContainerSpec spec;
+  spec.mounts.resize(3);
+  for (int i : {0, 2}) spec.mounts[i] = {"/data", "/host/data"};
+  spec.mounts[1].container_path = "/volume";
+  spec.mounts[1].image = "files:1";
+  spec.mounts[1].image_id = "sha256:" + std::string(64, 'c');
+  spec.mounts[1].image_sub_path = "sub";
+
+  const agent::v1::ContainerSpec request =
+      MakeContainerRequest(
+          {spec, Image(), std::string(64, 'a'), {{"first"}, {"second"}}})
+          .value();
+
+  ASSERT_EQ(request.mounts_size(), 3);
+  EXPECT_EQ(request.mounts(0).source(), "first");
+  EXPECT_EQ(request.mounts(1).kind(), agent::v1::Mount::IMAGE);
+  EXPECT_EQ(request.mounts(1).source(), std::string(64, 'c'));
+  EXPECT_EQ(request.mounts(1).sub_path(), "sub");
+  EXPECT_EQ(request.mounts(1).destination(), "/volume");
+  EXPECT_EQ(request.mounts(2).source(), "second");
+}
+
 TEST(ContainerRequestTest, OnlyWhatHasMountsBelowIsLeftToTheHostsReadOnly) {
   struct Case {
     bool read_only;

@@ -350,8 +350,10 @@ absl::Status Pod::Erase(const Container& container, absl::Time deadline) {
   if (vm.ok()) {
     RETURN_IF_ERROR((*vm)->vm().agent().Delete(container.id(), deadline));
     (*vm)->RemoveMounts(container.ShareMounts());
-    const absl::Status released =
-        (*vm)->RemoveImageUser(container.image_hex(), container.id(), deadline);
+    absl::Status released;
+    for (const std::string& image : container.image_hexes()) {
+      released.Update((*vm)->RemoveImageUser(image, container.id(), deadline));
+    }
     if (!released.ok()) {
       Log(LogLevel::kWarning, "an image is released later",
           {{"sandbox_id", id_.value()}, {"error", released.message()}});
