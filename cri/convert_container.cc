@@ -1,5 +1,7 @@
 #include "cri/convert_container.h"
 
+#include <limits.h>
+
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -7,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "cri/convert_ids.h"
 #include "cri/convert_pod.h"
@@ -79,6 +82,18 @@ absl::Status ConvertProcess(const runtime::v1::ContainerConfig& from,
   return absl::OkStatus();
 }
 
+// Of an image; empty is all of it.
+absl::Status CheckSubPath(absl::string_view field, absl::string_view path) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(path, '/');
+  if (absl::StartsWith(path, "/") || path.size() >= PATH_MAX ||
+      absl::StrContains(path, '\0') ||
+      std::find(parts.begin(), parts.end(), "..") != parts.end()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, ": is not a path below the image's root"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckMountSource(const runtime::v1::Mount& mount,
                               absl::string_view field) {
   if (!mount.has_image()) {
@@ -93,8 +108,12 @@ absl::Status CheckMountSource(const runtime::v1::Mount& mount,
     return absl::InvalidArgumentError(
         absl::StrCat(field, ": an image mount must be readonly"));
   }
-  return absl::UnimplementedError(
-      absl::StrCat(field, ".image: image volumes are not supported"));
+  if (mount.image().image().empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, ".image.image: is empty"));
+  }
+  return CheckSubPath(absl::StrCat(field, ".image_sub_path"),
+                      mount.image_sub_path());
 }
 
 absl::StatusOr<MountSpec> ConvertMount(const runtime::v1::Mount& mount,
@@ -139,6 +158,8 @@ absl::StatusOr<MountSpec> ConvertMount(const runtime::v1::Mount& mount,
   spec.slave =
       mount.propagation() == runtime::v1::PROPAGATION_HOST_TO_CONTAINER;
   ASSIGN_OR_RETURN(spec.ids, ConvertMountIds(mount, field));
+  spec.image = mount.image().image();
+  spec.image_sub_path = mount.image_sub_path();
   return spec;
 }
 

@@ -38,6 +38,17 @@ runtime::v1::Mount& AddMount(ContainerConfig& config) {
   return mount;
 }
 
+runtime::v1::Mount& AddImageMount(ContainerConfig& config,
+                                  const std::string& image,
+                                  const std::string& sub_path) {
+  runtime::v1::Mount& mount = *config.add_mounts();
+  mount.set_container_path("/volume");
+  mount.set_readonly(true);
+  mount.mutable_image()->set_image(image);
+  mount.set_image_sub_path(sub_path);
+  return mount;
+}
+
 PodSandboxConfig PrivilegedPod() {
   PodSandboxConfig config;
   config.mutable_linux()->mutable_security_context()->set_privileged(true);
@@ -76,6 +87,7 @@ TEST(ConvertContainerTest, EverythingArrives) {
   mount.set_readonly(true);
   mount.set_propagation(runtime::v1::PROPAGATION_HOST_TO_CONTAINER);
   mount.set_selinux_relabel(true);
+  AddImageMount(config, "sha256:2", "data/x");
   Resources(config).set_cpu_quota(400'000);
   Resources(config).set_cpuset_cpus("0-3,7");
   auto& security = Security(config);
@@ -105,8 +117,10 @@ TEST(ConvertContainerTest, EverythingArrives) {
   EXPECT_TRUE(spec.tty && spec.stdin && spec.stdin_once);
   EXPECT_EQ(spec.stop_signal, "SIGRTMIN+3");
   EXPECT_EQ(spec.labels.at("a"), "b");
-  ASSERT_EQ(spec.mounts.size(), 1u);
+  ASSERT_EQ(spec.mounts.size(), 2u);
   EXPECT_TRUE(spec.mounts[0].read_only && spec.mounts[0].slave);
+  EXPECT_EQ(spec.mounts[1].image, "sha256:2");
+  EXPECT_EQ(spec.mounts[1].image_sub_path, "data/x");
   EXPECT_EQ(spec.resources.cpu_quota, 400'000);
   EXPECT_EQ(spec.resources.cpuset_cpus, "0-3,7");
   EXPECT_EQ(spec.security.run_as_user, 1000);
@@ -234,14 +248,15 @@ const Refusal kRefusals[] = {
        mount.mutable_image()->set_image("a");
      },
      kInvalid, "must be readonly"},
-    {"ImageMount",
-     [](auto& c) {
-       auto& mount = AddMount(c);
-       mount.clear_host_path();
-       mount.set_readonly(true);
-       mount.mutable_image()->set_image("a");
-     },
-     kMissing, "image volumes"},
+    {"ImageMountWithoutAName", [](auto& c) { AddImageMount(c, "", ""); },
+     kInvalid, "image.image"},
+    {"ImageMountOfTheHost",
+     [](auto& c) { AddImageMount(c, "a", "").set_host_path("/x"); }, kInvalid,
+     "both host_path and image"},
+    {"AbsoluteSubPath", [](auto& c) { AddImageMount(c, "a", "/etc"); },
+     kInvalid, "image_sub_path"},
+    {"SubPathThatLeadsUp", [](auto& c) { AddImageMount(c, "a", "x/../.."); },
+     kInvalid, "image_sub_path"},
     {"GroupWithoutUser",
      [](auto& c) { Security(c).mutable_run_as_group()->set_value(1); },
      kInvalid, "without run_as_user or run_as_username"},

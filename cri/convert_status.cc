@@ -93,6 +93,11 @@ runtime::v1::Mount ToMount(const MountSpec& spec) {
     *mount.add_uidmappings() = ToIdMapping(*spec.ids);
     *mount.add_gidmappings() = ToIdMapping(*spec.ids);
   }
+  if (!spec.image.empty()) {
+    mount.mutable_image()->set_image(spec.image);
+    mount.mutable_image()->set_image_ref(spec.image_id);
+    mount.set_image_sub_path(spec.image_sub_path);
+  }
   return mount;
 }
 

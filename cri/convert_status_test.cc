@@ -47,6 +47,20 @@ ContainerSnapshot RunningContainer() {
   return container;
 }
 
+TEST(ConvertStatusTest, AnImageVolumeIsShownWithTheImageThatItIs) {
+  ContainerSnapshot container = RunningContainer();
+  container.spec.mounts[0].host_path.clear();
+  container.spec.mounts[0].image = "files:1";
+  container.spec.mounts[0].image_sub_path = "data";
+  container.spec.mounts[0].image_id = "sha256:2";
+
+  const auto mount = ToContainerStatus(container).mounts(0);
+
+  EXPECT_EQ(mount.image().image(), "files:1");
+  EXPECT_EQ(mount.image().image_ref(), "sha256:2");
+  EXPECT_EQ(mount.image_sub_path(), "data");
+}
+
 TEST(ConvertStatusTest, IdsThatAreMappedAreShownOfPodAndMount) {
   PodSnapshot pod = ReadyPod();
   EXPECT_FALSE(ToPodSandboxStatus(pod)

@@ -55,12 +55,19 @@ grpc::StatusCode ToGrpcCode(absl::StatusCode code) {
 // which clients limit to 8 KiB with all else in them.
 constexpr size_t kMaxMessageBytes = 4096;
 
+// The kubelet looks for this word at the beginning.
+absl::string_view FromImageVolume(absl::string_view message) {
+  const size_t at = message.find(kImageVolumeMountFailed);
+  return at == absl::string_view::npos ? message : message.substr(at);
+}
+
 }  // namespace
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(ToGrpcCode(status.code()),
-                      CleanText(status.message(), kMaxMessageBytes));
+  return grpc::Status(
+      ToGrpcCode(status.code()),
+      CleanText(FromImageVolume(status.message()), kMaxMessageBytes));
 }
 
 grpc::Status ToGrpcPullStatus(const absl::Status& status) {

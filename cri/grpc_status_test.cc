@@ -63,6 +63,14 @@ TEST(GrpcStatusTest, PullNamesTheFailuresThatKubeletKnows) {
       absl::StartsWith(signature.error_message(), "SignatureValidationFailed"));
 }
 
+TEST(GrpcStatusTest, WhatIsWrongWithAnImageVolumeIsSaidFirst) {
+  const grpc::Status status = ToGrpcStatus(
+      absl::NotFoundError("agent: ImageVolumeMountFailed: no such path"));
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(status.error_message(), "ImageVolumeMountFailed: no such path");
+}
+
 TEST(GrpcStatusTest, OtherPullFailuresKeepTheirCode) {
   EXPECT_EQ(ToGrpcPullStatus(absl::NotFoundError("x")).error_code(),
             grpc::StatusCode::NOT_FOUND);

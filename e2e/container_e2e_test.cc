@@ -1,7 +1,10 @@
 // Containers through the socket, in one pod.
 
+#include <sys/mount.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -220,6 +223,36 @@ TEST_F(ContainerE2eTest, MountsOfFilesAndDirectoriesAreWrittenThrough) {
   const cri::ContainerStatus status = node_->Status(id);
   ASSERT_EQ(status.mounts_size(), 3);
   EXPECT_EQ(status.mounts(1).host_path(), file);
+  EXPECT_TRUE(Remove(id).ok());
+}
+
+TEST_F(ContainerE2eTest, AMountBelowAReadOnlyOneIsAsTheHostHasIt) {
+  const std::string host = node_->directory() + "/read-only";
+  const std::string below = host + "/below";
+  ASSERT_TRUE(MakeDirectories(below, 0755).ok());
+  ASSERT_EQ(mount("t", below.c_str(), "tmpfs", 0, "size=64k"), 0);
+  cri::ContainerConfig config = node_->ContainerConfig("below", kForever);
+  for (const bool recursive : {false, true}) {
+    cri::Mount* mount = config.add_mounts();
+    mount->set_container_path(recursive ? "/all" : "/top");
+    mount->set_host_path(host);
+    mount->set_readonly(true);
+    mount->set_recursive_read_only(recursive);
+  }
+  const std::string id = Create(config);
+  node_->StartContainer(id);
+
+  node_->Exec(id, {"sh", "-c", "echo written > /top/below/x"});
+  EXPECT_EQ(ReadFile(below + "/x").value_or("nothing"), "written\n");
+  for (const char* file : {"/top/x", "/all/x", "/all/below/y"}) {
+    EXPECT_THAT(node_->Exec(id, {"sh", "-c",
+                                 absl::StrCat("touch ", file, " 2>&1 || :")}),
+                HasSubstr("Read-only file system"))
+        << file;
+  }
+  // Nothing of the host is busy for the container's sake.
+  ASSERT_EQ(umount2(below.c_str(), 0), 0);
+  EXPECT_EQ(rmdir(below.c_str()), 0) << strerror(errno);
   EXPECT_TRUE(Remove(id).ok());
 }
 

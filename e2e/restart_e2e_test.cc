@@ -130,6 +130,14 @@ TEST_F(RestartE2eTest, WhatEndedWhileNoDaemonRanIsKnownAfterwards) {
       node_.AwaitState(id, cri::CONTAINER_EXITED);
   EXPECT_EQ(status.exit_code(), 9);
   EXPECT_EQ(CheckNumbers("late"), 1);
+  // The share that an earlier daemon has made takes further mounts.
+  cri::ContainerConfig next =
+      node_.ContainerConfig("next", "[ -e /shared/ended ] && echo 1");
+  *next.add_mounts() = *mount;
+  const std::string second = node_.CreateContainer(pod, next, config);
+  node_.StartContainer(second);
+  node_.AwaitState(second, cri::CONTAINER_EXITED);
+  EXPECT_EQ(CheckNumbers("next"), 1);
 }
 
 TEST_F(RestartE2eTest, APodWhoseVmDiedMeanwhileIsNotReadyAndCanBeRemoved) {

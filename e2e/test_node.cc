@@ -268,9 +268,9 @@ cri::ContainerConfig TestNode::ContainerConfig(
   return config;
 }
 
-void TestNode::PullImage() {
+void TestNode::PullImage(const std::string& image) {
   cri::PullImageRequest request;
-  request.mutable_image()->set_image(kImage);
+  request.mutable_image()->set_image(image);
   cri::PullImageResponse response;
   Call call;
   const grpc::Status status = images_->PullImage(&call, request, &response);

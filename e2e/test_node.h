@@ -19,6 +19,10 @@ namespace podvisor::e2e {
 
 namespace cri = runtime::v1;
 
+// What the node's registry has: for containers, and for image volumes.
+inline constexpr char kImage[] = "busybox:1.36";
+inline constexpr char kVolumeImage[] = "files:1";
+
 // A node in a directory: a registry, a podvisord, and the two CRI services as
 // a client sees them. Knows the daemon only through its sockets, its files and
 // the process table. The destructor ends everything it started.
@@ -63,7 +67,7 @@ class TestNode {
   // With a grace of 20 s.
   void StopContainer(const std::string& container);
   void RemovePod(const std::string& pod);
-  void PullImage();
+  void PullImage(const std::string& image = kImage);
 
   cri::ContainerStatus Status(const std::string& container);
   // Waits until the container is in the state, at most 60 s.
@@ -114,7 +118,6 @@ ProcessIdentity StartProgram(const std::string& program, SpawnOptions options);
 // True once `done` is, looking every 50 ms until the time is over.
 bool AwaitTrue(absl::Duration timeout, const std::function<bool()>& done);
 
-inline constexpr char kImage[] = "busybox:1.36";
 inline constexpr int64_t kMiB = 1 << 20;
 
 // A client context that ends after `timeout`.

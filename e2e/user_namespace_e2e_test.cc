@@ -39,6 +39,7 @@ class UserNamespaceE2eTest : public testing::Test {
   static void SetUpTestSuite() {
     node_ = new TestNode();
     node_->PullImage();
+    node_->PullImage(kVolumeImage);
     config_ = new cri::PodSandboxConfig(
         WithUserNamespace(node_->PodConfig("mapped")));
     pod_ = new std::string(node_->RunPod(*config_));
@@ -155,6 +156,20 @@ TEST_F(UserNamespaceE2eTest, AVolumeThatIsNotMappedHasTheOwnersNumbers) {
   EXPECT_EQ(node_->Exec(
                 id, {"sh", "-c", "touch /strange/new 2>/dev/null || echo no"}),
             "no\n");
+}
+
+TEST_F(UserNamespaceE2eTest, AnImageVolumeHasTheImagesOwners) {
+  cri::ContainerConfig config =
+      node_->ContainerConfig("image", "while :; do sleep 1; done");
+  auto* mount = config.add_mounts();
+  mount->set_container_path("/image");
+  mount->set_readonly(true);
+  mount->mutable_image()->set_image(kVolumeImage);
+  FillMapping(mount->add_uidmappings());
+  FillMapping(mount->add_gidmappings());
+
+  EXPECT_EQ(node_->Exec(Start(config), {"stat", "-c", "%u %g", "/image/data"}),
+            "0 0\n");
 }
 
 TEST_F(UserNamespaceE2eTest, AMountWithOtherIdsThanThePodsIsRefused) {

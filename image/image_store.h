@@ -69,6 +69,11 @@ struct ImageRootFs {
 inline constexpr absl::string_view kSignatureValidationFailed =
     "SignatureValidationFailed";
 
+// The word by which the kubelet knows that it is an image volume for which a
+// container could not be made.
+inline constexpr absl::string_view kImageVolumeMountFailed =
+    "ImageVolumeMountFailed";
+
 // The images on this host: pulled by skopeo, verified, and flattened into one
 // read-only block image each. Content never gets unpacked on the host.
 //

@@ -26,6 +26,10 @@ absl::string_view Name(ContainerPhase phase) {
   return "unknown";
 }
 
+std::string HexOf(absl::string_view image_id) {
+  return std::string(absl::StripPrefix(image_id, "sha256:"));
+}
+
 }  // namespace
 
 Container::Container(StateStore* store, ContainerRecord record,
@@ -271,9 +275,12 @@ void Container::SetPump(std::shared_ptr<LogPump> pump) {
 std::vector<ShareMount> Container::ShareMounts() const {
   absl::MutexLock lock(&mutex_);
   std::vector<ShareMount> mounts;
+  int index = -1;
   for (const MountSpec& spec : record_.spec.mounts) {
+    ++index;
+    if (!spec.image.empty()) continue;
     ShareMount mount;
-    mount.name = absl::StrCat(id_.value().substr(0, 24), "-", mounts.size());
+    mount.name = absl::StrCat(id_.value().substr(0, 24), "-", index);
     mount.host_path = spec.host_path;
     mount.read_only = spec.read_only;
     mount.recursive_read_only = spec.recursive_read_only;
@@ -286,7 +293,16 @@ std::vector<ShareMount> Container::ShareMounts() const {
 
 std::string Container::image_hex() const {
   absl::MutexLock lock(&mutex_);
-  return std::string(absl::StripPrefix(record_.image_id, "sha256:"));
+  return HexOf(record_.image_id);
+}
+
+std::set<std::string> Container::image_hexes() const {
+  absl::MutexLock lock(&mutex_);
+  std::set<std::string> hexes = {HexOf(record_.image_id)};
+  for (const MountSpec& mount : record_.spec.mounts) {
+    if (!mount.image.empty()) hexes.insert(HexOf(mount.image_id));
+  }
+  return hexes;
 }
 
 }  // namespace podvisor

@@ -19,7 +19,7 @@
 #include "sandbox/operation_lock.h"
 #include "sandbox/pod_snapshot.h"
 #include "sandbox/state_store.h"
-#include "volume/pod_share.h"
+#include "volume/share_mount.h"
 
 namespace podvisor {
 
@@ -119,7 +119,10 @@ class Container {
   // The container's mounts as the pod's share has them. Derived, so that a
   // later daemon finds the same names.
   std::vector<ShareMount> ShareMounts() const;
+  // The name in the guest of the image of its root, and of every image that it
+  // uses, image volumes too.
   std::string image_hex() const;
+  std::set<std::string> image_hexes() const;
 
   // What collects the output; null before the start and after the pod's end.
   std::shared_ptr<LogPump> pump() const;

@@ -34,8 +34,10 @@ absl::Status ContainerEraser::EraseTraces(const Container& container,
   if (vm.ok()) {
     RETURN_IF_ERROR((*vm)->vm().agent().Delete(container.id(), deadline));
     (*vm)->RemoveMounts(container.ShareMounts());
-    const absl::Status released =
-        (*vm)->RemoveImageUser(container.image_hex(), container.id(), deadline);
+    absl::Status released;
+    for (const std::string& image : container.image_hexes()) {
+      released.Update((*vm)->RemoveImageUser(image, container.id(), deadline));
+    }
     if (!released.ok()) {
       Log(LogLevel::kWarning, "an image is released later",
           {{"sandbox_id", parts_.pod->id().value()},

@@ -42,21 +42,17 @@ void LogFailure(const Container& container, absl::string_view what,
 // Everything that creating a container does in the guest. After an error the
 // caller abandons the container.
 absl::Status Build(const Pod& pod, PodVm& vm, Container& container,
-                   const Image& image, ImageRootFs root_fs,
+                   const Image& image, std::vector<ImageRootFs> images,
                    absl::Time deadline) {
-  RETURN_IF_ERROR(
-      vm.AddImageUser(std::move(root_fs), container.id(), deadline));
-  const std::vector<ShareMount> mounts = container.ShareMounts();
-  RETURN_IF_ERROR(vm.AddMounts(mounts, deadline));
-  const ContainerSnapshot snapshot = container.Snapshot();
-  ContainerRequestInput input = {snapshot.spec,
-                                 image.config,
-                                 container.image_hex(),
-                                 {},
-                                 pod.services().vm.settings->cpuset};
-  for (const ShareMount& mount : mounts) {
-    input.share_names.push_back(mount.name);
+  for (ImageRootFs& used : images) {
+    RETURN_IF_ERROR(vm.AddImageUser(std::move(used), container.id(), deadline));
   }
+  ASSIGN_OR_RETURN(std::vector<PlacedMount> mounts,
+                   vm.AddMounts(container.ShareMounts(), deadline));
+  const ContainerSnapshot snapshot = container.Snapshot();
+  const ContainerRequestInput input = {snapshot.spec, image.config,
+                                       container.image_hex(), std::move(mounts),
+                                       pod.services().vm.settings->cpuset};
   ASSIGN_OR_RETURN(const agent::v1::ContainerSpec request,
                    MakeContainerRequest(input));
   ASSIGN_OR_RETURN(const agent::v1::CreateContainerResponse created,
@@ -74,7 +70,7 @@ absl::Status Build(const Pod& pod, PodVm& vm, Container& container,
 // Makes room in the VM, then the container.
 absl::Status GrowAndBuild(Pod& pod, const ContainerRecord& record,
                           Container& container, const Image& image,
-                          ImageRootFs root_fs, absl::Time deadline)
+                          std::vector<ImageRootFs> images, absl::Time deadline)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(pod.operation_lock()) {
   ASSIGN_OR_RETURN(PodVm* const vm, pod.guest().ReadyVm());
   RETURN_IF_ERROR(pod.services().store->PutContainer(record));
@@ -83,7 +79,27 @@ absl::Status GrowAndBuild(Pod& pod, const ContainerRecord& record,
   RETURN_IF_ERROR(pod.resizer().CheckCpusetOf(container, record.resources));
   RETURN_IF_ERROR(GrowError(pod.resizer().Grow(&container, deadline),
                             "for this container"));
-  return Build(pod, *vm, container, image, std::move(root_fs), deadline);
+  return Build(pod, *vm, container, image, std::move(images), deadline);
+}
+
+// Finds the images of the container's image volumes: notes in `spec` what they
+// are, and adds their root file systems to `images`.
+absl::Status FindImageVolumes(ImageStore& store, ContainerSpec* spec,
+                              std::vector<ImageRootFs>* images) {
+  for (MountSpec& mount : spec->mounts) {
+    if (mount.image.empty()) continue;
+    const absl::StatusOr<Image> image = store.Get(mount.image);
+    absl::Status found = image.status();
+    if (found.ok()) {
+      mount.image_id = image->id;
+      absl::StatusOr<ImageRootFs> root_fs = store.RootFs(image->id);
+      found = root_fs.status();
+      if (found.ok()) images->push_back(*std::move(root_fs));
+    }
+    RETURN_IF_ERROR(Annotate(found, absl::StrCat(kImageVolumeMountFailed, ": ",
+                                                 mount.container_path)));
+  }
+  return absl::OkStatus();
 }
 
 ContainerRecord NewRecord(const Pod& pod, const ContainerSpec& spec,
@@ -251,11 +267,14 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
   }
   const PodServices& services = pod.services();
   ASSIGN_OR_RETURN(const Image image, services.images->Get(spec.image));
-  ASSIGN_OR_RETURN(ImageRootFs root_fs, services.images->RootFs(image.id));
+  std::vector<ImageRootFs> images(1);
+  ASSIGN_OR_RETURN(images.front(), services.images->RootFs(image.id));
+  ContainerSpec resolved = spec;
+  RETURN_IF_ERROR(FindImageVolumes(*services.images, &resolved, &images));
   // What can never be is refused before anything is touched.
   RETURN_IF_ERROR(DemandOf(spec.resources).status());
 
-  const ContainerRecord record = NewRecord(pod, spec, image);
+  const ContainerRecord record = NewRecord(pod, resolved, image);
   const auto container = std::make_shared<Container>(
       services.store, record, pod.output().LogPathOf(spec));
   // Counts from here on, so that all that wait for their turn make one plan.
@@ -266,8 +285,8 @@ absl::StatusOr<std::shared_ptr<Container>> CreateContainer(
     return pod.operation_lock().Busy();
   }
   const OperationHolder operation(&pod.operation_lock());
-  const absl::Status created = GrowAndBuild(pod, record, *container, image,
-                                            std::move(root_fs), deadline);
+  const absl::Status created =
+      GrowAndBuild(pod, record, *container, image, std::move(images), deadline);
   if (!created.ok()) {
     pod.eraser().Abandon(container);
     return created;

@@ -216,5 +216,46 @@ TEST_F(ContainerLifecycleTest, AnImageWhoseDiskTheGuestKeptIsMountedAnew) {
   EXPECT_EQ(Guest(pod).mounted_images().size(), 1);
 }
 
+TEST_F(ContainerLifecycleTest, AnImageVolumeIsMountedAsLongAsItIsUsed) {
+  const std::shared_ptr<Pod> pod = Run("volumes");
+  FakeQemu& qemu = launcher_.machine(pod->id())->qemu();
+  const std::set<std::string> before = qemu.block_nodes();
+  std::vector<FoundContainer> found;
+  for (const char* name : {"one", "two"}) {
+    ContainerSpec spec = ContainerOf(1000, 64);
+    spec.name = name;
+    spec.mounts.resize(2);
+    spec.mounts[0] = {"/files", "", true};
+    spec.mounts[0].image = "files";
+    spec.mounts[1] = {"/own", "", true};
+    spec.mounts[1].image = "busybox";
+    found.push_back(Create(pod, spec));
+  }
+  EXPECT_EQ(Guest(pod).mounted_images().size(), 2);
+  EXPECT_EQ(found[0].container->Snapshot().spec.mounts[0].image_id,
+            "sha256:" + std::string(64, 'c'));
+
+  ASSERT_TRUE(pods_->RemoveContainer(found[0], Soon()).ok());
+  EXPECT_EQ(Guest(pod).mounted_images().size(), 2);
+  ASSERT_TRUE(pods_->RemoveContainer(found[1], Soon()).ok());
+  EXPECT_TRUE(Guest(pod).mounted_images().empty());
+  EXPECT_EQ(qemu.block_nodes(), before);
+}
+
+TEST_F(ContainerLifecycleTest, AnImageVolumeWithoutItsImageIsToldByTheWord) {
+  const std::shared_ptr<Pod> pod = Run("missing");
+  ContainerSpec spec = ContainerOf(1000, 64);
+  spec.mounts.resize(1);
+  spec.mounts[0] = {"/files", "", true};
+  spec.mounts[0].image = "none";
+
+  const absl::Status status =
+      pods_->CreateContainer(pod, spec, Soon()).status();
+
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_TRUE(absl::StartsWith(status.message(), kImageVolumeMountFailed));
+  EXPECT_TRUE(pod->containers().empty());
+}
+
 }  // namespace
 }  // namespace podvisor

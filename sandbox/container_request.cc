@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace podvisor {
 namespace {
@@ -100,6 +101,29 @@ std::string SwapMaxFor(const ContainerResources& resources) {
       0, resources.memory_swap_limit_bytes - resources.memory_limit_bytes));
 }
 
+agent::v1::Mount ImageMountRequest(const MountSpec& mount) {
+  agent::v1::Mount request;
+  request.set_kind(agent::v1::Mount::IMAGE);
+  request.set_source(std::string(absl::StripPrefix(mount.image_id, "sha256:")));
+  request.set_sub_path(mount.image_sub_path);
+  request.set_destination(mount.container_path);
+  return request;
+}
+
+agent::v1::Mount HostMountRequest(const MountSpec& mount,
+                                  const PlacedMount& placed) {
+  agent::v1::Mount request;
+  request.set_kind(agent::v1::Mount::SHARE);
+  request.set_source(placed.name);
+  request.set_destination(mount.container_path);
+  // The guest's kernel makes what is below as read-only as what is above. Where
+  // that may differ, the host's bind alone is the wall.
+  request.set_read_only(mount.read_only && !placed.has_mounts_below);
+  request.set_recursive_read_only(mount.recursive_read_only);
+  request.set_slave(mount.slave);
+  return request;
+}
+
 }  // namespace
 
 absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
@@ -125,15 +149,11 @@ absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
   request.set_stdin(spec.stdin);
   request.set_stdin_once(spec.stdin_once);
   SetSecurity(spec.security, &request);
-  for (size_t i = 0; i < spec.mounts.size(); ++i) {
-    const MountSpec& mount = spec.mounts[i];
-    agent::v1::Mount* wanted = request.add_mounts();
-    wanted->set_kind(agent::v1::Mount::SHARE);
-    wanted->set_source(input.share_names[i]);
-    wanted->set_destination(mount.container_path);
-    wanted->set_read_only(mount.read_only);
-    wanted->set_recursive_read_only(mount.recursive_read_only);
-    wanted->set_slave(mount.slave);
+  auto placed = input.placed_mounts.begin();
+  for (const MountSpec& mount : spec.mounts) {
+    *request.add_mounts() = mount.image.empty()
+                                ? HostMountRequest(mount, *placed++)
+                                : ImageMountRequest(mount);
   }
   *request.mutable_resources() = GuestResourcesOf(spec.resources, input.cpuset);
   request.set_oom_score_adj(static_cast<int32_t>(spec.resources.oom_score_adj));

@@ -10,6 +10,7 @@
 #include "image/image_store.h"
 #include "sandbox/container_spec.h"
 #include "sandbox/cpuset.h"
+#include "volume/share_mount.h"
 
 namespace podvisor {
 
@@ -20,8 +21,8 @@ struct ContainerRequestInput {
   const ContainerSpec& spec;
   const ImageConfig& image;
   std::string image_hex;  // the image's mount in the guest
-  // The share's name of each of spec.mounts, in the same order.
-  std::vector<std::string> share_names;
+  // What became of each of spec.mounts that is the host's, in the same order.
+  std::vector<PlacedMount> placed_mounts;
   CpusetMode cpuset = CpusetMode::kPin;
 };
 

@@ -12,11 +12,11 @@ using testing::UnorderedElementsAre;
 
 agent::v1::ContainerSpec Request(const ContainerSpec& spec,
                                  const ImageConfig& image) {
-  std::vector<std::string> names;
+  std::vector<PlacedMount> placed;
   for (size_t i = 0; i < spec.mounts.size(); ++i) {
-    names.push_back("mount-" + std::to_string(i));
+    placed.push_back({"mount-" + std::to_string(i)});
   }
-  return MakeContainerRequest({spec, image, std::string(64, 'a'), names})
+  return MakeContainerRequest({spec, image, std::string(64, 'a'), placed})
       .value();
 }
 
@@ -78,6 +78,59 @@ TEST(ContainerRequestTest, MountsNameTheirPlaceInTheShareAndNoHostPath) {
   EXPECT_EQ(request.mounts(0).destination(), "/etc/hosts");
   EXPECT_TRUE(request.mounts(0).read_only());
   EXPECT_EQ(request.SerializeAsString().find("secret"), std::string::npos);
+}
+
+TEST(ContainerRequestTest, ImageVolumesStandBetweenTheHostsMounts) {
+  ContainerSpec spec;
+  spec.mounts.resize(3);
+  for (int i : {0, 2}) spec.mounts[i] = {"/data", "/host/data"};
+  spec.mounts[1].container_path = "/volume";
+  spec.mounts[1].image = "files:1";
+  spec.mounts[1].image_id = "sha256:" + std::string(64, 'c');
+  spec.mounts[1].image_sub_path = "sub";
+
+  const agent::v1::ContainerSpec request =
+      MakeContainerRequest(
+          {spec, Image(), std::string(64, 'a'), {{"first"}, {"second"}}})
+          .value();
+
+  ASSERT_EQ(request.mounts_size(), 3);
+  EXPECT_EQ(request.mounts(0).source(), "first");
+  EXPECT_EQ(request.mounts(1).kind(), agent::v1::Mount::IMAGE);
+  EXPECT_EQ(request.mounts(1).source(), std::string(64, 'c'));
+  EXPECT_EQ(request.mounts(1).sub_path(), "sub");
+  EXPECT_EQ(request.mounts(1).destination(), "/volume");
+  EXPECT_EQ(request.mounts(2).source(), "second");
+}
+
+TEST(ContainerRequestTest, OnlyWhatHasMountsBelowIsLeftToTheHostsReadOnly) {
+  struct Case {
+    bool read_only;
+    bool recursive;
+    bool has_mounts_below;
+    bool read_only_in_guest;
+  };
+  for (const Case& c : std::vector<Case>{{false, false, false, false},
+                                         {false, false, true, false},
+                                         {true, false, false, true},
+                                         {true, false, true, false},
+                                         {true, true, false, true},
+                                         {true, true, true, true}}) {
+    ContainerSpec spec;
+    spec.command = {"/own"};
+    spec.mounts = {{"/data", "/host/data", c.read_only, c.recursive}};
+
+    const agent::v1::ContainerSpec request =
+        MakeContainerRequest({spec,
+                              ImageConfig(),
+                              std::string(64, 'a'),
+                              {{"m", c.has_mounts_below}}})
+            .value();
+
+    const agent::v1::Mount& mount = request.mounts(0);
+    EXPECT_EQ(mount.read_only() || mount.recursive_read_only(),
+              c.read_only_in_guest);
+  }
 }
 
 TEST(ContainerRequestTest, HostCpusetsStayOnTheHost) {

@@ -17,13 +17,19 @@ namespace podvisor {
 
 struct MountSpec {
   std::string container_path;
-  std::string host_path;
+  std::string host_path;  // empty where an image is mounted
   bool read_only = false;
   bool recursive_read_only = false;
   bool slave = false;  // PROPAGATION_HOST_TO_CONTAINER
   // Files of the host's user 0 are seen as root's in the pod's user namespace,
   // and so on; without it they have their owner's own number.
   std::optional<IdMapping> ids = std::nullopt;
+  // An image volume, always read-only: the image as given to CreateContainer,
+  // what is to be seen of it (a relative path; empty: all), and which image it
+  // was found to be.
+  std::string image = "";
+  std::string image_sub_path = "";
+  std::string image_id = "";  // "sha256:<hex>"
 
   bool operator==(const MountSpec&) const = default;
 };

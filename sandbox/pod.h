@@ -122,7 +122,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void AbortOperation(absl::Time deadline);
   absl::Status AdoptVm(absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
-  void AdoptImage(const Container& container)
+  void AdoptImages(const Container& container)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(operation_lock_);
   // Of a pod whose VM cannot be adopted.
   void EndLost(SandboxState found, const absl::Status& reason,

@@ -5,9 +5,11 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/strip.h"
 #include "base/file.h"
 #include "gtest/gtest.h"
 #include "network/fake_pod_network.h"
@@ -20,12 +22,14 @@ namespace podvisor {
 
 inline constexpr int64_t kMiB = int64_t{1} << 20;
 
-// One image, "busybox", whose file is not looked at by a fake QEMU.
-class OneImageStore final : public ImageStore {
+// Two images, "busybox" and "files", whose file is not looked at by a fake
+// QEMU.
+class TestImageStore final : public ImageStore {
  public:
-  explicit OneImageStore(std::string path) : path_(std::move(path)) {
+  explicit TestImageStore(std::string path) : path_(std::move(path)) {
     image_.id = "sha256:" + std::string(64, 'b');
     image_.config.cmd = {"sh"};
+    files_.id = "sha256:" + std::string(64, 'c');
   }
 
   void SetStopSignal(const std::string& signal) {
@@ -37,17 +41,22 @@ class OneImageStore final : public ImageStore {
     return image_.id;
   }
   absl::StatusOr<Image> Get(absl::string_view reference) const override {
-    for (const std::string& known :
-         {std::string("busybox"), image_.id, std::string(64, 'b')}) {
-      if (reference == known) return image_;
+    for (const auto& [name, image] :
+         {std::pair("busybox", &image_), std::pair("files", &files_)}) {
+      if (reference == name || reference == image->id ||
+          reference == absl::StripPrefix(image->id, "sha256:")) {
+        return *image;
+      }
     }
     return absl::NotFoundError("no such image");
   }
-  std::vector<Image> List() const override { return {image_}; }
+  std::vector<Image> List() const override { return {image_, files_}; }
   absl::Status Remove(absl::string_view) override { return absl::OkStatus(); }
   absl::StatusOr<ImageRootFs> RootFs(absl::string_view reference) override {
-    if (const auto image = Get(reference); !image.ok()) return image.status();
-    return ImageRootFs{std::string(64, 'b'), "squashfs", path_, nullptr};
+    const absl::StatusOr<Image> image = Get(reference);
+    if (!image.ok()) return image.status();
+    return ImageRootFs{std::string(absl::StripPrefix(image->id, "sha256:")),
+                       "squashfs", path_, nullptr};
   }
   absl::StatusOr<ImageFsUsage> FsUsage() const override {
     return ImageFsUsage();
@@ -56,6 +65,7 @@ class OneImageStore final : public ImageStore {
  private:
   const std::string path_;
   Image image_;
+  Image files_;
 };
 
 // Pods and their containers on fake VMs. Real are the store, the run directory
@@ -83,7 +93,7 @@ class PodManagerFixture : public testing::Test {
     settings_.sizing.base_memory_bytes = 256 * kMiB;
     settings_.virtiofsd = "/usr/lib/qemu/virtiofsd";
     settings_.scratch_bytes = 64 * kMiB;
-    images_ = std::make_unique<OneImageStore>(directory_ + "/image");
+    images_ = std::make_unique<TestImageStore>(directory_ + "/image");
     scratch_ = std::make_unique<ScratchDisks>(settings_.root_dir,
                                               settings_.scratch_bytes);
     store_ = StateStore::Open(settings_.root_dir).value();
@@ -178,7 +188,7 @@ class PodManagerFixture : public testing::Test {
   PodEventFeed events_;
   std::unique_ptr<ProcessWatcher> watcher_;
   std::unique_ptr<HostCgroups> cgroups_;
-  std::unique_ptr<OneImageStore> images_;
+  std::unique_ptr<TestImageStore> images_;
   std::unique_ptr<ScratchDisks> scratch_;
   std::unique_ptr<StateStore> store_;
   std::unique_ptr<PodManager> pods_;

@@ -82,23 +82,24 @@ absl::Status Pod::AdoptVm(absl::Time deadline) {
       std::unique_ptr<PodVm> vm,
       PodVm::Adopt(services_.vm, id(), spec(), record, Recorder(), deadline));
   guest_.SetVm(std::move(vm), absl::UnavailableError("it was not asked yet"));
-  for (const auto& container : containers_.All()) AdoptImage(*container);
+  for (const auto& container : containers_.All()) AdoptImages(*container);
   WatchVm();
   network_.Check(deadline);
   return absl::OkStatus();
 }
 
-void Pod::AdoptImage(const Container& container) {
-  absl::StatusOr<ImageRootFs> root_fs =
-      services_.images->RootFs(container.image_hex());
-  if (!root_fs.ok()) {
-    Log(LogLevel::kWarning, "the image of a container is gone",
-        {{"container_id", container.id().value()},
-         {"error", root_fs.status().message()}});
-    // Its disk is not: it is detached after its last user, as any other.
-    root_fs.emplace().image_hex = container.image_hex();
+void Pod::AdoptImages(const Container& container) {
+  for (const std::string& image : container.image_hexes()) {
+    absl::StatusOr<ImageRootFs> root_fs = services_.images->RootFs(image);
+    if (!root_fs.ok()) {
+      Log(LogLevel::kWarning, "an image of a container is gone",
+          {{"container_id", container.id().value()},
+           {"error", root_fs.status().message()}});
+      // Its disk is not: it is detached after its last user, as any other.
+      root_fs.emplace().image_hex = image;
+    }
+    guest_.vm()->AdoptImageUser(*std::move(root_fs), container.id());
   }
-  guest_.vm()->AdoptImageUser(*std::move(root_fs), container.id());
 }
 
 void Pod::MeetGuest(absl::Duration backoff, absl::Time deadline) {

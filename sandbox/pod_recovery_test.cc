@@ -205,6 +205,25 @@ TEST_F(PodRecoveryTest, AShareThatIsPluggedIsUsedAgain) {
   EXPECT_EQ(ShareDevices(id), 1);
 }
 
+TEST_F(PodRecoveryTest, ImageVolumesOfAnEarlierDaemonAreReleased) {
+  const PodId id = Run("volumes")->id();
+  ContainerSpec spec = ContainerOf(1000, 64);
+  spec.mounts.resize(1);
+  spec.mounts[0] = {"/files", "", true};
+  spec.mounts[0].image = "files";
+  const ContainerId container = CreateRunning(id, spec);
+  FakeGuestAgent& guest = launcher_.machine(id)->guest();
+
+  Restart();
+  EXPECT_EQ(guest.mounted_images().size(), 2);
+  ASSERT_TRUE(pods_
+                  ->RemoveContainer(
+                      pods_->FindContainer(container.value()).value(), Soon())
+                  .ok());
+
+  EXPECT_TRUE(guest.mounted_images().empty());
+}
+
 TEST_F(PodRecoveryTest, AGuestThatDoesNotAnswerRunsOnAndIsAskedAgain) {
   const PodId id = Run("silent")->id();
   const ContainerId container = CreateRunning(id, ContainerOf(2000, 512));

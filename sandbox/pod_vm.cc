@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/errno_status.h"
@@ -18,6 +19,7 @@
 #include "sandbox/files_limit.h"
 #include "sandbox/pod_network_request.h"
 #include "sandbox/pod_sizing.h"
+#include "volume/virtiofsd_world.h"
 
 namespace podvisor {
 namespace {
@@ -351,6 +353,8 @@ absl::Status PodVm::PlugShare(absl::Time deadline) {
   VmRecord with_share = record();
   with_share.virtiofsd = virtiofsd.process;
   RETURN_IF_ERROR(recorder_(with_share));
+  RETURN_IF_ERROR(AwaitVirtiofsd(virtiofsd.socket.get(),
+                                 deadline - services_.clock->Now()));
   const absl::Status attached = vm_->devices().AttachShare(
       std::move(virtiofsd.socket), kShareTag, deadline);
   if (!attached.ok()) {
@@ -397,18 +401,22 @@ void PodVm::WatchVirtiofsd() {
   }
 }
 
-absl::Status PodVm::AddMounts(const std::vector<ShareMount>& mounts,
-                              absl::Time deadline) {
-  if (mounts.empty()) return absl::OkStatus();
+absl::StatusOr<std::vector<PlacedMount>> PodVm::AddMounts(
+    const std::vector<ShareMount>& mounts, absl::Time deadline) {
+  std::vector<PlacedMount> placed;
+  if (mounts.empty()) return placed;
   RETURN_IF_ERROR(StartShare(deadline));
-  for (const ShareMount& mount : mounts) {
-    const absl::Status added = share_->AddMount(mount);
-    if (!added.ok()) {
-      RemoveMounts(mounts);
-      return added;
-    }
+  const std::optional<ProcessIdentity> virtiofsd = record().virtiofsd;
+  if (!virtiofsd.has_value()) {
+    return absl::InternalError("a share whose virtiofsd nobody knows");
   }
-  return absl::OkStatus();
+  absl::Cleanup undo = [&] { RemoveMounts(mounts); };
+  for (const ShareMount& mount : mounts) {
+    ASSIGN_OR_RETURN(PlacedMount added, share_->AddMount(*virtiofsd, mount));
+    placed.push_back(std::move(added));
+  }
+  std::move(undo).Cancel();
+  return placed;
 }
 
 void PodVm::RemoveMounts(const std::vector<ShareMount>& mounts) {

@@ -113,8 +113,8 @@ class PodVm {
 
   // Adds host files and directories to the share; the first ones start
   // virtiofsd. After an error none of them is there.
-  absl::Status AddMounts(const std::vector<ShareMount>& mounts,
-                         absl::Time deadline);
+  absl::StatusOr<std::vector<PlacedMount>> AddMounts(
+      const std::vector<ShareMount>& mounts, absl::Time deadline);
   void RemoveMounts(const std::vector<ShareMount>& mounts);
 
   // Ends the VM: asks the guest to power off within `grace`, then kills, and

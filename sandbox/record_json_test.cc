@@ -161,8 +161,14 @@ ContainerRecord RandomContainer(std::mt19937* random) {
   c.spec.working_dir = RandomText(random);
   c.spec.env = RandomList(random, RandomText);
   c.spec.mounts = RandomList(random, [](std::mt19937* r) {
-    return MountSpec{RandomText(r),   RandomText(r),   (*r)() % 2 == 0,
-                     (*r)() % 2 == 0, (*r)() % 2 == 0, RandomIds(r)};
+    MountSpec mount{RandomText(r),   RandomText(r),   (*r)() % 2 == 0,
+                    (*r)() % 2 == 0, (*r)() % 2 == 0, RandomIds(r)};
+    if ((*r)() % 2 == 0) {
+      mount.image = "i" + RandomText(r);
+      mount.image_sub_path = RandomText(r);
+      mount.image_id = RandomText(r);
+    }
+    return mount;
   });
   c.spec.labels = RandomMap(random);
   c.spec.annotations = RandomMap(random);

@@ -59,6 +59,11 @@ json MountToJson(const MountSpec& mount) {
                  {"recursive_read_only", mount.recursive_read_only},
                  {"slave", mount.slave}};
   PutIds(mount.ids, &object);
+  if (!mount.image.empty()) {
+    object["image"] = mount.image;
+    object["image_sub_path"] = mount.image_sub_path;
+    object["image_id"] = mount.image_id;
+  }
   return object;
 }
 
@@ -69,6 +74,9 @@ void ReadMount(JsonFields* fields, MountSpec* mount) {
   fields->Read("recursive_read_only", &mount->recursive_read_only);
   fields->Read("slave", &mount->slave);
   ReadIds(fields, &mount->ids);
+  fields->Read("image", &mount->image);
+  fields->Read("image_sub_path", &mount->image_sub_path);
+  fields->Read("image_id", &mount->image_id);
 }
 
 json SecurityToJson(const SecuritySpec& security) {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Shows that critest-sums, the argument, fails for all that is not allowed.
+# Shows that critest-sums, the first argument, fails for all that is not allowed,
+# and that sum-tests, the second one, counts every spec.
 set -euo pipefail
-sums=$(realpath "$1")
+sums=$(realpath "$1") sum_tests=$(realpath "$2")
 cd "$(mktemp -d)"
 failures=0
 
@@ -14,14 +15,17 @@ report() { # file specs...
   printf '[{"SpecReports": [%s]}]' "$*" >"$file"
 }
 expect() { # last line, exit status, arguments...
-  local want=$1 status=$2 got code=0
+  local want=$1 status=$2 got counted code=0
   shift 2
-  got=$("$sums" "$@" | tail -n 1) || code=1
+  got=$("$sums" "$1" results.xml "${@:2}" | tail -n 1) || code=1
   [[ $got == "$want" && $code -eq $status ]] || { echo "critest-sums $*: \"$got\" ($code), not \"$want\" ($status)"; failures=1; }
+  # The same to whoever adds up all tests.
+  counted=$("$sum_tests" 0 results.xml)
+  [[ $counted == "${want%, 0 skipped}" ]] || { echo "sum-tests: \"$counted\", not \"$want\""; failures=1; }
 }
 
 report green "$(spec one passed '')" "$(spec 'two [NRI]' skipped 'no socket')" "$(spec 'benchmark about x' skipped '')"
-report red "$(spec one passed '')" "$(spec two failed 'a reason')"
+report red "$(spec 'one <b> \"c\"' passed '')" "$(spec two failed 'a reason: <1> & \"2\"')"
 report panicked "$(spec one passed '')" "$(spec two panicked 'oh')"
 report none
 

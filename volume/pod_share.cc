@@ -14,6 +14,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
@@ -21,13 +22,15 @@
 #include "base/user_namespace.h"
 #include "volume/pod_directory.h"
 #include "volume/virtiofsd_command.h"
+#include "volume/virtiofsd_world.h"
 
 namespace podvisor {
 namespace {
 
 // The mount points live in `kPoints`, which only the host reaches. What the
 // guest sees is `kShare`, a read-only bind mount of it: a guest that is root
-// cannot make, remove or replace a mount point.
+// cannot make, remove or replace a mount point. The mounts themselves are not
+// on the host, see virtiofsd_world.h.
 constexpr char kPoints[] = "mountpoints";
 constexpr char kShare[] = "share";
 constexpr char kPointsOptions[] = "size=64k,nr_inodes=8192,mode=0755";
@@ -39,12 +42,11 @@ absl::Status MakeDirectory(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> IsMountRoot(int directory, const std::string& name) {
+absl::StatusOr<bool> IsMountRoot(const std::string& path) {
   struct statx info = {};
-  if (statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+  if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
             STATX_TYPE, &info) != 0) {
-    if (errno == ENOENT) return false;
-    return ErrnoStatus(errno, name);
+    return ErrnoStatus(errno, path);
   }
   return (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
@@ -182,6 +184,8 @@ absl::Status MakeMountPoint(int points, const std::string& name, int source) {
   return absl::OkStatus();
 }
 
+// With it goes what is mounted there in other namespaces, and that is all that
+// there is. What a guest still has open of it stays until it is closed.
 absl::Status RemoveMountPoint(int points, const std::string& name) {
   if (unlinkat(points, name.c_str(), 0) == 0 || errno == ENOENT) {
     return absl::OkStatus();
@@ -219,12 +223,12 @@ absl::StatusOr<PodShare> PodShare::Open(const std::string& pod_directory,
   share.directory_ = pod_directory;
   RETURN_IF_ERROR(MakeDirectory(share.points_));
   RETURN_IF_ERROR(MakeDirectory(share.path_));
-  ASSIGN_OR_RETURN(const bool mounted, IsMountRoot(AT_FDCWD, share.path_));
+  ASSIGN_OR_RETURN(const bool mounted, IsMountRoot(share.path_));
   if (mounted) return share;
 
   // A tmpfs of its own, because the pod's directory cannot be bound. One left
   // by a killed daemon is used.
-  ASSIGN_OR_RETURN(const bool made, IsMountRoot(AT_FDCWD, share.points_));
+  ASSIGN_OR_RETURN(const bool made, IsMountRoot(share.points_));
   if (!made && mount("podvisor", share.points_.c_str(), "tmpfs",
                      MS_NODEV | MS_NOSUID | MS_NOEXEC, kPointsOptions) != 0) {
     return ErrnoStatus(errno, absl::StrCat("mount ", share.points_));
@@ -235,8 +239,6 @@ absl::StatusOr<PodShare> PodShare::Open(const std::string& pod_directory,
   mount_attr attributes = {};
   attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
                         MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-  // Shared: what is bound here later appears in virtiofsd's namespace.
-  attributes.propagation = MS_SHARED;
   if (mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes,
                     sizeof(attributes)) != 0) {
     return ErrnoStatus(errno, share.path_);
@@ -246,52 +248,6 @@ absl::StatusOr<PodShare> PodShare::Open(const std::string& pod_directory,
     return ErrnoStatus(errno, absl::StrCat("mount ", share.path_));
   }
   return share;
-}
-
-absl::Status PodShare::AddMount(const ShareMount& mount) {
-  if (!IsShareName(mount.name)) {
-    return absl::InvalidArgumentError("not a name for a mount");
-  }
-  ASSIGN_OR_RETURN(const UniqueFd source,
-                   OpenSource(mount, options_.forbidden));
-  ASSIGN_OR_RETURN(const UniqueFd points, OpenDirectory(points_));
-  ASSIGN_OR_RETURN(const UniqueFd share, OpenDirectory(path_));
-  ASSIGN_OR_RETURN(const bool taken, IsMountRoot(share.get(), mount.name));
-  if (taken) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("a mount ", mount.name, " is there already"));
-  }
-  // A mount point without a mount is what a killed daemon left.
-  RETURN_IF_ERROR(RemoveMountPoint(points.get(), mount.name));
-  ASSIGN_OR_RETURN(const UniqueFd tree, CloneMount(mount, source.get()));
-  RETURN_IF_ERROR(MakeMountPoint(points.get(), mount.name, source.get()));
-  if (move_mount(tree.get(), "", share.get(), mount.name.c_str(),
-                 MOVE_MOUNT_F_EMPTY_PATH) != 0) {
-    const absl::Status failed =
-        ErrnoStatus(errno, absl::StrCat("bind ", mount.host_path));
-    (void)RemoveMountPoint(points.get(), mount.name);
-    return failed;
-  }
-  return absl::OkStatus();
-}
-
-absl::Status PodShare::RemoveMount(absl::string_view name) {
-  if (!IsShareName(name)) {
-    return absl::InvalidArgumentError("not a name for a mount");
-  }
-  const std::string text(name);
-  ASSIGN_OR_RETURN(const UniqueFd share, OpenDirectory(path_));
-  ASSIGN_OR_RETURN(const bool mounted, IsMountRoot(share.get(), text));
-  if (mounted) {
-    const std::string target =
-        absl::StrCat("/proc/self/fd/", share.get(), "/", text);
-    // Detached: virtiofsd keeps inodes of it open for the guest.
-    if (umount2(target.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
-      return ErrnoStatus(errno, absl::StrCat("unmount ", text));
-    }
-  }
-  ASSIGN_OR_RETURN(const UniqueFd points, OpenDirectory(points_));
-  return RemoveMountPoint(points.get(), text);
 }
 
 absl::StatusOr<VirtiofsdHandle> PodShare::StartDaemon(
@@ -329,6 +285,35 @@ absl::StatusOr<VirtiofsdHandle> PodShare::StartDaemon(
   spawn.stderr_fd = log.get();
   ASSIGN_OR_RETURN(handle.process, Spawn(spawn));
   return handle;
+}
+
+absl::StatusOr<PlacedMount> PodShare::AddMount(const ProcessIdentity& virtiofsd,
+                                               const ShareMount& mount) const {
+  if (!IsShareName(mount.name)) {
+    return absl::InvalidArgumentError("not a name for a mount");
+  }
+  ASSIGN_OR_RETURN(const UniqueFd source,
+                   OpenSource(mount, options_.forbidden));
+  ASSIGN_OR_RETURN(const UniqueFd points, OpenDirectory(points_));
+  ASSIGN_OR_RETURN(const UniqueFd tree, CloneMount(mount, source.get()));
+  RETURN_IF_ERROR(MakeMountPoint(points.get(), mount.name, source.get()));
+  absl::Cleanup undo = [&] {
+    (void)RemoveMountPoint(points.get(), mount.name);
+  };
+  RETURN_IF_ERROR(Annotate(
+      MountForVirtiofsd(virtiofsd, points.get(), tree.get(), mount.name),
+      absl::StrCat("bind ", mount.host_path)));
+  ASSIGN_OR_RETURN(const bool below, HasMountsBelow(virtiofsd, mount.name));
+  std::move(undo).Cancel();
+  return PlacedMount{mount.name, below || mount.slave};
+}
+
+absl::Status PodShare::RemoveMount(absl::string_view name) const {
+  if (!IsShareName(name)) {
+    return absl::InvalidArgumentError("not a name for a mount");
+  }
+  ASSIGN_OR_RETURN(const UniqueFd points, OpenDirectory(points_));
+  return RemoveMountPoint(points.get(), std::string(name));
 }
 
 }  // namespace podvisor

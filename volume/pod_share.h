@@ -1,7 +1,6 @@
 #ifndef PODVISOR_VOLUME_POD_SHARE_H_
 #define PODVISOR_VOLUME_POD_SHARE_H_
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,29 +8,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "base/id_mapping.h"
 #include "base/process.h"
 #include "base/unique_fd.h"
+#include "volume/share_mount.h"
 
 namespace podvisor {
-
-// One host file or directory that a container is to see.
-struct ShareMount {
-  std::string name;       // in the share; 1 to 128 of [a-z0-9-], generated
-  std::string host_path;  // absolute; symbolic links in it are followed
-  bool read_only = false;
-  // The mounts below it, too. Without this they stay as they are on the host:
-  // what CRI's `readonly` alone means.
-  bool recursive_read_only = false;
-  bool recursive = true;  // with the mounts below it, as rbind
-  bool slave = false;     // later host mounts below it appear as well
-  // Given: files of the host's user N are the guest's user ids.host_id + N's,
-  // as a pod's user namespace needs it. Not so in what the host mounts below it
-  // later (`slave`): that has its owners' own numbers.
-  std::optional<IdMapping> ids = std::nullopt;
-
-  bool operator==(const ShareMount&) const = default;
-};
 
 struct PodShareOptions {
   // Host paths of ours, with all below them, that no pod may ask for: root_dir,
@@ -57,8 +38,10 @@ struct VirtiofsdHandle {
 // The directory that a pod's VM sees through virtio-fs. Every CRI mount is a
 // bind mount in it; the guest cannot reach anything else of the host.
 //
-// A handle to kernel state: the mounts outlive it and a restart of the daemon,
-// and Open() finds them again. PodDirectory undoes all of it at once.
+// The binds are in the mount namespace of the pod's virtiofsd and nowhere else:
+// no directory of the host is busy for their sake, and they end with that
+// process. What is on the host, a mount point for each, outlives the daemon
+// with virtiofsd, and PodDirectory undoes it at once.
 //
 // Not thread-safe: the pod's operation lock.
 class PodShare {
@@ -67,7 +50,14 @@ class PodShare {
   static absl::StatusOr<PodShare> Open(const std::string& pod_directory,
                                        PodShareOptions options);
 
-  // Binds a host path to `name`. The bind is nosuid and nodev.
+  // Starts virtiofsd on the share. The caller watches the process: QEMU does
+  // not tell when it dies. Its messages are in virtiofsd.log where the
+  // console is. Nothing can be added before AwaitVirtiofsd().
+  absl::StatusOr<VirtiofsdHandle> StartDaemon(
+      const VirtiofsdOptions& options) const;
+
+  // Binds a host path to `name`, for the virtiofsd that serves the share. The
+  // bind is nosuid and nodev.
   //
   // Errors:
   //   NotFound         the host path does not exist.
@@ -75,18 +65,12 @@ class PodShare {
   //   AlreadyExists    the name is taken.
   //   FailedPrecondition  ids are to be mapped, and the host's file system, or
   //                    that of a mount below, cannot do that.
-  absl::Status AddMount(const ShareMount& mount);
+  //   Unavailable      virtiofsd has ended, or does not answer yet.
+  absl::StatusOr<PlacedMount> AddMount(const ProcessIdentity& virtiofsd,
+                                       const ShareMount& mount) const;
 
   // OK when there is no such mount.
-  absl::Status RemoveMount(absl::string_view name);
-
-  // Starts virtiofsd on the share. The caller watches the process: QEMU does
-  // not tell when it dies. Its messages are in virtiofsd.log where the
-  // console is.
-  absl::StatusOr<VirtiofsdHandle> StartDaemon(
-      const VirtiofsdOptions& options) const;
-
-  const std::string& path() const { return path_; }
+  absl::Status RemoveMount(absl::string_view name) const;
 
  private:
   PodShare(std::string path, PodShareOptions options);

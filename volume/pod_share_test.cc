@@ -4,23 +4,29 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <memory>
+#include <cerrno>
+#include <cstring>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "gtest/gtest.h"
 #include "volume/pod_directory.h"
+#include "volume/virtiofsd_world.h"
 
 namespace podvisor {
 namespace {
+
+constexpr absl::Duration kPatience = absl::Seconds(20);
 
 class PodShareTest : public testing::Test {
  protected:
@@ -34,12 +40,35 @@ class PodShareTest : public testing::Test {
     auto share = PodShare::Open(directory_->path(), {{run_}});
     ASSERT_TRUE(share.ok()) << share.status();
     share_.emplace(*std::move(share));
+    if (access(VirtiofsdOptions().program.c_str(), X_OK) != 0) {
+      GTEST_SKIP() << "NOT TESTED: there is no virtiofsd";
+    }
+    auto virtiofsd = share_->StartDaemon({});
+    ASSERT_TRUE(virtiofsd.ok()) << virtiofsd.status();
+    virtiofsd_ = *std::move(virtiofsd);
+    const absl::Status answers =
+        AwaitVirtiofsd(virtiofsd_.socket.get(), kPatience);
+    ASSERT_TRUE(answers.ok()) << answers << VirtiofsdLog();
   }
 
   void TearDown() override {
+    EndVirtiofsd();
     directory_.reset();
     EXPECT_FALSE(absl::StrContains(*ReadFile("/proc/self/mountinfo"), base_));
     EXPECT_TRUE(RemoveTree(base_).ok());
+  }
+
+  // It ends without its socket.
+  void EndVirtiofsd() {
+    if (!virtiofsd_.socket.valid()) return;
+    virtiofsd_.socket.Reset();
+    const auto ended = WaitProcess(virtiofsd_.process, absl::Now() + kPatience);
+    EXPECT_TRUE(ended.ok()) << ended.status();
+  }
+  std::string VirtiofsdLog() {
+    return ReadFile(absl::StrCat(directory_->path(), "/", kOutputDirectory,
+                                 "/virtiofsd.log"))
+        .value_or("no log");
   }
 
   static ShareMount Mount(const std::string& name, const std::string& path) {
@@ -48,25 +77,27 @@ class PodShareTest : public testing::Test {
     mount.host_path = path;
     return mount;
   }
-  // What is mounted in the share now, by name.
+  absl::Status Add(const ShareMount& mount) {
+    return share_->AddMount(virtiofsd_.process, mount).status();
+  }
+  // What is mounted in the share now, by name: top-level mounts of virtiofsd's
+  // world.
   std::vector<std::string> Mounts() {
-    const std::string table = ReadFile("/proc/self/mountinfo").value();
+    const std::string table =
+        ReadFile(absl::StrCat("/proc/", virtiofsd_.process.pid, "/mountinfo"))
+            .value();
     std::vector<std::string> names;
     for (const absl::string_view line : absl::StrSplit(table, '\n')) {
-      const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
-      if (fields.size() <= 4) continue;
-      // Not In(): the table has no "//", and the test's directory may.
-      const std::string share = absl::StrCat("/", id_.value(), "/share/");
-      const size_t at = fields[4].find(share);
-      if (at != absl::string_view::npos) {
-        names.emplace_back(fields[4].substr(at + share.size()));
-      }
+      const std::vector<std::string> fields = absl::StrSplit(line, ' ');
+      if (fields.size() <= 4 || fields[4] == "/") continue;
+      if (fields[4].rfind('/') == 0) names.push_back(fields[4].substr(1));
     }
     std::sort(names.begin(), names.end());
     return names;
   }
+  // The path of what a guest would see.
   std::string In(const std::string& name) {
-    return share_->path() + "/" + name;
+    return absl::StrCat("/proc/", virtiofsd_.process.pid, "/root/", name);
   }
 
   const std::string base_ = absl::StrCat(testing::TempDir(), "/pod_share");
@@ -75,19 +106,62 @@ class PodShareTest : public testing::Test {
   const PodId id_{std::string(64, 'a')};
   std::optional<PodDirectory> directory_;
   std::optional<PodShare> share_;
+  VirtiofsdHandle virtiofsd_;
 };
 
 TEST_F(PodShareTest, AFileAndADirectoryAppear) {
-  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
-  ASSERT_TRUE(share_->AddMount(Mount("f", host_ + "/file")).ok());
+  ASSERT_TRUE(Add(Mount("d", host_)).ok());
+  ASSERT_TRUE(Add(Mount("f", host_ + "/file")).ok());
 
   EXPECT_EQ(*ReadFile(In("d/file")), "content");
   EXPECT_EQ(*ReadFile(In("f")), "content");
   EXPECT_EQ(Mounts(), (std::vector<std::string>{"d", "f"}));
 }
 
+TEST_F(PodShareTest, TheHostsTableOfMountsHasNoBinds) {
+  const std::string before = *ReadFile("/proc/self/mountinfo");
+
+  ASSERT_TRUE(Add(Mount("d", host_)).ok());
+
+  EXPECT_EQ(*ReadFile("/proc/self/mountinfo"), before);
+}
+
+TEST_F(PodShareTest, NoDirectoryOfTheHostIsBusyForABind) {
+  const std::string sub = host_ + "/sub";
+  ASSERT_EQ(mount("t", sub.c_str(), "tmpfs", 0, "size=64k"), 0);
+  ASSERT_TRUE(Add(Mount("d", host_)).ok());
+  const UniqueFd held(open(In("d/sub").c_str(), O_PATH | O_CLOEXEC));
+  ASSERT_TRUE(held.valid());
+
+  ASSERT_EQ(umount2(sub.c_str(), 0), 0);
+
+  EXPECT_EQ(rmdir(sub.c_str()), 0) << strerror(errno);
+  EXPECT_NE(access(In("d/sub").c_str(), F_OK), 0);
+}
+
+TEST_F(PodShareTest, MountsBelowAreTold) {
+  const auto has_below = [&](const ShareMount& mount) {
+    const auto placed = share_->AddMount(virtiofsd_.process, mount);
+    EXPECT_TRUE(placed.ok()) << placed.status();
+    return placed->has_mounts_below;
+  };
+  EXPECT_FALSE(has_below(Mount("none", host_)));
+  ShareMount later = Mount("later", host_);
+  later.slave = true;
+  EXPECT_TRUE(has_below(later));
+
+  ASSERT_EQ(mount("t", (host_ + "/sub").c_str(), "tmpfs", 0, "size=64k"), 0);
+  EXPECT_TRUE(has_below(Mount("one", host_)));
+  EXPECT_FALSE(has_below(Mount("on", host_ + "/file")));
+  ShareMount alone = Mount("alone", host_);
+  alone.recursive = false;
+  EXPECT_FALSE(has_below(alone));
+
+  ASSERT_EQ(umount2((host_ + "/sub").c_str(), MNT_DETACH), 0);
+}
+
 TEST_F(PodShareTest, BindsAreNosuidAndNodev) {
-  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+  ASSERT_TRUE(Add(Mount("d", host_)).ok());
 
   struct statvfs info;
   ASSERT_EQ(statvfs(In("d").c_str(), &info), 0);
@@ -101,7 +175,7 @@ TEST_F(PodShareTest, ReadOnlyAloneLeavesMountsBelowAsTheyAre) {
   ASSERT_EQ(mount("t", (host_ + "/sub").c_str(), "tmpfs", 0, "size=64k"), 0);
   ShareMount mount = Mount("d", host_);
   mount.read_only = true;
-  ASSERT_TRUE(share_->AddMount(mount).ok());
+  ASSERT_TRUE(Add(mount).ok());
 
   EXPECT_FALSE(WriteFileAtomically(In("d/x"), "").ok());
   EXPECT_TRUE(WriteFileAtomically(In("d/sub/x"), "").ok());
@@ -114,7 +188,7 @@ TEST_F(PodShareTest, RecursiveReadOnlyIsReadOnlyAllTheWayDown) {
   ShareMount mount = Mount("d", host_);
   mount.read_only = true;
   mount.recursive_read_only = true;
-  ASSERT_TRUE(share_->AddMount(mount).ok());
+  ASSERT_TRUE(Add(mount).ok());
 
   EXPECT_FALSE(WriteFileAtomically(In("d/x"), "").ok());
   EXPECT_FALSE(WriteFileAtomically(In("d/sub/x"), "").ok());
@@ -126,7 +200,7 @@ TEST_F(PodShareTest, RecursiveReadOnlyIsReadOnlyAllTheWayDown) {
 TEST_F(PodShareTest, MappedIdsAreThoseOfTheUserNamespaceAndStayTheHosts) {
   ShareMount mount = Mount("d", host_);
   mount.ids = IdMapping{4711, 65536};
-  const absl::Status added = share_->AddMount(mount);
+  const absl::Status added = Add(mount);
   if (absl::IsFailedPrecondition(added)) {
     GTEST_SKIP() << "NOT TESTED: " << added;
   }
@@ -155,7 +229,7 @@ TEST_F(PodShareTest, AFileSystemThatCannotMapIdsIsAClearError) {
   ShareMount mount = Mount("d", "/proc");
   mount.ids = IdMapping{4711, 65536};
 
-  const absl::Status added = share_->AddMount(mount);
+  const absl::Status added = Add(mount);
 
   EXPECT_TRUE(absl::IsFailedPrecondition(added)) << added;
   EXPECT_TRUE(absl::StrContains(added.message(), "host path /proc cannot"));
@@ -167,7 +241,7 @@ TEST_F(PodShareTest, NotRecursiveLeavesMountsBelowOut) {
   ASSERT_TRUE(WriteFileAtomically(host_ + "/sub/x", "").ok());
   ShareMount mount = Mount("d", host_);
   mount.recursive = false;
-  ASSERT_TRUE(share_->AddMount(mount).ok());
+  ASSERT_TRUE(Add(mount).ok());
 
   EXPECT_NE(access(In("d/sub/x").c_str(), F_OK), 0);
 
@@ -179,8 +253,8 @@ TEST_F(PodShareTest, SlaveMountsFollowTheHostAndPrivateOnesDoNot) {
   ASSERT_EQ(mount(nullptr, host_.c_str(), nullptr, MS_SHARED, nullptr), 0);
   ShareMount slave = Mount("slave", host_);
   slave.slave = true;
-  ASSERT_TRUE(share_->AddMount(slave).ok());
-  ASSERT_TRUE(share_->AddMount(Mount("private", host_)).ok());
+  ASSERT_TRUE(Add(slave).ok());
+  ASSERT_TRUE(Add(Mount("private", host_)).ok());
 
   ASSERT_EQ(mount("t", (host_ + "/sub").c_str(), "tmpfs", 0, "size=64k"), 0);
   ASSERT_TRUE(WriteFileAtomically(host_ + "/sub/x", "").ok());
@@ -193,7 +267,7 @@ TEST_F(PodShareTest, SlaveMountsFollowTheHostAndPrivateOnesDoNot) {
 }
 
 TEST_F(PodShareTest, NothingTheGuestDoesReachesTheMountPoints) {
-  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+  ASSERT_TRUE(Add(Mount("d", host_)).ok());
 
   EXPECT_NE(mkdir(In("evil").c_str(), 0755), 0);
   EXPECT_EQ(errno, EROFS);
@@ -204,7 +278,7 @@ TEST_F(PodShareTest, SymbolicLinksAreFollowedOnTheHost) {
   ASSERT_EQ(symlink((host_ + "/sub").c_str(), (host_ + "/link").c_str()), 0);
   ASSERT_TRUE(WriteFileAtomically(host_ + "/sub/x", "through").ok());
 
-  ASSERT_TRUE(share_->AddMount(Mount("d", host_ + "/link")).ok());
+  ASSERT_TRUE(Add(Mount("d", host_ + "/link")).ok());
 
   EXPECT_EQ(*ReadFile(In("d/x")), "through");
 }
@@ -224,16 +298,14 @@ TEST_F(PodShareTest, WhatCannotBeSharedIsRefused) {
       {"dots", host_ + "/../run/pods"},
   };
   for (const auto& [name, path] : invalid) {
-    EXPECT_TRUE(absl::IsInvalidArgument(share_->AddMount(Mount(name, path))))
-        << path;
+    EXPECT_TRUE(absl::IsInvalidArgument(Add(Mount(name, path)))) << path;
   }
-  EXPECT_TRUE(
-      absl::IsNotFound(share_->AddMount(Mount("missing", host_ + "/missing"))));
+  EXPECT_TRUE(absl::IsNotFound(Add(Mount("missing", host_ + "/missing"))));
   EXPECT_EQ(Mounts(), std::vector<std::string>());
 }
 
 TEST_F(PodShareTest, ADirectoryAboveOursHasOursLeftOut) {
-  ASSERT_TRUE(share_->AddMount(Mount("d", base_)).ok());
+  ASSERT_TRUE(Add(Mount("d", base_)).ok());
 
   EXPECT_EQ(*ReadFile(In("d/host/file")), "content");
   EXPECT_NE(access(In("d/run/pods/" + id_.value() + "/share").c_str(), F_OK),
@@ -242,25 +314,25 @@ TEST_F(PodShareTest, ADirectoryAboveOursHasOursLeftOut) {
 
 TEST_F(PodShareTest, NamesAreNamesOnly) {
   for (const char* name : {"", ".", "..", "a/b", "A", "a b", "a\n"}) {
-    EXPECT_TRUE(absl::IsInvalidArgument(share_->AddMount(Mount(name, host_))));
+    EXPECT_TRUE(absl::IsInvalidArgument(Add(Mount(name, host_))));
     EXPECT_TRUE(absl::IsInvalidArgument(share_->RemoveMount(name)));
   }
 }
 
 TEST_F(PodShareTest, ANameIsTakenUntilItIsRemoved) {
-  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
-  EXPECT_TRUE(absl::IsAlreadyExists(share_->AddMount(Mount("d", host_))));
+  ASSERT_TRUE(Add(Mount("d", host_)).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(Add(Mount("d", host_))));
 
   EXPECT_TRUE(share_->RemoveMount("d").ok());
   EXPECT_TRUE(share_->RemoveMount("d").ok());
 
   EXPECT_EQ(Mounts(), std::vector<std::string>());
-  EXPECT_TRUE(share_->AddMount(Mount("d", host_ + "/file")).ok());
+  EXPECT_TRUE(Add(Mount("d", host_ + "/file")).ok());
   EXPECT_EQ(*ReadFile(host_ + "/file"), "content");
 }
 
 TEST_F(PodShareTest, ABusyMountCanBeRemoved) {
-  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+  ASSERT_TRUE(Add(Mount("d", host_)).ok());
   const int held = open(In("d/file").c_str(), O_RDONLY);
   ASSERT_GE(held, 0);
 
@@ -270,19 +342,20 @@ TEST_F(PodShareTest, ABusyMountCanBeRemoved) {
 }
 
 TEST_F(PodShareTest, ANewDaemonFindsTheShareAsItWas) {
-  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+  ASSERT_TRUE(Add(Mount("d", host_)).ok());
 
   auto again = PodShare::Open(directory_->path(), {{run_}});
 
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(Mounts(), std::vector<std::string>{"d"});
+  EXPECT_TRUE(again->AddMount(virtiofsd_.process, Mount("e", host_)).ok());
   EXPECT_TRUE(again->RemoveMount("d").ok());
-  EXPECT_EQ(Mounts(), std::vector<std::string>());
+  EXPECT_EQ(Mounts(), std::vector<std::string>{"e"});
 }
 
 TEST_F(PodShareTest, RemovingThePodsDirectoryUndoesEverything) {
-  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
-  ASSERT_TRUE(share_->AddMount(Mount("f", host_ + "/file")).ok());
+  ASSERT_TRUE(Add(Mount("d", host_)).ok());
+  ASSERT_TRUE(Add(Mount("f", host_ + "/file")).ok());
 
   ASSERT_TRUE(directory_->Remove().ok());
 
@@ -291,22 +364,44 @@ TEST_F(PodShareTest, RemovingThePodsDirectoryUndoesEverything) {
 }
 
 TEST_F(PodShareTest, VirtiofsdRunsUntilItsSocketIsClosed) {
-  if (access("/usr/lib/qemu/virtiofsd", X_OK) != 0) {
-    GTEST_SKIP() << "NOT TESTED: there is no virtiofsd";
-  }
-  auto daemon = share_->StartDaemon({});
-  ASSERT_TRUE(daemon.ok()) << daemon.status();
-  EXPECT_TRUE(IsAlive(daemon->process));
+  EXPECT_TRUE(IsAlive(virtiofsd_.process));
   EXPECT_TRUE(absl::IsDeadlineExceeded(
-      WaitProcess(daemon->process, absl::Now() + absl::Milliseconds(300))
+      WaitProcess(virtiofsd_.process, absl::Now() + absl::Milliseconds(300))
           .status()))
-      << ReadFile(directory_->path() + "/virtiofsd.log").value_or("");
+      << VirtiofsdLog();
 
-  daemon->socket.Reset();
+  EndVirtiofsd();
 
-  const auto ended =
-      WaitProcess(daemon->process, absl::Now() + absl::Seconds(20));
-  EXPECT_TRUE(ended.ok()) << ended.status();
+  EXPECT_FALSE(IsAlive(virtiofsd_.process));
+}
+
+TEST_F(PodShareTest, AVirtiofsdThatHasEndedTakesNoMounts) {
+  EndVirtiofsd();
+
+  EXPECT_TRUE(absl::IsUnavailable(Add(Mount("d", host_))));
+
+  EXPECT_NE(access((directory_->path() + "/share/d").c_str(), F_OK), 0);
+}
+
+TEST_F(PodShareTest, NothingIsMountedForAProcessThatServesSomethingElse) {
+  // As virtiofsd before it has made its namespace: it is on the host.
+  const auto own = IdentifyProcess(getpid());
+  ASSERT_TRUE(own.ok());
+
+  const auto added = share_->AddMount(*own, Mount("d", host_));
+
+  EXPECT_TRUE(absl::IsUnavailable(added.status())) << added.status();
+}
+
+TEST(AwaitVirtiofsdTest, OneThatEndsOrKeepsSilentIsNoReasonToWaitOn) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  UniqueFd ours(ends[0]), its(ends[1]);
+
+  EXPECT_TRUE(absl::IsDeadlineExceeded(
+      AwaitVirtiofsd(ours.get(), absl::Milliseconds(50))));
+  its.Reset();
+  EXPECT_TRUE(absl::IsUnavailable(AwaitVirtiofsd(ours.get(), kPatience)));
 }
 
 TEST_F(PodShareTest, AGuestThatFloodsItsConsoleLeavesRoomForTheRest) {
@@ -367,7 +462,7 @@ TEST_F(PodShareTest, TheDirectoryOfAPodThatDoesNotEndStaysAsItsMark) {
 }
 
 TEST_F(PodShareTest, CreatingAPodsDirectoryReplacesALeftover) {
-  ASSERT_TRUE(share_->AddMount(Mount("d", host_)).ok());
+  ASSERT_TRUE(Add(Mount("d", host_)).ok());
   directory_->Release();
 
   auto fresh = PodDirectory::Create(run_, id_);

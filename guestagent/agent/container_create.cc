@@ -17,6 +17,7 @@
 #include "guestagent/agent/container_state.h"
 #include "guestagent/agent/crun_console.h"
 #include "guestagent/agent/hosts_file.h"
+#include "guestagent/agent/image_path.h"
 #include "guestagent/agent/oci_devices.h"
 #include "guestagent/agent/oci_spec.h"
 #include "guestagent/agent/user_database.h"
@@ -228,6 +229,22 @@ absl::StatusOr<OpenedStreams> OpenStreams(const agent::v1::ContainerSpec& spec,
   return OpenedStreams{std::move(output), *std::move(input)};
 }
 
+absl::StatusOr<std::vector<std::string>> FindImagePaths(
+    const agent::v1::ContainerSpec& spec, const std::string& images_dir) {
+  std::vector<std::string> image_paths;
+  for (const agent::v1::Mount& mount : spec.mounts()) {
+    if (mount.kind() != agent::v1::Mount::IMAGE) continue;
+    if (!IsHexId(mount.source())) {
+      return absl::InvalidArgumentError("not the name of an image");
+    }
+    const absl::StatusOr<std::string> path = PathInImage(
+        absl::StrCat(images_dir, "/", mount.source()), mount.sub_path());
+    RETURN_IF_ERROR(Annotate(path.status(), "ImageVolumeMountFailed"));
+    image_paths.push_back(*path);
+  }
+  return image_paths;
+}
+
 absl::Status WriteOciConfig(const agent::v1::ContainerSpec& spec,
                             const ResolvedUser& user,
                             const OciEnvironment& environment,
@@ -279,6 +296,8 @@ absl::Status ContainerRuntime::State::Create(
   environment.container_id = entry->id();
   environment.rootfs = files->rootfs();
   environment.share_dir = paths.share_dir;
+  ASSIGN_OR_RETURN(environment.image_paths,
+                   FindImagePaths(spec, paths.images_dir));
   AddSandbox(view, &environment);
   if (spec.privileged()) AddDevices(&environment);
   RETURN_IF_ERROR(WriteEtcFiles(*files, view, &environment));

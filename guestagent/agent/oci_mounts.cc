@@ -66,8 +66,10 @@ std::vector<OciMount> UsualMounts(const agent::v1::ContainerSpec& spec,
   return mounts;
 }
 
+// `image_path` is what an image mount shows.
 absl::StatusOr<OciMount> ConvertMount(const agent::v1::Mount& mount,
-                                      const OciEnvironment& environment) {
+                                      const OciEnvironment& environment,
+                                      const std::string& image_path) {
   OciMount converted;
   ASSIGN_OR_RETURN(converted.destination, NormalizePath(mount.destination()));
   if (converted.destination == "/" || converted.destination == "/dev" ||
@@ -102,6 +104,11 @@ absl::StatusOr<OciMount> ConvertMount(const agent::v1::Mount& mount,
       if (mount.size_bytes() > 0) {
         converted.options.push_back(absl::StrCat("size=", mount.size_bytes()));
       }
+      return converted;
+    case agent::v1::Mount::IMAGE:
+      converted.type = "bind";
+      converted.source = image_path;
+      converted.options = {"bind", "rprivate", "nosuid", "nodev", "ro"};
       return converted;
     default:
       return absl::InvalidArgumentError("unknown kind of mount");
@@ -145,8 +152,15 @@ absl::StatusOr<std::vector<OciMount>> PlanMounts(
     return absl::InvalidArgumentError("too many mounts");
   }
   std::vector<OciMount> own;
+  auto image_path = environment.image_paths.begin();
   for (const agent::v1::Mount& mount : spec.mounts()) {
-    ASSIGN_OR_RETURN(OciMount converted, ConvertMount(mount, environment));
+    const bool is_image = mount.kind() == agent::v1::Mount::IMAGE;
+    if (is_image && image_path == environment.image_paths.end()) {
+      return absl::InvalidArgumentError("an image mount without an image");
+    }
+    ASSIGN_OR_RETURN(OciMount converted,
+                     ConvertMount(mount, environment,
+                                  is_image ? *image_path++ : std::string()));
     own.push_back(std::move(converted));
   }
   std::vector<OciMount> mounts = UsualMounts(spec, environment);

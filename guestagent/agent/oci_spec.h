@@ -34,6 +34,8 @@ struct OciEnvironment {
   std::string network_namespace;
   std::optional<IdMapping> ids;
   std::string share_dir;
+  // What the image mounts of the spec show, in their order.
+  std::vector<std::string> image_paths;
   std::string shm_dir;
   // Bound over the container's, unless the spec has a mount there. Empty: not.
   std::string resolv_conf_file;

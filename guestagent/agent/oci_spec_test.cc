@@ -236,6 +236,23 @@ TEST(OciSpecTest, ShareMountsAreBoundAfterTheirParents) {
   EXPECT_EQ(config["linux"]["rootfsPropagation"], "rslave");
 }
 
+TEST(OciSpecTest, ImageMountsAreBoundReadOnlyInTheirOrder) {
+  agent::v1::ContainerSpec spec = Spec();
+  AddShare("m", "/data", &spec);
+  for (const char* destination : {"/one", "/two"}) {
+    agent::v1::Mount* mount = spec.add_mounts();
+    mount->set_kind(agent::v1::Mount::IMAGE);
+    mount->set_destination(destination);
+  }
+  OciEnvironment environment = Environment();
+  environment.image_paths = {"/images/a", "/images/b/sub"};
+  const json config = Build(spec, environment);
+  EXPECT_EQ(MountAt(config, "/one")["source"], "/images/a");
+  EXPECT_EQ(MountAt(config, "/two"), json::parse(R"({
+      "destination":"/two","type":"bind","source":"/images/b/sub",
+      "options":["bind","rprivate","nosuid","nodev","ro"]})"));
+}
+
 TEST(OciSpecTest, TmpfsMountHasItsSize) {
   agent::v1::ContainerSpec spec = Spec();
   agent::v1::Mount* mount = spec.add_mounts();
@@ -283,6 +300,10 @@ std::vector<agent::v1::ContainerSpec> ImpossibleSpecs() {
     add([destination](Change spec) { AddShare("m", destination, spec); });
   }
   add([](Change spec) { spec->add_mounts()->set_destination("/x"); });
+  add([](Change spec) {
+    spec->add_mounts()->set_destination("/x");
+    spec->mutable_mounts(0)->set_kind(agent::v1::Mount::IMAGE);
+  });
   add([](Change spec) { spec->add_masked_paths("proc"); });
   add([](Change spec) { spec->set_oom_score_adj(-1001); });
   add([](Change spec) { spec->add_rlimits()->set_type("RLIMIT_X"); });
