@@ -108,6 +108,18 @@ ContainerUsage UsageOf(const agent::v1::ContainerStats& stats) {
   return usage;
 }
 
+void AddNetworkTraffic(const PodUsage& usage, VmSnapshot* into) {
+  if (usage.interfaces.empty()) return;
+  uint64_t received = 0;
+  uint64_t sent = 0;
+  for (const InterfaceTraffic& one : usage.interfaces) {
+    received += one.received.bytes;
+    sent += one.sent.bytes;
+  }
+  into->network_received_bytes = received;
+  into->network_sent_bytes = sent;
+}
+
 PodUsage PodUsageOf(const agent::v1::GetStatsResponse& stats, absl::Time now) {
   PodUsage usage;
   usage.timestamp = now;

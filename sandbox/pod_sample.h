@@ -16,6 +16,8 @@ namespace podvisor {
 ContainerUsage UsageOf(const agent::v1::ContainerStats& stats);
 // What it says of the network and the disk that the containers share. Pure.
 PodUsage PodUsageOf(const agent::v1::GetStatsResponse& stats, absl::Time now);
+// What went over all interfaces of the pod; nothing for one without. Pure.
+void AddNetworkTraffic(const PodUsage& usage, VmSnapshot* into);
 // What the agent says of pressure in the guest. Pure.
 void AddGuestPressure(const agent::v1::GetStatsResponse& stats,
                       VmSnapshot* into);

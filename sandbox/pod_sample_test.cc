@@ -58,6 +58,20 @@ TEST(PodSampleTest, DevicesAndInterfacesAreTakenOver) {
   EXPECT_EQ(pod.timestamp, absl::FromUnixSeconds(9));
 }
 
+TEST(PodSampleTest, TheTrafficOfAllInterfacesIsThePods) {
+  VmSnapshot snapshot;
+  AddNetworkTraffic(PodUsage(), &snapshot);
+  EXPECT_EQ(snapshot.network_received_bytes, std::nullopt);
+
+  PodUsage usage;
+  usage.interfaces = {{.name = "eth0", .received = {1}, .sent = {2}},
+                      {.name = "net1", .received = {30}, .sent = {40}}};
+  AddNetworkTraffic(usage, &snapshot);
+
+  EXPECT_EQ(snapshot.network_received_bytes, 31);
+  EXPECT_EQ(snapshot.network_sent_bytes, 42);
+}
+
 TEST(PodSampleTest, WithoutAScratchDiskNoneIsShown) {
   EXPECT_EQ(PodUsageOf({}, absl::FromUnixSeconds(9)).scratch, std::nullopt);
 }
