@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "base/deadline.h"
 #include "base/file.h"
 #include "base/ids.h"
 #include "base/status_macros.h"
@@ -77,7 +78,7 @@ absl::Status ContainerRuntime::StreamOutput(grpc::ServerContext* context,
   });
   absl::Status status = SendChunks(stream, output.get(), session);
   if (!status.ok() ||
-      !read_done.WaitForNotificationWithTimeout(kGoodbyeTimeout)) {
+      !AwaitUntil(read_done, Deadline::After(kGoodbyeTimeout))) {
     context->TryCancel();
   }
   reader.join();

@@ -4,14 +4,14 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
+#include "base/deadline.h"
 #include "base/status_macros.h"
 #include "guestagent/agent/crun_log.h"
 
@@ -20,7 +20,7 @@ namespace {
 
 constexpr size_t kPieceBytes = 64 << 10;
 // How soon a cancelled call is noticed while its process writes nothing.
-constexpr int kCancelPollMillis = 250;
+constexpr absl::Duration kCancelPoll = absl::Milliseconds(250);
 // See container_streams.cc: time for the peer to close its side.
 constexpr absl::Duration kGoodbyeTimeout = absl::Seconds(10);
 
@@ -60,21 +60,19 @@ class OutputCarrier {
   // True when everything is sent, or the drain time is over; false when the
   // call is cancelled.
   bool Run() {
-    absl::Time drain_end = absl::InfiniteFuture();
+    std::optional<Deadline> drain_end;
     for (;;) {
       const bool exited = process_->exit_code().has_value();
       if (exited && !open_[0] && !open_[1]) return true;
-      if (exited && drain_end == absl::InfiniteFuture()) {
-        drain_end = absl::Now() + drain_;
+      if (exited && !drain_end.has_value()) {
+        drain_end = Deadline::After(drain_);
       }
-      if (absl::Now() >= drain_end) return true;
+      if (drain_end.has_value() && drain_end->IsOver()) return true;
       pollfd polled[] = {{open_[0] ? process_->stdout_fd() : -1, POLLIN, 0},
                          {open_[1] ? process_->stderr_fd() : -1, POLLIN, 0},
                          {exited ? -1 : process_->exit_fd(), POLLIN, 0}};
-      const int64_t left = absl::ToInt64Milliseconds(drain_end - absl::Now());
-      const int timeout =
-          static_cast<int>(std::clamp<int64_t>(left, 1, kCancelPollMillis));
-      const int ready = poll(polled, 3, timeout);
+      const Deadline end = drain_end.value_or(Deadline::Never());
+      const int ready = poll(polled, 3, end.PollMillis(kCancelPoll));
       if (ready < 0 && errno != EINTR) return false;
       if (context_->IsCancelled()) return false;
       for (int index = 0; index < 2 && ready > 0; ++index) {
@@ -152,8 +150,7 @@ absl::Status RunExecSession(const ExecRequest& request, absl::Duration drain,
     process.Kill();
   }
   process.Stop();
-  if (!complete ||
-      !input_done.WaitForNotificationWithTimeout(kGoodbyeTimeout)) {
+  if (!complete || !AwaitUntil(input_done, Deadline::After(kGoodbyeTimeout))) {
     context->TryCancel();
   }
   input.join();
