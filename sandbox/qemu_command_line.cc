@@ -126,6 +126,10 @@ std::string KernelCommandLine(const VmSpec& spec) {
   // TCG does not speculate: there is nothing to mitigate. With KVM there is.
   if (spec.accelerator == Accelerator::kTcg) {
     absl::StrAppend(&line, " mitigations=off");
+    // A guest of TCG has the host's counter.
+    if (spec.tsc_khz > 0) {
+      absl::StrAppend(&line, " tsc_early_khz=", spec.tsc_khz);
+    }
   }
   if (!spec.kernel_params.empty()) {
     absl::StrAppend(&line, " ", spec.kernel_params);
