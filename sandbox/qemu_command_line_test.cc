@@ -82,6 +82,15 @@ TEST(QemuCommandLineTest, OnlyTcgGoesWithoutMitigations) {
   EXPECT_FALSE(absl::StrContains(Joined(spec), "mitigations=off"));
 }
 
+TEST(QemuCommandLineTest, OnlyATcgGuestCopiesWithoutRep) {
+  VmSpec spec = Spec();
+  EXPECT_TRUE(absl::StrContains(Joined(spec), "max,-erms,-fsrm"));
+  EXPECT_TRUE(absl::StrContains(Joined(spec), " clearcpuid=112"));
+  spec.accelerator = Accelerator::kKvm;
+  EXPECT_FALSE(absl::StrContains(Joined(spec), "erms"));
+  EXPECT_FALSE(absl::StrContains(Joined(spec), "clearcpuid"));
+}
+
 TEST(QemuCommandLineTest, OnlyATcgGuestIsToldTheRateOfTheHostsCounter) {
   VmSpec spec = Spec();
   EXPECT_FALSE(absl::StrContains(Joined(spec), "tsc_early_khz"));
