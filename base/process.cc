@@ -54,11 +54,8 @@ absl::StatusOr<ProcessStat> ReadStat(pid_t pid) {
   return stat;
 }
 
-int MillisUntil(absl::Time deadline) {
-  if (deadline == absl::InfiniteFuture()) return -1;
-  const int64_t millis = absl::ToInt64Milliseconds(
-      absl::Ceil(deadline - absl::Now(), absl::Milliseconds(1)));
-  return static_cast<int>(std::clamp<int64_t>(millis, 0, 1'000'000'000));
+Deadline AtWallTime(absl::Time time) {
+  return Deadline::After(time - absl::Now());
 }
 
 // posix_spawn wants argv as char*.
@@ -254,7 +251,7 @@ absl::StatusOr<ProcessIdentity> Spawn(const SpawnOptions& options) {
 }
 
 absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
-                                absl::Time deadline) {
+                                Deadline deadline) {
   UniqueFd pidfd(syscall(SYS_pidfd_open, process.pid, 0));
   const absl::Status opened =
       pidfd.valid() ? absl::OkStatus() : ErrnoStatus(errno, "pidfd_open");
@@ -265,7 +262,7 @@ absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
   pollfd polled = {pidfd.get(), POLLIN, 0};
   int ready = 0;
   do {
-    ready = poll(&polled, 1, MillisUntil(deadline));
+    ready = poll(&polled, 1, deadline.PollMillis());
   } while (ready < 0 && errno == EINTR);
   if (ready == 0) {
     return absl::DeadlineExceededError(
@@ -276,7 +273,12 @@ absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
   return 0;
 }
 
-absl::Status KillGroup(const ProcessIdentity& process, absl::Time deadline) {
+absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
+                                absl::Time deadline) {
+  return WaitProcess(process, AtWallTime(deadline));
+}
+
+absl::Status KillGroup(const ProcessIdentity& process, Deadline deadline) {
   const absl::StatusOr<ProcessIdentity> now = IdentifyProcess(process.pid);
   if (absl::IsResourceExhausted(now.status())) return now.status();
   // As long as its leader is there, a zombie included, a group's number is not
@@ -286,6 +288,10 @@ absl::Status KillGroup(const ProcessIdentity& process, absl::Time deadline) {
     return ErrnoStatus(errno, absl::StrCat("kill process group ", process.pid));
   }
   return WaitProcess(process, deadline).status();
+}
+
+absl::Status KillGroup(const ProcessIdentity& process, absl::Time deadline) {
+  return KillGroup(process, AtWallTime(deadline));
 }
 
 absl::StatusOr<CommandResult> RunCommand(const CommandOptions& options) {
@@ -308,13 +314,14 @@ absl::StatusOr<CommandResult> RunCommand(const CommandOptions& options) {
   CommandPipes pipes = {std::move(in.write), std::move(out.read),
                         std::move(err.read)};
   if (options.stdin_data.empty()) pipes.in.Reset();
+  const Deadline deadline = AtWallTime(options.deadline);
   CommandResult result;
   for (;;) {
     // With both pipes closed there is nothing to do but wait for the end.
     const bool open = pipes.out.valid() || pipes.err.valid();
-    const absl::Time look_again = absl::Now() + kLookAgain;
     const absl::StatusOr<int> status = WaitProcess(
-        process, open ? absl::Now() : std::min(options.deadline, look_again));
+        process, Deadline::After(open ? absl::ZeroDuration()
+                                      : std::min(deadline.Left(), kLookAgain)));
     if (status.ok()) {
       DrainRest(pipes.out, result.stdout_data, options.max_output_bytes);
       DrainRest(pipes.err, result.stderr_data, options.max_output_bytes);
@@ -322,15 +329,14 @@ absl::StatusOr<CommandResult> RunCommand(const CommandOptions& options) {
       return result;
     }
     const bool cancelled = options.cancelled && options.cancelled();
-    if (cancelled || absl::Now() >= options.deadline) {
-      RETURN_IF_ERROR(KillGroup(process, absl::Now() + absl::Seconds(10)));
+    if (cancelled || deadline.IsOver()) {
+      RETURN_IF_ERROR(KillGroup(process, Deadline::After(absl::Seconds(10))));
       const std::string name = options.argv[0];
       if (cancelled) return absl::CancelledError(name + " was cancelled");
       return absl::DeadlineExceededError(name + " took too long");
     }
     if (open) {
-      Pump(pipes, options, result,
-           MillisUntil(std::min(options.deadline, look_again)));
+      Pump(pipes, options, result, deadline.PollMillis(kLookAgain));
     }
   }
 }

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/deadline.h"
 #include "base/unique_fd.h"
 
 namespace podvisor {
@@ -59,13 +60,17 @@ absl::StatusOr<ProcessIdentity> Spawn(const SpawnOptions& options);
 
 // Waits until the process is gone, and reaps it when it is our child. Returns
 // the wait status, or 0 when it was not our child. DeadlineExceeded;
-// ResourceExhausted without a descriptor to wait with.
+// ResourceExhausted without a descriptor to wait with. A moment of the wall
+// clock counts as far ahead as it is when the wait begins.
+absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
+                                Deadline deadline);
 absl::StatusOr<int> WaitProcess(const ProcessIdentity& process,
                                 absl::Time deadline);
 
 // SIGKILL for the process group that `process` leads, then waits until the
 // leader is gone; nothing when it is gone already. Never signals another
 // process that got the same pid. Errors: those of WaitProcess().
+absl::Status KillGroup(const ProcessIdentity& process, Deadline deadline);
 absl::Status KillGroup(const ProcessIdentity& process, absl::Time deadline);
 
 struct CommandResult {

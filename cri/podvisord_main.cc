@@ -38,6 +38,7 @@
 #include "sandbox/boot_gate.h"
 #include "sandbox/cgroup_mounts.h"
 #include "sandbox/host_cgroups.h"
+#include "sandbox/host_tsc.h"
 #include "sandbox/pod_event_feed.h"
 #include "sandbox/pod_manager.h"
 #include "sandbox/process_watcher.h"
@@ -129,6 +130,18 @@ absl::StatusOr<AcceleratorChoice> ChooseAccelerator(const Config& config,
   return probe.Choose(config.qemu.accelerator, ProbedVm(config));
 }
 
+// `tsc` is as old as the daemon.
+absl::StatusOr<PodSettings> SettingsHere(const Config& config,
+                                         Accelerator accelerator,
+                                         const QemuVersion& qemu,
+                                         const HostTsc& tsc) {
+  ASSIGN_OR_RETURN(const HostSize host, MeasureHost());
+  ASSIGN_OR_RETURN(PodSettings settings,
+                   PodSettingsFrom(config, host, accelerator, qemu));
+  settings.vm.tsc_khz = tsc.Khz();
+  return settings;
+}
+
 const char* NameOf(Accelerator accelerator) {
   return accelerator == Accelerator::kKvm ? "kvm" : "tcg";
 }
@@ -212,6 +225,7 @@ absl::Status Serve(const Config& config) {
   grpc_init();
   const sigset_t end_signals = BlockEndSignals();
   SystemClock clock;
+  const HostTsc tsc;
   RETURN_IF_ERROR(MakeDirectories(config.server.run_dir, 0711));
   ASSIGN_OR_RETURN(const RootLock lock,
                    RootLock::Acquire(config.server.root_dir));
@@ -236,10 +250,9 @@ absl::Status Serve(const Config& config) {
                    ProcessWatcher::Create());
   ASSIGN_OR_RETURN(const AcceleratorChoice accelerator,
                    ChooseAccelerator(config, &clock, &gate, watcher.get()));
-  ASSIGN_OR_RETURN(const HostSize host, MeasureHost());
   ASSIGN_OR_RETURN(
       const PodSettings settings,
-      PodSettingsFrom(config, host, accelerator.accelerator, qemu_version));
+      SettingsHere(config, accelerator.accelerator, qemu_version, tsc));
 
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalImageStore> images,
                    LocalImageStore::Create(ImageOptions(config), &clock));

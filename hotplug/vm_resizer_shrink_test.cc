@@ -18,7 +18,8 @@ using ::testing::StartsWith;
 
 using VmResizerShrinkTest = VmResizerFixture;
 
-TEST_F(VmResizerShrinkTest, AShrinkThatGivesBackLessIsAShortfallAndCanBeRetried) {
+TEST_F(VmResizerShrinkTest,
+       AShrinkThatGivesBackLessIsAShortfallAndCanBeRetried) {
   ResizeOrDie({1, kBoot + kGiB});
   const int64_t boot_total = guest_.size().memory_total_at_boot_bytes;
   guest_.SetFaults({.keeps_memory_bytes = boot_total + 300 * kMiB});

@@ -82,6 +82,24 @@ TEST(QemuCommandLineTest, OnlyTcgGoesWithoutMitigations) {
   EXPECT_FALSE(absl::StrContains(Joined(spec), "mitigations=off"));
 }
 
+TEST(QemuCommandLineTest, OnlyATcgGuestCopiesWithoutRep) {
+  VmSpec spec = Spec();
+  EXPECT_TRUE(absl::StrContains(Joined(spec), "max,-erms,-fsrm"));
+  EXPECT_TRUE(absl::StrContains(Joined(spec), " clearcpuid=112"));
+  spec.accelerator = Accelerator::kKvm;
+  EXPECT_FALSE(absl::StrContains(Joined(spec), "erms"));
+  EXPECT_FALSE(absl::StrContains(Joined(spec), "clearcpuid"));
+}
+
+TEST(QemuCommandLineTest, OnlyATcgGuestIsToldTheRateOfTheHostsCounter) {
+  VmSpec spec = Spec();
+  EXPECT_FALSE(absl::StrContains(Joined(spec), "tsc_early_khz"));
+  spec.tsc_khz = 2'445'404;
+  EXPECT_TRUE(absl::StrContains(Joined(spec), " tsc_early_khz=2445404"));
+  spec.accelerator = Accelerator::kKvm;
+  EXPECT_FALSE(absl::StrContains(Joined(spec), "tsc_early_khz"));
+}
+
 TEST(QemuCommandLineTest, AVmOfFixedSizeHasNoRoomForMemory) {
   VmSpec spec = Spec();
   spec.max_memory_bytes = spec.boot_memory_bytes;

@@ -199,8 +199,8 @@ absl::StatusOr<std::unique_ptr<Vm>> QemuLauncher::BootOnce(
 
   parts.agent = std::make_shared<GrpcAgentClient>(
       parts.files->agent_socket(), secret, AgentClientOptions(), clock_);
-  absl::Status up = parts.agent->Connect(deadline);
-  if (up.ok()) up = parts.agent->Hello(deadline).status();
+  // Its hello is a part of it.
+  const absl::Status up = parts.agent->Connect(deadline);
   if (!up.ok()) {
     const bool ended = !IsAlive(process);
     started.End();

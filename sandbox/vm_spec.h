@@ -35,6 +35,7 @@ struct VmSpec {
   int root_ports = 1;  // for memory devices
 
   Accelerator accelerator = Accelerator::kTcg;
+  int64_t tsc_khz = 0;  // the host's, see host_tsc.h; 0: not known
   std::string qemu;
   std::string kernel;
   std::string initrd;

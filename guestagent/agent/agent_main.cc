@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -71,6 +72,35 @@ std::unique_ptr<grpc::Server> StartServer(AgentService* service) {
   return builder.BuildAndStart();
 }
 
+// Something that is told at least once, by any thread, and waited for.
+class FirstTime {
+ public:
+  // Borrows this.
+  std::function<void()> Teller() {
+    return [this] {
+      if (!told_.exchange(true)) happened_.Notify();
+    };
+  }
+  void Await() const { happened_.WaitForNotification(); }
+
+ private:
+  std::atomic<bool> told_{false};
+  absl::Notification happened_;
+};
+
+// The drivers of what every pod has load while the host plugs it. Those of what
+// it may plug later take as long as all that it waits for until the pod is
+// ready.
+absl::Status LoadDrivers(KernelModules* modules, const FirstTime& greeted,
+                         const FirstTime& configured) {
+  greeted.Await();
+  absl::Status status = modules->Load("virtio_blk");
+  status.Update(modules->Load("virtio_net"));
+  configured.Await();
+  status.Update(modules->LoadAll());
+  return status;
+}
+
 // What has to happen while there is one thread only.
 absl::Status Prepare(SandboxNamespaces* namespaces, char* process_title) {
   RETURN_IF_ERROR(InitializeGuest());
@@ -96,10 +126,9 @@ absl::Status Serve(SandboxNamespaces* namespaces) {
                                .run_dir = kRunDir},
                               namespaces, modules.get(), &reaper);
 
-  absl::Notification configured;
-  absl::Notification power_off;
-  std::atomic<bool> configured_seen{false};
-  std::atomic<bool> power_off_asked{false};
+  FirstTime greeted;
+  FirstTime configured;
+  FirstTime power_off;
   AgentService service({
       .modules = modules.get(),
       .cpus = &cpus,
@@ -112,14 +141,9 @@ absl::Status Serve(SandboxNamespaces* namespaces) {
       .kernel_release = KernelRelease(),
       .runtime_version = RuntimeVersion(),
       .memory_total_at_boot_bytes = memory_at_boot.total_bytes,
-      .on_configured =
-          [&] {
-            if (!configured_seen.exchange(true)) configured.Notify();
-          },
-      .on_power_off =
-          [&] {
-            if (!power_off_asked.exchange(true)) power_off.Notify();
-          },
+      .on_hello = greeted.Teller(),
+      .on_configured = configured.Teller(),
+      .on_power_off = power_off.Teller(),
   });
 
   const std::unique_ptr<grpc::Server> server = StartServer(&service);
@@ -138,17 +162,14 @@ absl::Status Serve(SandboxNamespaces* namespaces) {
     const absl::Status status = pump.Run();
     Log(LogLevel::kError, "agent port", {{"error", status.message()}});
   });
-  // The drivers for what the host will plug later take as long as all that it
-  // waits for until the pod is ready.
   std::thread driver_thread([&] {
-    configured.WaitForNotification();
-    const absl::Status status = modules->LoadAll();
+    const absl::Status status = LoadDrivers(modules.get(), greeted, configured);
     if (!status.ok()) {
       Log(LogLevel::kError, "drivers", {{"error", status.message()}});
     }
   });
   std::thread power_thread([&] {
-    power_off.WaitForNotification();
+    power_off.Await();
     absl::SleepFor(kLastWords);
     sync();
     reboot(RB_POWER_OFF);

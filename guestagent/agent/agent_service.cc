@@ -61,6 +61,7 @@ grpc::Status AgentService::Hello(grpc::ServerContext*,
   clock_gettime(CLOCK_BOOTTIME, &uptime);
   response->set_uptime_nanos(
       absl::ToInt64Nanoseconds(absl::DurationFromTimespec(uptime)));
+  if (parts_.on_hello) parts_.on_hello();
   return grpc::Status::OK;
 }
 

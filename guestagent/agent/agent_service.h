@@ -37,6 +37,8 @@ struct AgentParts {
   std::string runtime_version;
   int64_t memory_total_at_boot_bytes = 0;
 
+  // Called when the host has said hello, and each time it does again.
+  std::function<void()> on_hello;
   // Called when the sandbox has been configured.
   std::function<void()> on_configured;
   // Called when the guest is to be switched off; must not block.

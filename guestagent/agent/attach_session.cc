@@ -5,10 +5,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "base/deadline.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "guestagent/agent/peer_reader.h"
@@ -54,20 +55,19 @@ void PumpInput(ContainerRuntime::AttachStream* stream, bool with_stdin,
 absl::Status CarryOutput(const ContainerEntry& entry, OutputTap* tap,
                          grpc::ServerContext* context,
                          ContainerRuntime::AttachStream* stream) {
-  absl::Time drain_end = absl::InfiniteFuture();
+  std::optional<Deadline> drain_end;
   bool output_ended = false;
   for (;;) {
     if (context->IsCancelled()) return absl::CancelledError("the peer is gone");
-    const absl::Time now = absl::Now();
     if (output_ended) {
-      if (entry.AwaitExit(now + kPoll)) return absl::OkStatus();
+      if (entry.AwaitExit(Deadline::After(kPoll))) return absl::OkStatus();
       continue;
     }
-    if (drain_end == absl::InfiniteFuture() && entry.AwaitExit(now)) {
-      drain_end = now + kDrain;
+    if (!drain_end.has_value() && entry.AwaitExit(Deadline::Now())) {
+      drain_end = Deadline::After(kDrain);
     }
-    if (now >= drain_end) return absl::OkStatus();
-    absl::StatusOr<OutputTap::Piece> piece = tap->Next(now + kPoll);
+    if (drain_end.has_value() && drain_end->IsOver()) return absl::OkStatus();
+    absl::StatusOr<OutputTap::Piece> piece = tap->Next(Deadline::After(kPoll));
     if (absl::IsDeadlineExceeded(piece.status())) continue;
     output_ended = absl::IsOutOfRange(piece.status());
     if (output_ended) continue;

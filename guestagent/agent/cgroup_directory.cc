@@ -236,7 +236,7 @@ absl::Status CgroupDirectory::SignalAll(int signal) const {
   return absl::OkStatus();
 }
 
-absl::Status CgroupDirectory::Remove(absl::Time deadline) const {
+absl::Status CgroupDirectory::Remove(Deadline deadline) const {
   for (;;) {
     if (access(path_.c_str(), F_OK) != 0) return absl::OkStatus();
     const bool populated =
@@ -244,8 +244,8 @@ absl::Status CgroupDirectory::Remove(absl::Time deadline) const {
     if (!populated) {
       // EBUSY: the last process is still on its way out.
       const absl::Status removed = RemoveBelow(path_, kMaxDepth);
-      if (removed.ok() || absl::Now() >= deadline) return removed;
-    } else if (absl::Now() >= deadline) {
+      if (removed.ok() || deadline.IsOver()) return removed;
+    } else if (deadline.IsOver()) {
       return absl::DeadlineExceededError(
           "the container's processes do not end");
     }

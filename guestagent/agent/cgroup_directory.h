@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/deadline.h"
 #include "guestagent/agent.pb.h"
 
 namespace podvisor {
@@ -52,7 +53,7 @@ class CgroupDirectory {
 
   // Removes the directory, and what is below it, once it has no process any
   // more. DeadlineExceeded while it has. A missing one is OK.
-  absl::Status Remove(absl::Time deadline) const;
+  absl::Status Remove(Deadline deadline) const;
 
  private:
   class Changes;

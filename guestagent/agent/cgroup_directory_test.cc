@@ -6,7 +6,6 @@
 #include <fstream>
 #include <string>
 
-#include "absl/time/clock.h"
 #include "base/file.h"
 #include "gtest/gtest.h"
 
@@ -163,15 +162,15 @@ TEST_F(CgroupDirectoryTest, OomKillsAreSeen) {
 
 TEST_F(CgroupDirectoryTest, RemoveWaitsForTheProcessesUpToTheDeadline) {
   Put("cgroup.events", "populated 1\nfrozen 0\n");
-  EXPECT_EQ(CgroupDirectory(path_).Remove(absl::Now()).code(),
+  EXPECT_EQ(CgroupDirectory(path_).Remove(Deadline::Now()).code(),
             absl::StatusCode::kDeadlineExceeded);
 }
 
 TEST_F(CgroupDirectoryTest, RemoveTakesChildrenToo) {
   ASSERT_EQ(mkdir((path_ + "/a").c_str(), 0700), 0);
   ASSERT_EQ(mkdir((path_ + "/a/b").c_str(), 0700), 0);
-  EXPECT_TRUE(CgroupDirectory(path_).Remove(absl::Now()).ok());
-  EXPECT_TRUE(CgroupDirectory(path_).Remove(absl::Now()).ok());
+  EXPECT_TRUE(CgroupDirectory(path_).Remove(Deadline::Now()).ok());
+  EXPECT_TRUE(CgroupDirectory(path_).Remove(Deadline::Now()).ok());
   EXPECT_TRUE(CgroupDirectory(path_).KillAll().ok());
 }
 

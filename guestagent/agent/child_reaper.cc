@@ -56,7 +56,7 @@ absl::Status ChildReaper::Adopt(pid_t pid, ExitCallback on_exit) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int> ChildReaper::Await(pid_t pid, absl::Time deadline) {
+absl::StatusOr<int> ChildReaper::Await(pid_t pid, Deadline deadline) {
   struct Exit {
     absl::Mutex mutex;
     bool known ABSL_GUARDED_BY(mutex) = false;
@@ -70,7 +70,7 @@ absl::StatusOr<int> ChildReaper::Await(pid_t pid, absl::Time deadline) {
   });
   if (!adopted.ok()) return adopted;
   absl::MutexLock lock(&exit->mutex);
-  if (!exit->mutex.AwaitWithDeadline(absl::Condition(&exit->known), deadline)) {
+  if (!AwaitUntil(&exit->mutex, absl::Condition(&exit->known), deadline)) {
     return absl::DeadlineExceededError(
         absl::StrCat("process ", pid, " is still running"));
   }

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
+#include "base/deadline.h"
 
 namespace podvisor {
 
@@ -56,7 +56,7 @@ class ChildReaper {
 
   // Adopts `pid` and waits for its exit status. DeadlineExceeded: the process
   // stays adopted and its status is dropped.
-  absl::StatusOr<int> Await(pid_t pid, absl::Time deadline);
+  absl::StatusOr<int> Await(pid_t pid, Deadline deadline);
 
   // Reaps for ever. For the main thread only, which needs at least one child
   // that lives as long as the guest (the pause process).

@@ -118,7 +118,7 @@ class CrunContainer {
     if (kept_) return;
     const CgroupDirectory& cgroup = entry_->cgroup();
     absl::Status undone = cgroup.KillAll();
-    undone.Update(cgroup.Remove(absl::Now() + kUndoTimeout));
+    undone.Update(cgroup.Remove(Deadline::After(kUndoTimeout)));
     undone.Update(crun_->Forget(entry_->id()));
     if (!undone.ok()) {
       Log(LogLevel::kError, "a container that failed leaves something behind",
@@ -143,7 +143,7 @@ absl::StatusOr<std::shared_ptr<ContainerOutput>> OpenOutput(
                                  std::move(pipes->err.read));
   }
   ASSIGN_OR_RETURN(UniqueFd master,
-                   pipes->console->Receive(absl::Now() + kCrunTimeout));
+                   pipes->console->Receive(Deadline::After(kCrunTimeout)));
   // Input goes to the same terminal.
   stdin_writer->Reset(fcntl(master.get(), F_DUPFD_CLOEXEC, 3));
   if (!stdin_writer->valid()) return ErrnoStatus(errno, "dup a terminal");
@@ -308,7 +308,7 @@ absl::Status ContainerRuntime::State::Create(
   const ChildReaper::AdoptionWindow window(reaper);
   const absl::StatusOr<pid_t> created = crun.Create(
       entry->id(), files->bundle_dir(), pipes.ForCrun(spec.oom_score_adj()),
-      absl::Now() + kCrunTimeout);
+      Deadline::After(kCrunTimeout));
   if (absl::IsInvalidArgument(created.status())) {
     RETURN_IF_ERROR(
         KeepWithoutProcess(*files, created.status(), &pump, entry.get()));

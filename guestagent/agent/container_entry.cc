@@ -60,27 +60,26 @@ absl::Status ContainerEntry::SignalFirstProcess(int signal) const {
   return ErrnoStatus(errno, "signal the container");
 }
 
-bool ContainerEntry::AwaitExit(absl::Time deadline) const {
+bool ContainerEntry::AwaitExit(Deadline deadline) const {
   absl::MutexLock lock(&mutex_);
   const auto has_exited = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return view_.state == State::EXITED || view_.pid == 0;
   };
-  return mutex_.AwaitWithDeadline(absl::Condition(&has_exited), deadline);
+  return AwaitUntil(&mutex_, absl::Condition(&has_exited), deadline);
 }
 
-LayerUsage ContainerEntry::MeasuredLayer(absl::Time now) {
+LayerUsage ContainerEntry::MeasuredLayer() {
   std::string layer;
   {
     absl::MutexLock lock(&mutex_);
-    if (now - layer_measured_ < kLayerInterval ||
-        view_.writable_layer.empty()) {
+    if (!layer_fresh_until_.IsOver() || view_.writable_layer.empty()) {
       return layer_usage_;
     }
-    layer_measured_ = now;
+    layer_fresh_until_ = Deadline::After(kLayerInterval);
     layer = view_.writable_layer;
   }
   const LayerUsage usage =
-      MeasureLayer(layer, kLayerEntries, now + kLayerBudget);
+      MeasureLayer(layer, kLayerEntries, Deadline::After(kLayerBudget));
   absl::MutexLock lock(&mutex_);
   layer_usage_ = usage;
   return usage;

@@ -10,7 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
+#include "base/deadline.h"
 #include "base/unique_fd.h"
 #include "guestagent/agent.pb.h"
 #include "guestagent/agent/cgroup_directory.h"
@@ -74,10 +74,10 @@ class ContainerEntry {
 
   // False when the container still runs at the deadline. At once for one that
   // never got a process.
-  bool AwaitExit(absl::Time deadline) const;
+  bool AwaitExit(Deadline deadline) const;
 
   // The writable layer's size, measured at most once in 10 s.
-  LayerUsage MeasuredLayer(absl::Time now);
+  LayerUsage MeasuredLayer();
 
  private:
   const std::string id_;
@@ -88,7 +88,7 @@ class ContainerEntry {
   UniqueFd pidfd_ ABSL_GUARDED_BY(mutex_);
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;
   LayerUsage layer_usage_ ABSL_GUARDED_BY(mutex_);
-  absl::Time layer_measured_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  Deadline layer_fresh_until_ ABSL_GUARDED_BY(mutex_) = Deadline::Now();
 };
 
 }  // namespace podvisor

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "base/deadline.h"
 
 namespace podvisor {
 namespace {
@@ -37,7 +38,8 @@ absl::Status ContainerExits::Watch(
                                 ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
                                   return closed_ || last_sequence_ > seen;
                                 };
-      mutex_.AwaitWithTimeout(absl::Condition(&has_news), kCancelInterval);
+      AwaitUntil(&mutex_, absl::Condition(&has_news),
+                 Deadline::After(kCancelInterval));
       if (closed_) break;
       for (auto exit = exits_.upper_bound(seen); exit != exits_.end(); ++exit) {
         news.push_back(exit->second);

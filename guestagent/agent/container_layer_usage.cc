@@ -8,7 +8,6 @@
 #include <memory>
 
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
 #include "base/unique_fd.h"
 
 namespace podvisor {
@@ -19,7 +18,7 @@ constexpr int kMaxDepth = 128;
 
 class LayerWalk {
  public:
-  LayerWalk(uint64_t max_entries, absl::Time deadline)
+  LayerWalk(uint64_t max_entries, Deadline deadline)
       : max_entries_(max_entries), deadline_(deadline) {}
 
   void EnterRoot(const std::string& root) {
@@ -51,7 +50,7 @@ class LayerWalk {
   bool Count(int parent, const char* name, int depth) {
     // The clock is asked now and then only.
     if (usage_.inodes >= max_entries_ ||
-        (usage_.inodes % 256 == 255 && absl::Now() >= deadline_)) {
+        (usage_.inodes % 256 == 255 && deadline_.IsOver())) {
       usage_.complete = false;
       return false;
     }
@@ -72,7 +71,7 @@ class LayerWalk {
   }
 
   const uint64_t max_entries_;
-  const absl::Time deadline_;
+  const Deadline deadline_;
   dev_t device_ = 0;
   LayerUsage usage_;
 };
@@ -80,7 +79,7 @@ class LayerWalk {
 }  // namespace
 
 LayerUsage MeasureLayer(const std::string& root, uint64_t max_entries,
-                        absl::Time deadline) {
+                        Deadline deadline) {
   LayerWalk walk(max_entries, deadline);
   walk.EnterRoot(root);
   return walk.usage();

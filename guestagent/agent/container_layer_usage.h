@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/time/time.h"
+#include "base/deadline.h"
 
 namespace podvisor {
 
@@ -22,7 +22,7 @@ struct LayerUsage {
 // longer than until `deadline`. A missing directory is empty. A file with
 // several names counts once for each: the walk keeps no table.
 LayerUsage MeasureLayer(const std::string& root, uint64_t max_entries,
-                        absl::Time deadline);
+                        Deadline deadline);
 
 }  // namespace podvisor
 

@@ -26,9 +26,8 @@ class ContainerLayerUsageTest : public ::testing::Test {
 };
 
 TEST_F(ContainerLayerUsageTest, EmptyAndMissingLayersHaveNothing) {
-  EXPECT_EQ(MeasureLayer(root_, 10, absl::InfiniteFuture()), LayerUsage());
-  EXPECT_EQ(MeasureLayer(root_ + "/none", 10, absl::InfiniteFuture()),
-            LayerUsage());
+  EXPECT_EQ(MeasureLayer(root_, 10, Deadline::Never()), LayerUsage());
+  EXPECT_EQ(MeasureLayer(root_ + "/none", 10, Deadline::Never()), LayerUsage());
 }
 
 TEST_F(ContainerLayerUsageTest, BlocksAndEntriesAreCountedWithoutLinks) {
@@ -38,7 +37,7 @@ TEST_F(ContainerLayerUsageTest, BlocksAndEntriesAreCountedWithoutLinks) {
   // A hole costs nothing.
   std::ofstream(root_ + "/sparse").flush();
   ASSERT_EQ(truncate((root_ + "/sparse").c_str(), 1 << 30), 0);
-  const LayerUsage usage = MeasureLayer(root_, 100, absl::InfiniteFuture());
+  const LayerUsage usage = MeasureLayer(root_, 100, Deadline::Never());
   EXPECT_TRUE(usage.complete);
   EXPECT_EQ(usage.inodes, 4u);
   EXPECT_GE(usage.bytes, 100'000u);
@@ -49,7 +48,7 @@ TEST_F(ContainerLayerUsageTest, WalkStopsAtItsBound) {
   for (int i = 0; i < 20; ++i) {
     std::ofstream(root_ + "/" + std::to_string(i)).flush();
   }
-  const LayerUsage usage = MeasureLayer(root_, 10, absl::InfiniteFuture());
+  const LayerUsage usage = MeasureLayer(root_, 10, Deadline::Never());
   EXPECT_FALSE(usage.complete);
   EXPECT_EQ(usage.inodes, 10u);
 }

@@ -184,15 +184,14 @@ TEST_F(ContainerOutputTest, TapGetsWhatComesAfterItAndLeavesTheLogAlone) {
   ASSERT_TRUE(tap.ok()) << tap.status();
   ASSERT_TRUE(WriteAll(out_.get(), "after").ok());
 
-  EXPECT_EQ((*tap)->Next(absl::InfiniteFuture())->data, "after");
+  EXPECT_EQ((*tap)->Next(Deadline::Never())->data, "after");
   const auto chunk = output_->Next(session);
   ASSERT_TRUE(chunk.ok());
   EXPECT_EQ((*chunk)->data(), "after");
   EXPECT_EQ((*chunk)->offset(), 6u);
   out_.Reset();
   err_.Reset();
-  EXPECT_TRUE(
-      absl::IsOutOfRange((*tap)->Next(absl::InfiniteFuture()).status()));
+  EXPECT_TRUE(absl::IsOutOfRange((*tap)->Next(Deadline::Never()).status()));
 }
 
 TEST_F(ContainerOutputTest, TapThatNobodyReadsDoesNotHoldTheLogUp) {
@@ -213,7 +212,7 @@ TEST_F(ContainerOutputTest, TapThatNobodyReadsDoesNotHoldTheLogUp) {
   }
   writer.join();
   EXPECT_TRUE(
-      absl::IsResourceExhausted((*tap)->Next(absl::InfiniteFuture()).status()));
+      absl::IsResourceExhausted((*tap)->Next(Deadline::Never()).status()));
 }
 
 TEST_F(ContainerOutputTest, TapsAreLimitedAndLearnOfTheEnd) {
@@ -227,7 +226,7 @@ TEST_F(ContainerOutputTest, TapsAreLimitedAndLearnOfTheEnd) {
   output_->CloseTap(taps[3]);
   EXPECT_TRUE(output_->OpenTap().ok());
   output_->Abandon();
-  EXPECT_TRUE(absl::IsNotFound(taps[0]->Next(absl::InfiniteFuture()).status()));
+  EXPECT_TRUE(absl::IsNotFound(taps[0]->Next(Deadline::Never()).status()));
   EXPECT_TRUE(absl::IsNotFound(output_->OpenTap().status()));
 }
 

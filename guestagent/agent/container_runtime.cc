@@ -44,12 +44,12 @@ constexpr absl::Duration kLookTime = absl::Milliseconds(200);
 
 agent::v1::ContainerStats CollectStats(const StatsReader& reader,
                                        ContainerEntry* entry, absl::Time now,
-                                       absl::Time looks_end) {
+                                       Deadline looks_end) {
   agent::v1::ContainerStats stats;
   stats.set_container_id(entry->id());
   stats.set_timestamp_unix_nanos(absl::ToUnixNanos(now));
   reader.Read(entry->cgroup(), entry->Look().pid, looks_end, &stats);
-  const LayerUsage layer = entry->MeasuredLayer(now);
+  const LayerUsage layer = entry->MeasuredLayer();
   stats.set_writable_layer_bytes(layer.bytes);
   stats.set_writable_layer_inodes(layer.inodes);
   return stats;
@@ -154,7 +154,7 @@ absl::Status ContainerRuntime::Start(
   RETURN_IF_ERROR(RequireState(*entry, {ContainerState::CREATED}));
   RETURN_IF_ERROR(entry->Look().start_error);
   RETURN_IF_ERROR(state_->crun.Start(entry->id(), entry->Look().bundle_dir,
-                                     absl::Now() + kCrunTimeout));
+                                     Deadline::After(kCrunTimeout)));
   entry->MarkRunning();
   return absl::OkStatus();
 }
@@ -211,7 +211,7 @@ absl::Status ContainerRuntime::Delete(
   ContainerEntry& entry = **found;
   absl::MutexLock operation(&entry.operation_mutex);
   if (entry.IsGone()) return absl::OkStatus();
-  const absl::Time deadline = absl::Now() + kKillTimeout;
+  const Deadline deadline = Deadline::After(kKillTimeout);
   RETURN_IF_ERROR(entry.cgroup().KillAll());
   RETURN_IF_ERROR(entry.SignalFirstProcess(SIGKILL));
   if (!entry.AwaitExit(deadline)) {
@@ -263,7 +263,7 @@ absl::Status ContainerRuntime::GetStats(const agent::v1::GetStatsRequest&,
   *response->mutable_io_pressure() = ReadPressure("io");
   state_->stats.ReadPod(CgroupDirectory(kPodCgroup), state_->paths.scratch_dir,
                         state_->namespaces->network_process(), response);
-  const absl::Time looks_end = absl::Now() + kLookTime;
+  const Deadline looks_end = Deadline::After(kLookTime);
   for (const std::shared_ptr<ContainerEntry>& entry : state_->All()) {
     const ContainerState::State state = entry->Look().state;
     if (state != ContainerState::CREATED && state != ContainerState::RUNNING) {

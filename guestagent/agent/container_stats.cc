@@ -11,7 +11,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
 #include "base/file.h"
 #include "guestagent/agent/huge_pages.h"
 #include "guestagent/agent/open_files.h"
@@ -32,7 +31,7 @@ StatsReader::StatsReader(Paths paths)
       huge_page_sizes_(HugePageSizes(paths_.huge_pages)) {}
 
 void StatsReader::Read(const CgroupDirectory& cgroup, pid_t first_process,
-                       absl::Time looks_end,
+                       Deadline looks_end,
                        agent::v1::ContainerStats* stats) const {
   const std::string cpu_stat = cgroup.Read("cpu.stat");
   const std::string cpu_max = cgroup.Read("cpu.max");
@@ -89,7 +88,7 @@ void StatsReader::ReadPod(const CgroupDirectory& pod,
 }
 
 void StatsReader::ReadProcesses(const CgroupDirectory& cgroup,
-                                pid_t first_process, absl::Time looks_end,
+                                pid_t first_process, Deadline looks_end,
                                 agent::v1::ContainerStats* stats) const {
   rlimit limit = {};
   if (first_process > 0 &&

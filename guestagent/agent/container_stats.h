@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/deadline.h"
 #include "guestagent/agent.pb.h"
 #include "guestagent/agent/cgroup_directory.h"
 
@@ -27,10 +28,10 @@ class StatsReader {
   explicit StatsReader(Paths paths);
 
   // All but the id, the time and the writable layer. `first_process`: of the
-  // container; 0: none. Descriptors that are not counted by `looks_end`, of the
-  // real clock, are left out.
+  // container; 0: none. Descriptors that are not counted by `looks_end`
+  // are left out.
   void Read(const CgroupDirectory& cgroup, pid_t first_process,
-            absl::Time looks_end, agent::v1::ContainerStats* stats) const;
+            Deadline looks_end, agent::v1::ContainerStats* stats) const;
 
   // What the containers share: the file system that `scratch_dir` is in, the
   // interfaces, and the pressure in the cgroup that they are all in.
@@ -51,7 +52,7 @@ class StatsReader {
   // "vda"; empty when there is no such device.
   std::string DeviceName(uint32_t major_number, uint32_t minor_number) const;
   void ReadProcesses(const CgroupDirectory& cgroup, pid_t first_process,
-                     absl::Time looks_end,
+                     Deadline looks_end,
                      agent::v1::ContainerStats* stats) const;
   void ReadDevices(const CgroupDirectory& cgroup,
                    agent::v1::ContainerStats* stats) const;

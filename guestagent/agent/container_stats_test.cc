@@ -53,7 +53,7 @@ class ContainerStatsTest : public testing::Test {
   agent::v1::ContainerStats Read(pid_t first_process = 0) {
     agent::v1::ContainerStats stats;
     Reader().Read(CgroupDirectory(root_ + "/cgroup"), first_process,
-                  absl::InfiniteFuture(), &stats);
+                  Deadline::Never(), &stats);
     return stats;
   }
 

@@ -126,12 +126,7 @@ class ContainerVmTest : public testing::Test {
   }
 
   static void Configure() {
-    agent::v1::HelloRequest hello;
-    hello.set_protocol_version(1);
-    hello.set_entropy(std::string(32, 'e'));
-    hello.set_wall_clock_unix_nanos(absl::ToUnixNanos(absl::Now()));
-    agent::v1::HelloResponse hello_response;
-    ASSERT_TRUE(Call(&Agent::Stub::Hello, hello, &hello_response).ok());
+    ASSERT_TRUE(Hello(absl::Now()).ok());
     ASSERT_TRUE(
         vm_->PlugDisk(*directory_ + "/scratch.img", "scratch", false, 1).ok());
     ASSERT_TRUE(
@@ -189,6 +184,16 @@ class ContainerVmTest : public testing::Test {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kCallTimeout);
     return (vm_->stub()->*method)(&context, request, response);
+  }
+
+  // Sets the guest's clock.
+  static grpc::Status Hello(absl::Time now) {
+    agent::v1::HelloRequest request;
+    request.set_protocol_version(1);
+    request.set_entropy(std::string(32, 'e'));
+    request.set_wall_clock_unix_nanos(absl::ToUnixNanos(now));
+    agent::v1::HelloResponse response;
+    return Call(&Agent::Stub::Hello, request, &response);
   }
 
   static ContainerSpec Spec(std::vector<std::string> args) {

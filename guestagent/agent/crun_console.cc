@@ -8,25 +8,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
-
-#include "absl/time/clock.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 
 namespace podvisor {
 namespace {
 
-absl::Status AwaitReadable(int fd, absl::Time deadline) {
+absl::Status AwaitReadable(int fd, Deadline deadline) {
   for (;;) {
-    const int64_t millis =
-        absl::ToInt64Milliseconds(deadline - absl::Now()) + 1;
     pollfd polled = {fd, POLLIN, 0};
-    const int ready = poll(
-        &polled, 1, static_cast<int>(std::clamp<int64_t>(millis, 0, 60'000)));
+    const int ready = poll(&polled, 1, deadline.PollMillis());
     if (ready > 0) return absl::OkStatus();
     if (ready < 0 && errno != EINTR) return ErrnoStatus(errno, "poll");
-    if (absl::Now() >= deadline) {
+    if (deadline.IsOver()) {
       return absl::DeadlineExceededError("crun did not hand out a terminal");
     }
   }
@@ -58,7 +52,7 @@ ConsoleSocket::~ConsoleSocket() {
   if (socket_.valid()) unlink(path_.c_str());
 }
 
-absl::StatusOr<UniqueFd> ConsoleSocket::Receive(absl::Time deadline) {
+absl::StatusOr<UniqueFd> ConsoleSocket::Receive(Deadline deadline) {
   RETURN_IF_ERROR(AwaitReadable(socket_.get(), deadline));
   UniqueFd peer(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!peer.valid()) return ErrnoStatus(errno, "accept a console");

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
+#include "base/deadline.h"
 #include "base/unique_fd.h"
 
 namespace podvisor {
@@ -26,7 +26,7 @@ class ConsoleSocket {
   // The master, non-blocking. To be called after crun has succeeded: it sends
   // before it ends. DeadlineExceeded, DataLoss for a message without exactly
   // one terminal.
-  absl::StatusOr<UniqueFd> Receive(absl::Time deadline);
+  absl::StatusOr<UniqueFd> Receive(Deadline deadline);
 
  private:
   ConsoleSocket(UniqueFd socket, std::string path)

@@ -9,13 +9,12 @@
 
 #include <string>
 
-#include "absl/time/clock.h"
 #include "gtest/gtest.h"
 
 namespace podvisor {
 namespace {
 
-absl::Time Soon() { return absl::Now() + absl::Seconds(20); }
+Deadline Soon() { return Deadline::After(absl::Seconds(20)); }
 
 std::string SocketPath() {
   std::string pattern = "/tmp/consoleXXXXXX";
@@ -86,7 +85,7 @@ TEST_F(CrunConsoleTest, OtherDescriptorsAreRefused) {
 TEST_F(CrunConsoleTest, PeerThatSendsNothingIsRefused) {
   auto console = ConsoleSocket::Listen(path_);
   ASSERT_TRUE(console.ok());
-  EXPECT_EQ(console->Receive(absl::Now()).status().code(),
+  EXPECT_EQ(console->Receive(Deadline::Now()).status().code(),
             absl::StatusCode::kDeadlineExceeded);
   UniqueFd peer = Connect(path_);
   peer.Reset();

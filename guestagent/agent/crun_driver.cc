@@ -23,6 +23,7 @@ namespace {
 
 constexpr char kProgram[] = "/usr/bin/crun";
 constexpr size_t kMaxLogBytes = 64 << 10;
+constexpr absl::Duration kKillTimeout = absl::Seconds(10);
 
 // A file name that is free again when this goes.
 class TemporaryFile {
@@ -69,7 +70,7 @@ void SetOomScore(pid_t pid, int score) {
 absl::Status RunCrun(const std::string& program, const std::string& state_dir,
                      const std::string& log_file,
                      const std::vector<std::string>& arguments,
-                     const CrunStreams& streams, absl::Time deadline) {
+                     const CrunStreams& streams, Deadline deadline) {
   SpawnOptions options;
   options.argv = {
       program, "--root", state_dir,          "--cgroup-manager=cgroupfs",
@@ -84,7 +85,7 @@ absl::Status RunCrun(const std::string& program, const std::string& state_dir,
   SetOomScore(crun.pid, streams.oom_score_adj);
   const absl::StatusOr<int> status = WaitProcess(crun, deadline);
   if (!status.ok()) {
-    const absl::Status killed = KillGroup(crun, deadline + absl::Seconds(10));
+    const absl::Status killed = KillGroup(crun, Deadline::After(kKillTimeout));
     if (!killed.ok()) {
       Log(LogLevel::kError, "crun cannot be killed",
           {{"error", killed.message()}});
@@ -133,7 +134,7 @@ std::string CrunDriver::program() const {
 absl::StatusOr<pid_t> CrunDriver::Create(const std::string& id,
                                          const std::string& bundle_dir,
                                          const CrunStreams& streams,
-                                         absl::Time deadline) const {
+                                         Deadline deadline) const {
   const TemporaryFile log(bundle_dir + "/create.log");
   const TemporaryFile pid(bundle_dir + "/pid");
   std::vector<std::string> arguments = {"create", "--bundle", bundle_dir,
@@ -151,7 +152,7 @@ absl::StatusOr<pid_t> CrunDriver::Create(const std::string& id,
 
 absl::Status CrunDriver::Start(const std::string& id,
                                const std::string& bundle_dir,
-                               absl::Time deadline) const {
+                               Deadline deadline) const {
   // `crun start` writes one byte to this FIFO, on which the first process
   // waits, and removes it. Doing so here saves a fork and exec. With another
   // crun, or a process that does not wait yet, the program itself decides.
@@ -170,7 +171,7 @@ absl::StatusOr<pid_t> CrunDriver::Exec(const std::string& id,
                                        const std::string& process_json,
                                        const std::string& work_prefix,
                                        const CrunStreams& streams,
-                                       absl::Time deadline) const {
+                                       Deadline deadline) const {
   const TemporaryFile process(work_prefix + ".json");
   const TemporaryFile log(work_prefix + ".log");
   const TemporaryFile pid(work_prefix + ".pid");

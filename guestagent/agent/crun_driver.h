@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
+#include "base/deadline.h"
 #include "guestagent/agent/crun_program.h"
 
 namespace podvisor {
@@ -45,10 +45,10 @@ class CrunDriver {
   absl::StatusOr<pid_t> Create(const std::string& id,
                                const std::string& bundle_dir,
                                const CrunStreams& streams,
-                               absl::Time deadline) const;
+                               Deadline deadline) const;
 
   absl::Status Start(const std::string& id, const std::string& bundle_dir,
-                     absl::Time deadline) const;
+                     Deadline deadline) const;
 
   // Starts a further process as `process_json` says. `work_prefix` is the
   // start of names for temporary files, removed before this returns.
@@ -56,7 +56,7 @@ class CrunDriver {
                              const std::string& process_json,
                              const std::string& work_prefix,
                              const CrunStreams& streams,
-                             absl::Time deadline) const;
+                             Deadline deadline) const;
 
   // Removes crun's record of a container whose processes are gone.
   absl::Status Forget(const std::string& id) const;

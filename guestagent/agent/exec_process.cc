@@ -11,7 +11,6 @@
 
 #include <algorithm>
 
-#include "absl/time/clock.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "guestagent/agent/crun_console.h"
@@ -70,7 +69,7 @@ absl::StatusOr<std::unique_ptr<ExecProcess>> ExecProcess::Start(
   ASSIGN_OR_RETURN(
       process->pid_,
       crun.Exec(request.container_id, request.process_json, request.work_prefix,
-                streams, absl::Now() + kStartTimeout));
+                streams, Deadline::After(kStartTimeout)));
   process->pidfd_.Reset(
       static_cast<int>(syscall(SYS_pidfd_open, process->pid_, 0)));
   process->group_ = getpgid(process->pid_);
@@ -82,7 +81,7 @@ absl::StatusOr<std::unique_ptr<ExecProcess>> ExecProcess::Start(
   }));
   if (console) {
     absl::StatusOr<UniqueFd> master =
-        console->Receive(absl::Now() + kStartTimeout);
+        console->Receive(Deadline::After(kStartTimeout));
     if (!master.ok()) {
       process->Kill();
       return master.status();

@@ -5,12 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "absl/time/time.h"
+#include "base/deadline.h"
 #include "base/status_macros.h"
 #include "guestagent/agent/crun_log.h"
 #include "guestagent/agent/peer_reader.h"
@@ -18,15 +17,11 @@
 namespace podvisor {
 namespace {
 
-// The host steps the guest's wall clock.
-using SteadyClock = std::chrono::steady_clock;
-
 constexpr size_t kPieceBytes = 64 << 10;
 // How soon a cancelled call is noticed while its process writes nothing.
-constexpr int kCancelPollMillis = 250;
+constexpr absl::Duration kCancelPoll = absl::Milliseconds(250);
 // How long the kernel may take to end a killed process.
-constexpr int kKillMillis = 2000;
-constexpr absl::Duration kForever = absl::Hours(24 * 365);
+constexpr absl::Duration kKillTime = absl::Seconds(2);
 
 // Carries the peer's messages to the process until the peer closes its side.
 void PumpInput(ContainerRuntime::ExecStream* stream, ExecProcess* process) {
@@ -55,12 +50,12 @@ enum class Ended { kComplete, kCallerGone, kTimeout };
 // Carries the output of the process to the peer.
 class OutputCarrier {
  public:
-  OutputCarrier(ExecProcess* process, SteadyClock::time_point kill_at,
-                absl::Duration drain, grpc::ServerContext* context,
+  OutputCarrier(ExecProcess* process, Deadline kill_at, absl::Duration drain,
+                grpc::ServerContext* context,
                 ContainerRuntime::ExecStream* stream)
       : process_(process),
         end_(kill_at),
-        drain_(absl::ToChronoNanoseconds(drain)),
+        drain_(drain),
         context_(context),
         stream_(stream),
         open_{process->stdout_fd() >= 0, process->stderr_fd() >= 0} {}
@@ -69,21 +64,16 @@ class OutputCarrier {
   Ended Run() {
     bool exited = false;
     for (;;) {
-      const SteadyClock::time_point now = SteadyClock::now();
       if (!exited && process_->exit_code().has_value()) {
         exited = true;
-        end_ = std::min(end_, now + drain_);
+        end_ = std::min(end_, Deadline::After(drain_));
       }
       if (exited && !open_[0] && !open_[1]) return Ended::kComplete;
-      if (now >= end_) return exited ? Ended::kComplete : Ended::kTimeout;
+      if (end_.IsOver()) return exited ? Ended::kComplete : Ended::kTimeout;
       pollfd polled[] = {{open_[0] ? process_->stdout_fd() : -1, POLLIN, 0},
                          {open_[1] ? process_->stderr_fd() : -1, POLLIN, 0},
                          {exited ? -1 : process_->exit_fd(), POLLIN, 0}};
-      const auto left =
-          std::chrono::ceil<std::chrono::milliseconds>(end_ - now);
-      const int ready = poll(
-          polled, 3,
-          static_cast<int>(std::min<int64_t>(left.count(), kCancelPollMillis)));
+      const int ready = poll(polled, 3, end_.PollMillis(kCancelPoll));
       if (ready < 0 && errno != EINTR) return Ended::kCallerGone;
       if (context_->IsCancelled()) return Ended::kCallerGone;
       for (int index = 0; index < 2 && ready > 0; ++index) {
@@ -113,8 +103,8 @@ class OutputCarrier {
   }
 
   ExecProcess* const process_;
-  SteadyClock::time_point end_;  // of the process's time, then of its output's
-  const std::chrono::nanoseconds drain_;
+  Deadline end_;  // of the process's time, then of its output's
+  const absl::Duration drain_;
   grpc::ServerContext* const context_;
   ContainerRuntime::ExecStream* const stream_;
   bool open_[2];
@@ -125,7 +115,8 @@ class OutputCarrier {
 void KillAndAwait(ExecProcess* process) {
   process->Kill();
   pollfd exit = {process->exit_fd(), POLLIN, 0};
-  while (poll(&exit, 1, kKillMillis) < 0 && errno == EINTR) {
+  const Deadline end = Deadline::After(kKillTime);
+  while (poll(&exit, 1, end.PollMillis()) < 0 && errno == EINTR) {
   }
 }
 
@@ -152,9 +143,7 @@ absl::Status RunExecSession(const ExecRequest& request, const ExecTimes& times,
                             const CrunDriver& crun, ChildReaper* reaper,
                             grpc::ServerContext* context,
                             ContainerRuntime::ExecStream* stream) {
-  const SteadyClock::time_point kill_at =
-      SteadyClock::now() +
-      absl::ToChronoNanoseconds(std::min(times.timeout, kForever));
+  const Deadline kill_at = Deadline::After(times.timeout);
   absl::StatusOr<std::unique_ptr<ExecProcess>> started =
       ExecProcess::Start(request, crun, reaper);
   if (!started.ok()) {

@@ -114,6 +114,38 @@ TEST_F(ContainerVmTest, WhenAnExecsTimeoutIsToldItsProcessIsGone) {
   EXPECT_EQ(stats.containers(0).pids(), 1u);
 }
 
+TEST_F(ContainerVmTest, AClockThatIsSetAheadCutsNoWaitShort) {
+  const std::string id = Run(Spec({"/bin/sleep", "1000"}));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kCallTimeout);
+  const auto stream = vm_->stub()->Exec(&context);
+  ExecInput message;
+  message.mutable_start()->set_container_id(id);
+  message.mutable_start()->set_drain_timeout_nanos(
+      absl::ToInt64Nanoseconds(absl::Seconds(60)));
+  for (const char* arg :
+       {"sh", "-c",
+        "(while [ ! -e /tmp/go ]; do sleep 0.1; done; echo late) & echo up"}) {
+    message.mutable_start()->add_args(arg);
+  }
+  stream->Write(message);
+  stream->WritesDone();
+  ExecOutput output;
+  ASSERT_TRUE(stream->Read(&output));
+  EXPECT_EQ(output.stdout(), "up\n");
+  // More than once: the exec's own process may end after the first.
+  for (int hours = 1; hours <= 3; ++hours) {
+    ASSERT_TRUE(Hello(absl::Now() + absl::Hours(hours)).ok());
+    EXPECT_EQ(Exec(id, {"true"}).exit_code, 0);
+  }
+  EXPECT_EQ(Exec(id, {"touch", "/tmp/go"}).exit_code, 0);
+  ASSERT_TRUE(stream->Read(&output));
+  EXPECT_EQ(output.stdout(), "late\n");
+  while (stream->Read(&output)) {
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
 TEST_F(ContainerVmTest, CancelledExecIsKilled) {
   const std::string id = Run(Spec({"/bin/sleep", "1000"}));
   {

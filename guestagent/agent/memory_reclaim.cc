@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/deadline.h"
 #include "base/file.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
@@ -27,10 +27,7 @@ MemoryReclaim::MemoryReclaim(const MemoryView* memory, std::string cgroup)
 absl::Status MemoryReclaim::FreeUpTo(
     int64_t free_bytes, absl::Duration timeout,
     const std::function<bool()>& cancelled) const {
-  using SteadyClock = std::chrono::steady_clock;
-  const SteadyClock::time_point end =
-      SteadyClock::now() + absl::ToChronoNanoseconds(std::clamp(
-                               timeout, absl::ZeroDuration(), absl::Hours(1)));
+  const Deadline end = Deadline::After(timeout);
   const UniqueFd file(open(path_.c_str(), O_WRONLY | O_CLOEXEC));
   if (!file.valid()) return absl::OkStatus();
   int64_t last_free = -1;
@@ -39,7 +36,7 @@ absl::Status MemoryReclaim::FreeUpTo(
     const int64_t missing = free_bytes - size.free_bytes;
     // Without progress there is nothing left, or somebody takes it at once.
     if (missing <= 0 || size.free_bytes <= last_free) return absl::OkStatus();
-    if (SteadyClock::now() >= end) return absl::OkStatus();
+    if (end.IsOver()) return absl::OkStatus();
     if (cancelled && cancelled()) return absl::CancelledError("cancelled");
     last_free = size.free_bytes;
     // EAGAIN: less than asked for; what it came to is looked at above.

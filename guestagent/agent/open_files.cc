@@ -8,7 +8,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
 
 namespace podvisor {
 namespace {
@@ -28,13 +27,12 @@ bool IsSocket(int directory, const char* name) {
 
 std::optional<OpenFiles> CountOpenFiles(const std::string& proc,
                                         absl::Span<const pid_t> processes,
-                                        uint64_t max_looks,
-                                        absl::Time deadline) {
+                                        uint64_t max_looks, Deadline deadline) {
   OpenFiles open;
   uint64_t looks = 0;
   // The clock is asked now and then only.
   const auto is_too_much = [&] {
-    return ++looks > max_looks || (looks % 64 == 0 && absl::Now() >= deadline);
+    return ++looks > max_looks || (looks % 64 == 0 && deadline.IsOver());
   };
   for (const pid_t process : processes) {
     if (is_too_much()) return std::nullopt;

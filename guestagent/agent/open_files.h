@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
-#include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "base/deadline.h"
 
 namespace podvisor {
 
@@ -26,8 +26,7 @@ struct OpenFiles {
 // that is gone has nothing open. `proc` is /proc.
 std::optional<OpenFiles> CountOpenFiles(const std::string& proc,
                                         absl::Span<const pid_t> processes,
-                                        uint64_t max_looks,
-                                        absl::Time deadline);
+                                        uint64_t max_looks, Deadline deadline);
 
 }  // namespace podvisor
 

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/file.h"
 #include "gtest/gtest.h"
 
@@ -44,34 +43,32 @@ TEST_F(OpenFilesTest, CountsWhatAllProcessesHaveOpen) {
   Open(8, {"socket:[1]", "/tmp/socket:[1]"});
   const std::vector<pid_t> processes = {7, 8, 9};  // 9 is gone
 
-  EXPECT_EQ(CountOpenFiles(proc_, processes, 1000, absl::InfiniteFuture()),
+  EXPECT_EQ(CountOpenFiles(proc_, processes, 1000, Deadline::Never()),
             (OpenFiles{.descriptors = 5, .sockets = 2}));
 }
 
 TEST_F(OpenFilesTest, TellsNothingWhereThereAreTooMany) {
   Open(7, {"/a", "/b", "/c"});
   const std::vector<pid_t> one = {7};
-  EXPECT_TRUE(CountOpenFiles(proc_, one, 4, absl::InfiniteFuture()));
-  EXPECT_FALSE(CountOpenFiles(proc_, one, 3, absl::InfiniteFuture()));
+  EXPECT_TRUE(CountOpenFiles(proc_, one, 4, Deadline::Never()));
+  EXPECT_FALSE(CountOpenFiles(proc_, one, 3, Deadline::Never()));
 
   const std::vector<pid_t> gone(100, 9);
-  EXPECT_FALSE(CountOpenFiles(proc_, gone, 99, absl::InfiniteFuture()));
+  EXPECT_FALSE(CountOpenFiles(proc_, gone, 99, Deadline::Never()));
 }
 
 TEST_F(OpenFilesTest, TellsNothingAfterTheDeadline) {
   Open(7, std::vector<const char*>(100, "/a"));
   const std::vector<pid_t> one = {7};
-  EXPECT_FALSE(CountOpenFiles(proc_, one, 1000, absl::Now()));
+  EXPECT_FALSE(CountOpenFiles(proc_, one, 1000, Deadline::Now()));
 }
 
 TEST(OpenFilesOfAProcessTest, AreThoseOfTheKernel) {
   const std::vector<pid_t> self = {getpid()};
-  const auto before =
-      CountOpenFiles("/proc", self, 100'000, absl::InfiniteFuture());
+  const auto before = CountOpenFiles("/proc", self, 100'000, Deadline::Never());
   int pair[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-  const auto after =
-      CountOpenFiles("/proc", self, 100'000, absl::InfiniteFuture());
+  const auto after = CountOpenFiles("/proc", self, 100'000, Deadline::Never());
   close(pair[0]);
   close(pair[1]);
 

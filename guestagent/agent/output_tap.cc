@@ -40,12 +40,12 @@ void OutputTap::FailLocked(absl::Status why) {
   std::deque<Piece>().swap(pieces_);
 }
 
-absl::StatusOr<OutputTap::Piece> OutputTap::Next(absl::Time deadline) {
+absl::StatusOr<OutputTap::Piece> OutputTap::Next(Deadline deadline) {
   absl::MutexLock lock(&mutex_);
   const auto has_news = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return !pieces_.empty() || !failure_.ok() || (ended_[0] && ended_[1]);
   };
-  if (!mutex_.AwaitWithDeadline(absl::Condition(&has_news), deadline)) {
+  if (!AwaitUntil(&mutex_, absl::Condition(&has_news), deadline)) {
     return absl::DeadlineExceededError("no output");
   }
   if (!failure_.ok()) return failure_;

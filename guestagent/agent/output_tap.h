@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
+#include "base/deadline.h"
 
 namespace podvisor {
 
@@ -40,7 +40,7 @@ class OutputTap {
   // The next piece. DeadlineExceeded: nothing until then. OutOfRange: both
   // streams have ended and were read. ResourceExhausted: cut off. Else what
   // Fail() said.
-  absl::StatusOr<Piece> Next(absl::Time deadline);
+  absl::StatusOr<Piece> Next(Deadline deadline);
 
  private:
   void FailLocked(absl::Status why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

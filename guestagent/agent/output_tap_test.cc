@@ -7,7 +7,7 @@
 namespace podvisor {
 namespace {
 
-const absl::Time kNow = absl::InfinitePast();
+const Deadline kNow = Deadline::Now();
 
 TEST(OutputTapTest, PiecesComeInTheirOrderAndThenTheEnd) {
   OutputTap tap;

@@ -7,6 +7,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "base/deadline.h"
 #include "grpcpp/server_context.h"
 
 namespace podvisor {
@@ -31,7 +32,7 @@ class PeerReader {
   // cancelled to free its threads.
   void End(bool heard) {
     if (!thread_.joinable()) return;
-    if (!heard || !done_.WaitForNotificationWithTimeout(absl::Seconds(10))) {
+    if (!heard || !AwaitUntil(done_, Deadline::After(absl::Seconds(10)))) {
       context_->TryCancel();
     }
     thread_.join();

@@ -1,36 +1,34 @@
 #include "guestagent/agent/poll_until.h"
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
+#include "absl/time/clock.h"
+#include "base/deadline.h"
 #include "base/status_macros.h"
 
 namespace podvisor {
 namespace {
 
-constexpr std::chrono::microseconds kFirstPause{1'000};
-constexpr std::chrono::microseconds kLongestPause{20'000};
+constexpr absl::Duration kLongestWait = absl::Hours(1);
+constexpr absl::Duration kFirstPause = absl::Milliseconds(1);
+constexpr absl::Duration kLongestPause = absl::Milliseconds(20);
 
 }  // namespace
 
 absl::Status PollUntil(absl::Duration timeout,
                        const std::function<bool()>& cancelled,
                        absl::FunctionRef<absl::StatusOr<bool>()> done) {
-  using SteadyClock = std::chrono::steady_clock;
-  const absl::Duration bounded =
-      std::clamp(timeout, absl::ZeroDuration(), absl::Hours(1));
-  const SteadyClock::time_point end =
-      SteadyClock::now() + absl::ToChronoNanoseconds(bounded);
-  std::chrono::microseconds pause = kFirstPause;
+  const Deadline end = Deadline::After(std::min(timeout, kLongestWait));
+  absl::Duration pause = kFirstPause;
   while (true) {
     ASSIGN_OR_RETURN(const bool is_done, done());
     if (is_done) return absl::OkStatus();
     if (cancelled && cancelled()) return absl::CancelledError("cancelled");
-    const SteadyClock::time_point now = SteadyClock::now();
-    if (now >= end) return absl::DeadlineExceededError("timed out");
-    std::this_thread::sleep_for(
-        std::min<SteadyClock::duration>(pause, end - now));
+    const absl::Duration left = end.Left();
+    if (left == absl::ZeroDuration()) {
+      return absl::DeadlineExceededError("timed out");
+    }
+    absl::SleepFor(std::min(pause, left));
     pause = std::min(kLongestPause, pause * 5 / 4);
   }
 }

@@ -14,8 +14,8 @@ namespace podvisor {
 // millisecond, later every 20 ms. `done` is asked at least once, also with no
 // time left; then DeadlineExceeded. Cancelled when `cancelled` says so.
 //
-// Measured by CLOCK_MONOTONIC: the host steps the guest's wall clock. For
-// what the kernel does not announce reliably: devices that are still arriving.
+// For what the kernel does not announce reliably: devices that are still
+// arriving.
 absl::Status PollUntil(absl::Duration timeout,
                        const std::function<bool()>& cancelled,
                        absl::FunctionRef<absl::StatusOr<bool>()> done);

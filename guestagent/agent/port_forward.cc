@@ -15,7 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
+#include "base/deadline.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
@@ -37,8 +37,8 @@ constexpr int kCancelPollMillis = 250;
 
 // The result of a connect() that goes on; an errno.
 int AwaitConnected(int fd, grpc::ServerContext* context) {
-  const absl::Time deadline = absl::Now() + kConnectTimeout;
-  while (absl::Now() < deadline) {
+  const Deadline deadline = Deadline::After(kConnectTimeout);
+  while (!deadline.IsOver()) {
     if (context->IsCancelled()) return ECANCELED;
     pollfd polled = {fd, POLLOUT, 0};
     if (poll(&polled, 1, kCancelPollMillis) <= 0) continue;
@@ -161,8 +161,9 @@ class Bridge {
 
   // The program has nothing more to say; the peer may. False when it is gone.
   bool AwaitEndOfInput() {
-    while (!broken_ && !input_over_.WaitForNotificationWithTimeout(
-                           absl::Milliseconds(kCancelPollMillis))) {
+    while (!broken_ &&
+           !AwaitUntil(input_over_, Deadline::After(absl::Milliseconds(
+                                        kCancelPollMillis)))) {
       if (context_->IsCancelled()) return false;
     }
     return true;
