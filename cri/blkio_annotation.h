@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "sandbox/block_io.h"
+#include "sandbox/record/block_io.h"
 
 namespace podvisor {
 

@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "sandbox/container_spec.h"
+#include "sandbox/record/container_spec.h"
 #include "third_party/cri_api/api.pb.h"
 
 namespace podvisor {

@@ -15,7 +15,7 @@
 #include "cri/convert_resources.h"
 #include "cri/field_check.h"
 #include "cri/pod_annotations.h"
-#include "sandbox/cgroup_path.h"
+#include "sandbox/host/cgroup_path.h"
 
 namespace podvisor {
 namespace {

@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "google/protobuf/map.h"
-#include "sandbox/pod_spec.h"
+#include "sandbox/record/pod_spec.h"
 #include "third_party/cri_api/api.pb.h"
 
 namespace podvisor {

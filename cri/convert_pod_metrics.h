@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "sandbox/pod_snapshot.h"
+#include "sandbox/record/pod_snapshot.h"
 #include "third_party/cri_api/api.pb.h"
 
 namespace podvisor {

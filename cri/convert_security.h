@@ -3,7 +3,7 @@
 
 #include "absl/status/statusor.h"
 #include "cri/convert_container.h"
-#include "sandbox/container_spec.h"
+#include "sandbox/record/container_spec.h"
 #include "third_party/cri_api/api.pb.h"
 
 namespace podvisor {

@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
-#include "sandbox/pod_sizing.h"
-#include "sandbox/pod_snapshot.h"
+#include "sandbox/record/pod_snapshot.h"
+#include "sandbox/size/pod_sizing.h"
 #include "third_party/cri_api/api.pb.h"
 
 namespace podvisor {

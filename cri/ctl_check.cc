@@ -24,7 +24,7 @@
 #include "base/unique_fd.h"
 #include "cri/host_settings.h"
 #include "network/cni_config.h"
-#include "sandbox/accelerator_probe.h"
+#include "sandbox/vm/accelerator_probe.h"
 
 namespace podvisor {
 namespace {

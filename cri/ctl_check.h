@@ -8,7 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "cri/config.h"
-#include "sandbox/accelerator_probe.h"
+#include "sandbox/vm/accelerator_probe.h"
 
 namespace podvisor {
 

@@ -8,8 +8,8 @@
 #include "absl/status/statusor.h"
 #include "cri/cri_client.h"
 #include "cri/pod_manifest.h"
-#include "sandbox/pod_settings.h"
-#include "sandbox/pod_sizing.h"
+#include "sandbox/size/pod_settings.h"
+#include "sandbox/size/pod_sizing.h"
 
 namespace podvisor {
 

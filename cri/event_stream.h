@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "base/clock.h"
-#include "sandbox/pod_event_feed.h"
+#include "sandbox/parts/pod_event_feed.h"
 #include "third_party/cri_api/api.pb.h"
 
 namespace podvisor {

@@ -5,7 +5,7 @@
 
 #include "absl/types/span.h"
 #include "base/ids.h"
-#include "sandbox/pod_snapshot.h"
+#include "sandbox/record/pod_snapshot.h"
 #include "third_party/cri_api/api.pb.h"
 
 namespace podvisor {

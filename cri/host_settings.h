@@ -9,8 +9,8 @@
 #include "base/cpu_list.h"
 #include "cri/config.h"
 #include "hotplug/qemu_version.h"
-#include "sandbox/pod_settings.h"
-#include "sandbox/vm_spec.h"
+#include "sandbox/record/vm_spec.h"
+#include "sandbox/size/pod_settings.h"
 
 namespace podvisor {
 

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "base/clean_text.h"
-#include "sandbox/log_format.h"
+#include "sandbox/container/log_format.h"
 
 namespace podvisor {
 namespace {

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "sandbox/qemu_launcher.h"
+#include "sandbox/vm/qemu_launcher.h"
 
 namespace podvisor {
 namespace {

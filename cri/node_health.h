@@ -12,8 +12,8 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/timer_queue.h"
-#include "sandbox/state_store.h"
-#include "sandbox/vm_spec.h"
+#include "sandbox/record/state_store.h"
+#include "sandbox/record/vm_spec.h"
 
 namespace podvisor {
 

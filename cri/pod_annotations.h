@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "sandbox/pod_spec.h"
+#include "sandbox/record/pod_spec.h"
 
 namespace podvisor {
 

@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "base/status_macros.h"
 #include "hotplug/projected_state.h"
-#include "sandbox/accounting_guard.h"
+#include "sandbox/size/accounting_guard.h"
 
 namespace podvisor {
 namespace {

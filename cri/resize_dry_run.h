@@ -6,9 +6,9 @@
 #include "hotplug/container_resources.h"
 #include "hotplug/pod_demand.h"
 #include "hotplug/resize_plan.h"
-#include "sandbox/pod_settings.h"
-#include "sandbox/pod_sizing.h"
-#include "sandbox/pod_spec.h"
+#include "sandbox/record/pod_spec.h"
+#include "sandbox/size/pod_settings.h"
+#include "sandbox/size/pod_sizing.h"
 
 namespace podvisor {
 

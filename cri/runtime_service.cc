@@ -21,7 +21,7 @@
 #include "cri/streaming_calls.h"
 #include "cri/threaded_call.h"
 #include "nlohmann/json.hpp"
-#include "sandbox/container_lifecycle.h"
+#include "sandbox/pod/container_lifecycle.h"
 
 namespace podvisor {
 namespace {

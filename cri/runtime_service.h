@@ -9,8 +9,8 @@
 #include "cri/node_health.h"
 #include "cri/stats_service.h"
 #include "cri/streaming/stream_server.h"
-#include "sandbox/pod_event_feed.h"
-#include "sandbox/pod_manager.h"
+#include "sandbox/parts/pod_event_feed.h"
+#include "sandbox/pod/pod_manager.h"
 #include "third_party/cri_api/api.grpc.pb.h"
 
 namespace podvisor {

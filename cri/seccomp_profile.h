@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "cri/convert_container.h"
-#include "sandbox/container_spec.h"
+#include "sandbox/record/container_spec.h"
 
 namespace podvisor {
 

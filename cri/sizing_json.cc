@@ -10,7 +10,7 @@
 #include "base/clean_text.h"
 #include "base/status_macros.h"
 #include "cri/convert_resources.h"
-#include "sandbox/json_fields.h"
+#include "sandbox/record/json_fields.h"
 
 namespace podvisor {
 namespace {

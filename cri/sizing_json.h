@@ -3,7 +3,7 @@
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
-#include "sandbox/pod_sizing.h"
+#include "sandbox/size/pod_sizing.h"
 
 namespace podvisor {
 

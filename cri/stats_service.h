@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "sandbox/pod_manager.h"
+#include "sandbox/pod/pod_manager.h"
 #include "third_party/cri_api/api.grpc.pb.h"
 
 namespace podvisor {

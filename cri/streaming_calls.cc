@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "sandbox/container.h"
-#include "sandbox/pod.h"
+#include "sandbox/container/container.h"
+#include "sandbox/pod/pod.h"
 
 namespace podvisor {
 namespace {

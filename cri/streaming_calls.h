@@ -8,7 +8,7 @@
 #include "base/ids.h"
 #include "cri/streaming/stream_backend.h"
 #include "cri/streaming/stream_request.h"
-#include "sandbox/pod_manager.h"
+#include "sandbox/pod/pod_manager.h"
 #include "third_party/cri_api/api.pb.h"
 
 namespace podvisor {

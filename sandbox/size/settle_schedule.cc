@@ -1,0 +1,52 @@
+#include "sandbox/size/settle_schedule.h"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace podvisor {
+
+bool SettleSchedule::Ask(absl::Time at) {
+  if (due_ <= at) return false;
+  due_ = at;
+  return true;
+}
+
+bool SettleSchedule::Take(absl::Time at) {
+  if (due_ != at) return false;  // an earlier timer has had that run
+  due_ = absl::InfiniteFuture();
+  return true;
+}
+
+bool SettleSchedule::MayYield(absl::Time now, absl::Duration patience) {
+  yielding_since_ = std::min(yielding_since_, now);
+  return now - yielding_since_ < patience;
+}
+
+void SettleSchedule::Reached() {
+  yielding_since_ = absl::InfiniteFuture();
+  backoff_ = absl::ZeroDuration();
+}
+
+absl::Duration SettleSchedule::Missed(const VmSize& target, const VmSize& has) {
+  yielding_since_ = absl::InfiniteFuture();
+  const VmSize missing = {
+      std::max(0, target.vcpus - has.vcpus),
+      std::max<int64_t>(0, target.memory_bytes - has.memory_bytes)};
+  if (target != missed_ || backoff_ == absl::ZeroDuration()) {
+    missed_ = target;
+    least_missing_ = missing;
+    backoff_ = absl::ZeroDuration();
+  } else if (missing.vcpus < least_missing_.vcpus ||
+             missing.memory_bytes < least_missing_.memory_bytes) {
+    // More than ever, so that a guest that comes and goes is not followed all
+    // the time. A shrink goes on by itself, and each run only disturbs it.
+    least_missing_ = {
+        std::min(missing.vcpus, least_missing_.vcpus),
+        std::min(missing.memory_bytes, least_missing_.memory_bytes)};
+    backoff_ = absl::ZeroDuration();
+  }
+  backoff_ = std::clamp(2 * backoff_, kLeastBackoff, kMostBackoff);
+  return backoff_;
+}
+
+}  // namespace podvisor
