@@ -364,6 +364,9 @@ grpc::ServerUnaryReactor* RuntimeService::ExecSync(
     runtime::v1::ExecSyncResponse* response) {
   return AnswerOnThread([=, this](const std::stop_token& gone) {
     return Answer([&]() -> absl::Status {
+      if (request->timeout() < 0) {
+        return absl::InvalidArgumentError("timeout: is negative");
+      }
       ASSIGN_OR_RETURN(const FoundContainer found,
                        pods_->FindContainer(request->container_id()));
       // A hook of the kubelet has no timeout, in its request or in its call: it

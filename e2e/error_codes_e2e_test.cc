@@ -93,6 +93,10 @@ TEST_F(ErrorCodesE2eTest, UnknownIdsAreNotFoundAndFineWhereGoneIsTheGoal) {
   EXPECT_EQ(Ask(&Runtime::Attach, attach).error_code(), StatusCode::NOT_FOUND);
   EXPECT_EQ(OfPod(&Runtime::PortForward, kUnknown), StatusCode::NOT_FOUND);
   EXPECT_EQ(Update(kUnknown), StatusCode::NOT_FOUND);
+  cri::ExecSyncRequest backwards;
+  backwards.set_timeout(-1);
+  EXPECT_EQ(Ask(&Runtime::ExecSync, backwards).error_code(),
+            StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(OfContainer(&Runtime::StopContainer, kUnknown), StatusCode::OK);
   EXPECT_EQ(OfContainer(&Runtime::RemoveContainer, kUnknown), StatusCode::OK);
 
