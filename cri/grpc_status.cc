@@ -55,19 +55,18 @@ grpc::StatusCode ToGrpcCode(absl::StatusCode code) {
 // which clients limit to 8 KiB with all else in them.
 constexpr size_t kMaxMessageBytes = 4096;
 
-// The kubelet looks for this word at the beginning.
-absl::string_view FromImageVolume(absl::string_view message) {
-  const size_t at = message.find(kImageVolumeMountFailed);
-  return at == absl::string_view::npos ? message : message.substr(at);
-}
-
 }  // namespace
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(
-      ToGrpcCode(status.code()),
-      CleanText(FromImageVolume(status.message()), kMaxMessageBytes));
+  return grpc::Status(ToGrpcCode(status.code()),
+                      CleanText(status.message(), kMaxMessageBytes));
+}
+
+grpc::Status ToGrpcCreateStatus(const absl::Status& status) {
+  const size_t at = status.message().find(kImageVolumeMountFailed);
+  if (at == absl::string_view::npos) return ToGrpcStatus(status);
+  return ToGrpcStatus(absl::Status(status.code(), status.message().substr(at)));
 }
 
 grpc::Status ToGrpcPullStatus(const absl::Status& status) {

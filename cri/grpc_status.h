@@ -11,6 +11,11 @@ namespace podvisor {
 // Unavailable), so UNKNOWN never leaves: it becomes INTERNAL.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
+// As above, for CreateContainer only. What is wrong with an image volume is
+// said from kImageVolumeMountFailed of image_store.h on: kubelet looks for that
+// word at the beginning.
+grpc::Status ToGrpcCreateStatus(const absl::Status& status);
+
 // As above, for PullImage only. kubelet recognises two failures by the start of
 // the message and wants them as UNKNOWN: "RegistryUnavailable" (every
 // Unavailable becomes one) and kSignatureValidationFailed of image_store.h.

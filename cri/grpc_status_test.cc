@@ -64,11 +64,13 @@ TEST(GrpcStatusTest, PullNamesTheFailuresThatKubeletKnows) {
 }
 
 TEST(GrpcStatusTest, WhatIsWrongWithAnImageVolumeIsSaidFirst) {
-  const grpc::Status status = ToGrpcStatus(
-      absl::NotFoundError("agent: ImageVolumeMountFailed: no such path"));
+  const absl::Status failed =
+      absl::NotFoundError("agent: ImageVolumeMountFailed: no such path");
+  const grpc::Status created = ToGrpcCreateStatus(failed);
 
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
-  EXPECT_EQ(status.error_message(), "ImageVolumeMountFailed: no such path");
+  EXPECT_EQ(created.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(created.error_message(), "ImageVolumeMountFailed: no such path");
+  EXPECT_EQ(ToGrpcStatus(failed).error_message(), failed.message());
 }
 
 TEST(GrpcStatusTest, OtherPullFailuresKeepTheirCode) {

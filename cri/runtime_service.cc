@@ -219,7 +219,7 @@ grpc::Status RuntimeService::CreateContainer(
     grpc::ServerContext* context,
     const runtime::v1::CreateContainerRequest* request,
     runtime::v1::CreateContainerResponse* response) {
-  return Answer([&]() -> absl::Status {
+  const auto create = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod,
                      pods_->FindPod(request->pod_sandbox_id()));
     ASSIGN_OR_RETURN(
@@ -236,7 +236,8 @@ grpc::Status RuntimeService::CreateContainer(
         pods_->CreateContainer(pod, converted.spec, Deadline(*context)));
     response->set_container_id(id.value());
     return absl::OkStatus();
-  });
+  };
+  return ToGrpcCreateStatus(create());
 }
 
 grpc::Status RuntimeService::StartContainer(
