@@ -220,10 +220,12 @@ absl::Status ServeCri(const Config& config, const RuntimeParts& parts,
 }
 
 absl::Status Serve(const Config& config) {
+  // Before gRPC starts its threads: one of them would take the signal, and the
+  // process would die of it.
+  const sigset_t end_signals = BlockEndSignals();
   // Never balanced: gRPC's own shutdown, after the last of its objects, may
   // wait for ten seconds, and the process ends anyway.
   grpc_init();
-  const sigset_t end_signals = BlockEndSignals();
   SystemClock clock;
   const HostTsc tsc;
   RETURN_IF_ERROR(MakeDirectories(config.server.run_dir, 0711));

@@ -229,7 +229,13 @@ void TestNode::EndDaemon(int signal) {
   runtime_.reset();
   images_.reset();
   kill(daemon_->pid, signal);
-  EXPECT_TRUE(WaitProcess(*daemon_, absl::Now() + absl::Seconds(30)).ok());
+  const absl::StatusOr<int> ended =
+      WaitProcess(*daemon_, absl::Now() + absl::Seconds(30));
+  EXPECT_TRUE(ended.ok()) << ended.status();
+  if (ended.ok() && signal == SIGTERM) {
+    EXPECT_EQ(*ended, 0) << "it did not end in order";
+    EXPECT_NE(access((directory_ + "/run/podvisor.sock").c_str(), F_OK), 0);
+  }
   daemon_.reset();
 }
 
