@@ -60,7 +60,7 @@ absl::Status StoredPod::Transition(SandboxEvent event, const Edit& change) {
   PodRecord changed = record_;
   changed.state = *next;
   change(changed);
-  const absl::Status stored = store_->PutPod(changed);
+  const absl::Status stored = PutLocked(changed);
   if (!stored.ok()) {
     // Only what a pod takes hold of has to be known to the next daemon. One
     // that reads the older record of a VM that ended, or is to end, sees it and
@@ -77,11 +77,24 @@ absl::Status StoredPod::Change(const Edit& change) {
   absl::MutexLock lock(&mutex_);
   PodRecord changed = record_;
   change(changed);
-  RETURN_IF_ERROR(store_->PutPod(changed));
+  RETURN_IF_ERROR(PutLocked(changed));
   record_ = std::move(changed);
   return absl::OkStatus();
 }
 
-absl::Status StoredPod::Forget() { return store_->DeletePod(id_); }
+absl::Status StoredPod::Forget() {
+  absl::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(store_->DeletePod(id_));
+  forgotten_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status StoredPod::PutLocked(const PodRecord& record) {
+  if (forgotten_) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("pod ", id_.value(), " is removed"));
+  }
+  return store_->PutPod(record);
+}
 
 }  // namespace podvisor

@@ -41,10 +41,13 @@ class StoredPod {
   // The record without another state. After an error, the store's, nothing has
   // changed.
   absl::Status Change(const Edit& change) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Removes the record, and those of the pod's containers, from the store.
-  absl::Status Forget();
+  // Removes the record, and those of the pod's containers, from the store. No
+  // change brings it back.
+  absl::Status Forget() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  absl::Status PutLocked(const PodRecord& record)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status IllegalNow() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   StateStore* const store_;
@@ -52,6 +55,7 @@ class StoredPod {
   const PodSpec spec_;
   mutable absl::Mutex mutex_;
   PodRecord record_ ABSL_GUARDED_BY(mutex_);
+  bool forgotten_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace podvisor

@@ -65,6 +65,16 @@ TEST_F(StoredPodTest, NoPodIsReadyOrChangesThatCannotBeStored) {
   EXPECT_EQ(pod_->record().vm_json, "");
 }
 
+TEST_F(StoredPodTest, NothingBringsBackTheRecordOfAPodThatIsForgotten) {
+  ASSERT_TRUE(pod_->Forget().ok());
+
+  EXPECT_TRUE(absl::IsFailedPrecondition(
+      pod_->Change([](PodRecord& record) { record.vm_json = "{}"; })));
+  EXPECT_TRUE(pod_->Transition(SandboxEvent::kStopRequested).ok());
+
+  EXPECT_TRUE(store_->LoadAll()->pods.empty());
+}
+
 TEST_F(StoredPodTest, AnEndIsAnEndAlsoWhereItCannotBeStored) {
   ASSERT_TRUE(pod_->Transition(SandboxEvent::kAgentReady).ok());
   StoreFaults faults(directory_);
