@@ -29,6 +29,8 @@ constexpr char kShareTag[] = "podvisor";
 // What is undone after an error gets time of its own: the call's is usually
 // over.
 constexpr absl::Duration kUndoTime = absl::Seconds(5);
+// A stop of the pod waits as long for one that never answers.
+constexpr absl::Duration kVirtiofsdPatience = absl::Seconds(5);
 
 void LogFailure(const PodId& id, absl::string_view what,
                 const absl::Status& status) {
@@ -353,8 +355,9 @@ absl::Status PodVm::PlugShare(absl::Time deadline) {
   VmRecord with_share = record();
   with_share.virtiofsd = virtiofsd.process;
   RETURN_IF_ERROR(recorder_(with_share));
-  RETURN_IF_ERROR(AwaitVirtiofsd(virtiofsd.socket.get(),
-                                 deadline - services_.clock->Now()));
+  RETURN_IF_ERROR(AwaitVirtiofsd(
+      virtiofsd.socket.get(),
+      std::min(deadline - services_.clock->Now(), kVirtiofsdPatience)));
   const absl::Status attached = vm_->devices().AttachShare(
       std::move(virtiofsd.socket), kShareTag, deadline);
   if (!attached.ok()) {
