@@ -149,11 +149,12 @@ absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
   request.set_stdin(spec.stdin);
   request.set_stdin_once(spec.stdin_once);
   SetSecurity(spec.security, &request);
-  auto placed = input.placed_mounts.begin();
+  size_t placed = 0;  // of those that are no images
   for (const MountSpec& mount : spec.mounts) {
-    *request.add_mounts() = mount.image.empty()
-                                ? HostMountRequest(mount, *placed++)
-                                : ImageMountRequest(mount);
+    *request.add_mounts() =
+        mount.image.empty()
+            ? HostMountRequest(mount, input.placed_mounts.at(placed++))
+            : ImageMountRequest(mount);
   }
   *request.mutable_resources() = GuestResourcesOf(spec.resources, input.cpuset);
   request.set_oom_score_adj(static_cast<int32_t>(spec.resources.oom_score_adj));
