@@ -36,6 +36,8 @@ TEST_F(VmResizerShrinkTest,
   EXPECT_EQ(qemu_.memory_plugged_bytes(), 0);
 }
 
+// Whoever waits until the last moment still looks, and does not take back what
+// the guest is about to do.
 TEST_F(VmResizerShrinkTest, AShrinkThatTakesAllItsTimeIsAShortfallAndGoesOn) {
   FakeClock clock;
   FakeGuestOptions options;

@@ -103,8 +103,6 @@ TEST_F(VmResizerTest, GoesBackToTheBootSize) {
             guest_.size().memory_total_at_boot_bytes);
 }
 
-// Whoever waits until the last moment still looks, and does not take back what
-// the guest is about to do.
 // A size that nobody waits for comes in many short runs, whatever a single one
 // can do.
 TEST_F(VmResizerTest, ASlowGuestGrowsALittleWithEachRunAndKeepsWhatItHas) {
