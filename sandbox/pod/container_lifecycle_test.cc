@@ -254,7 +254,7 @@ TEST_F(ContainerLifecycleTest, AnImageVolumeWithoutItsImageIsToldByTheWord) {
 
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
   EXPECT_TRUE(absl::StartsWith(status.message(), kImageVolumeMountFailed));
-  EXPECT_TRUE(pod->containers().empty());
+  EXPECT_TRUE(pod->containers().All().empty());
 }
 
 }  // namespace
