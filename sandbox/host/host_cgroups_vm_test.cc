@@ -21,7 +21,7 @@ namespace podvisor {
 namespace {
 
 constexpr char kQemu[] = "/usr/bin/qemu-system-x86_64";
-constexpr char kProgram[] = "sandbox/unified_cgroups_guest_test";
+constexpr char kProgram[] = "sandbox/host/unified_cgroups_guest_test";
 
 // Adds the program to the guest's image: of several archives the kernel unpacks
 // one after the other.
