@@ -14,6 +14,7 @@
 #include "hotplug/device_removal.h"
 #include "hotplug/filler_vm.h"
 #include "hotplug/hotplug_vm.h"
+#include "hotplug/resize_plan.h"
 #include "hotplug/vm_resizer.h"
 
 namespace podvisor {
@@ -27,6 +28,8 @@ constexpr int64_t kBlock = 128 * kMiB;
 constexpr int64_t kMostBlocks = 6;
 // What the guest's kernel and agent need, and what no tmpfs can have.
 constexpr int64_t kKernel = 96 * kMiB;
+// What a shrink leaves available besides, and what varies.
+constexpr int64_t kSpare = kRoomToMoveBytes + 32 * kMiB;
 
 absl::Time In(int seconds) { return absl::Now() + absl::Seconds(seconds); }
 
@@ -115,7 +118,7 @@ class ResizeCyclesVmTest : public testing::Test {
       ASSERT_EQ(filler_->FillTmpfs(in_use), absl::OkStatus()) << "cycle " << i;
       // Any size that holds what is in use.
       const int64_t least = std::max<int64_t>(
-          0, (in_use + kKernel - kBoot + kBlock - 1) / kBlock);
+          0, (in_use + kKernel + kSpare - kBoot + kBlock - 1) / kBlock);
       const int64_t blocks =
           least + static_cast<int64_t>(random() % (kMostBlocks + 1 - least));
       const VmSize target = {1 + static_cast<int>(random() % 4),
