@@ -78,6 +78,8 @@ LogLevel LevelFrom(const std::string& name) {
 }
 
 // The signals that end the daemon, blocked in this and all later threads.
+// gRPC's are to be later ones: one of them would take the signal, and the
+// process would die of it.
 sigset_t BlockEndSignals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -220,8 +222,6 @@ absl::Status ServeCri(const Config& config, const RuntimeParts& parts,
 }
 
 absl::Status Serve(const Config& config) {
-  // Before gRPC starts its threads: one of them would take the signal, and the
-  // process would die of it.
   const sigset_t end_signals = BlockEndSignals();
   // Never balanced: gRPC's own shutdown, after the last of its objects, may
   // wait for ten seconds, and the process ends anyway.
