@@ -338,6 +338,10 @@ TEST_F(PodShareTest, ABusyMountCanBeRemoved) {
 
   EXPECT_TRUE(share_->RemoveMount("d").ok());
 
+  EXPECT_TRUE(Mounts().empty());
+  struct stat found = {};
+  EXPECT_EQ(fstat(held, &found), 0);
+  EXPECT_GT(found.st_nlink, 0u) << "what was mounted is gone";
   close(held);
 }
 
