@@ -74,6 +74,8 @@ class FakeQemu {
   void OnConnectionLost(std::function<void()> lost) ABSL_LOCKS_EXCLUDED(mutex_);
   // As a crash or SIGKILL: all connections break.
   void Die() ABSL_LOCKS_EXCLUDED(mutex_);
+  // The guest goes on with what was last asked of its memory.
+  void GuestTriesAgain() ABSL_LOCKS_EXCLUDED(mutex_);
   // An event out of the blue.
   void Emit(absl::string_view event, const nlohmann::json& data)
       ABSL_LOCKS_EXCLUDED(mutex_);

@@ -391,6 +391,11 @@ void FakeQemu::ResizeMemory(int64_t requested) {
   }
 }
 
+void FakeQemu::GuestTriesAgain() {
+  absl::MutexLock lock(&mutex_);
+  ResizeMemory(memory_requested_);
+}
+
 absl::StatusOr<Json> FakeQemu::QomGet(const Json& in) {
   const std::string id = DeviceAt(in);
   const auto device = devices_.find(id);

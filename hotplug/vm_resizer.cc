@@ -25,6 +25,10 @@ constexpr char kMemoryBackendId[] = "virtiomembackend0";
 
 constexpr char kVmStage[] = "VM";
 constexpr char kGuestStage[] = "guest online";
+// A guest that gives back nothing for so long has given up for now: a block
+// takes a tenth of it under TCG.
+constexpr absl::Duration kStandstill = absl::Milliseconds(500);
+
 // With what ran out, where a grow may fail.
 constexpr char kVmVcpus[] = "VM: vCPUs";
 constexpr char kVmMemory[] = "VM: memory";
@@ -152,6 +156,7 @@ class VmResizer::Run {
                                {"property", "requested-size"},
                                {"value", bytes}});
   }
+  absl::Status AskOnceMore(int64_t plugged, int64_t requested);
   // Until QEMU's own figure is in these bounds as well.
   absl::Status AwaitPlugged(int64_t least_bytes, int64_t most_bytes);
 
@@ -218,10 +223,8 @@ absl::Status VmResizer::Run::RemoveLeftovers(const VmState& state) {
       kVmMemory);
 }
 
-// A guest that could not obey at once tries again after 50 s, and then after
-// longer still, unless the request changes (VIRTIO_MEM_RETRY_TIMER_MIN_MS in
-// Linux, drivers/virtio/virtio_mem.c): one that stands is taken back and made
-// once more.
+// A grow that stands is asked for once more; a shrink may be under way
+// (AwaitMemoryShrunk).
 absl::Status VmResizer::Run::operator()(const RequestMemory& step) {
   answer_.reset();
   const auto device =
@@ -230,13 +233,21 @@ absl::Status VmResizer::Run::operator()(const RequestMemory& step) {
   absl::Status requested;
   if (!device->has_value()) {
     if (step.hotplug_bytes > 0) requested = AddMemoryDevice(step.hotplug_bytes);
-  } else {
-    if ((*device)->requested_bytes == step.hotplug_bytes) {
-      requested = SetRequestedSize((*device)->plugged_bytes);
-    }
-    if (requested.ok()) requested = SetRequestedSize(step.hotplug_bytes);
+  } else if ((*device)->requested_bytes != step.hotplug_bytes) {
+    requested = SetRequestedSize(step.hotplug_bytes);
+  } else if ((*device)->plugged_bytes < step.hotplug_bytes) {
+    requested =
+        AskOnceMore((*device)->plugged_bytes, (*device)->requested_bytes);
   }
   return Annotate(AsNoRoom(requested), kVmMemory);
+}
+
+// A guest that could not obey at once tries again after 50 s, and then after
+// longer still, unless the request changes (VIRTIO_MEM_RETRY_TIMER_MIN_MS in
+// Linux, drivers/virtio/virtio_mem.c). One that is at work begins anew.
+absl::Status VmResizer::Run::AskOnceMore(int64_t plugged, int64_t requested) {
+  RETURN_IF_ERROR(SetRequestedSize(plugged));
+  return SetRequestedSize(requested);
 }
 
 // The device cannot be part of a VM that is restored from a template, and it
@@ -344,11 +355,32 @@ absl::Status VmResizer::Run::operator()(const UnplugVcpus& step) {
   return absl::OkStatus();
 }
 
+// A guest that gives back is left alone, however long it takes; one that stands
+// still is asked once more.
 absl::Status VmResizer::Run::operator()(const AwaitMemoryShrunk& step) {
-  const auto after = Heard(guest_.AwaitMemoryAtMost(
-      guest_boot_bytes_ + step.hotplug_bytes, deadline_));
-  if (!after.ok()) return Annotate(after.status(), kGuestMemory);
-  return AwaitPlugged(0, step.hotplug_bytes);
+  const int64_t total = guest_boot_bytes_ + step.hotplug_bytes;
+  int64_t plugged = -1;
+  bool asked_again = false;
+  while (true) {
+    const auto memory = QueryMemory(CommandDeadline());
+    if (!memory.ok()) return Annotate(memory.status(), kVmStage);
+    if (memory->plugged_bytes == plugged && !asked_again) {
+      asked_again = true;
+      RETURN_IF_ERROR(
+          Annotate(AskOnceMore(memory->plugged_bytes, memory->requested_bytes),
+                   kVmMemory));
+    }
+    plugged = memory->plugged_bytes;
+    const absl::Time asked = clock_.Now();
+    const auto after = Heard(guest_.AwaitMemoryAtMost(
+        total, std::min(deadline_, asked + kStandstill)));
+    if (after.ok()) return AwaitPlugged(0, step.hotplug_bytes);
+    const absl::Time now = clock_.Now();
+    // Who gives up at once would do so again.
+    if (!IsReluctance(after.status()) || now >= deadline_ || now == asked) {
+      return Annotate(after.status(), kGuestMemory);
+    }
+  }
 }
 
 // QEMU sends its size events at most once a second, hence the looking.

@@ -57,6 +57,72 @@ TEST_F(VmResizerShrinkTest, AShrinkThatTakesAllItsTimeIsAShortfallAndGoesOn) {
   EXPECT_EQ(qemu.memory_requested_bytes(), 0);
 }
 
+// A guest that gives back a block in each wait for it.
+class GivingGuest final : public GuestResources {
+ public:
+  GivingGuest(FakeGuestAgent* guest, FakeQemu* qemu)
+      : guest_(*guest), qemu_(*qemu) {}
+
+  absl::StatusOr<GuestSize> Observe(absl::Time deadline) override {
+    return guest_.Observe(deadline);
+  }
+  absl::StatusOr<GuestSize> SetOnlineCpus(int count,
+                                          absl::Time deadline) override {
+    return guest_.SetOnlineCpus(count, deadline);
+  }
+  absl::StatusOr<GuestSize> AwaitMemoryAtLeast(int64_t total_bytes,
+                                               absl::Time deadline) override {
+    return guest_.AwaitMemoryAtLeast(total_bytes, deadline);
+  }
+  absl::StatusOr<GuestSize> AwaitMemoryAtMost(int64_t total_bytes,
+                                              absl::Time deadline) override {
+    guest_.SetFaults(
+        {.keeps_memory_bytes = guest_.size().memory_total_bytes - 128 * kMiB});
+    qemu_.GuestTriesAgain();
+    return guest_.AwaitMemoryAtMost(total_bytes, deadline);
+  }
+  absl::StatusOr<GuestSize> ReclaimMemory(int64_t free_bytes,
+                                          absl::Time deadline) override {
+    return guest_.ReclaimMemory(free_bytes, deadline);
+  }
+
+ private:
+  FakeGuestAgent& guest_;
+  FakeQemu& qemu_;
+};
+
+TEST_F(VmResizerShrinkTest, AGuestThatGivesBackIsNotDisturbed) {
+  ResizeOrDie({1, kBoot + kGiB});
+  guest_.SetFaults({.keeps_memory_bytes = guest_.size().memory_total_bytes});
+  const std::unique_ptr<QmpClient> qmp = qemu_.Connect();
+  GivingGuest guest(&guest_, &qemu_);
+  VmResizer resizer(qmp.get(), &guest, &clock_, limits_, {});
+  const size_t before = Changes().size();
+
+  // Also over several runs, as the daemon makes them.
+  absl::StatusOr<ResizeOutcome> outcome;
+  for (int run = 0; run < 4; ++run) {
+    outcome = resizer.Resize({1, kBoot}, clock_.Now() + absl::Seconds(1));
+    ASSERT_TRUE(outcome.ok()) << outcome.status();
+  }
+
+  EXPECT_EQ(outcome->shortfall_bytes, 0);
+  EXPECT_EQ(Changes().size(), before + 1);
+}
+
+TEST_F(VmResizerShrinkTest, AGuestThatStandsStillIsAskedOnceMoreInEachRun) {
+  ResizeOrDie({1, kBoot + kGiB});
+  guest_.SetFaults({.keeps_memory_bytes = guest_.size().memory_total_bytes});
+  size_t before = Changes().size();
+
+  for (const size_t asked : {3, 2}) {
+    ASSERT_TRUE(Resize({1, kBoot}).ok());
+    EXPECT_EQ(Changes().size(), before + asked);
+    before = Changes().size();
+  }
+  EXPECT_EQ(qemu_.memory_requested_bytes(), 0);
+}
+
 TEST_F(VmResizerShrinkTest, AShrinkKeepsWhatTheGuestCannotSpareUntilItCan) {
   for (const bool dimms : {false, true}) {
     if (dimms) UseDimms(/*unplug=*/true);

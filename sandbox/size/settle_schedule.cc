@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 
 namespace podvisor {
 
@@ -29,17 +30,16 @@ void SettleSchedule::Reached() {
 
 absl::Duration SettleSchedule::Missed(const VmSize& target, const VmSize& has) {
   yielding_since_ = absl::InfiniteFuture();
-  const VmSize missing = {
-      std::max(0, target.vcpus - has.vcpus),
-      std::max<int64_t>(0, target.memory_bytes - has.memory_bytes)};
+  const VmSize missing = {std::abs(target.vcpus - has.vcpus),
+                          std::abs(target.memory_bytes - has.memory_bytes)};
   if (target != missed_ || backoff_ == absl::ZeroDuration()) {
     missed_ = target;
     least_missing_ = missing;
     backoff_ = absl::ZeroDuration();
   } else if (missing.vcpus < least_missing_.vcpus ||
              missing.memory_bytes < least_missing_.memory_bytes) {
-    // More than ever, so that a guest that comes and goes is not followed all
-    // the time. A shrink goes on by itself, and each run only disturbs it.
+    // Nearer than ever, so that a guest that comes and goes is not followed all
+    // the time.
     least_missing_ = {
         std::min(missing.vcpus, least_missing_.vcpus),
         std::min(missing.memory_bytes, least_missing_.memory_bytes)};

@@ -31,7 +31,7 @@ class SettleSchedule {
 
   // The run has reached its target; or it has not, the VM `has` so much, and
   // this is how long to wait for the next: twice as long each time, and from
-  // the start for another target, or when a VM that is to grow got more of it.
+  // the start for another target, or when the VM has come nearer than ever.
   void Reached();
   absl::Duration Missed(const VmSize& target, const VmSize& has);
 
