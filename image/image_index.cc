@@ -25,6 +25,22 @@ void AddName(std::vector<std::string>& names, const std::string& name) {
   if (at == names.end() || *at != name) names.insert(at, name);
 }
 
+// A registry may give one image under ever new manifests: only so many of its
+// digests stay, those of its tags and the one just pulled always.
+void ForgetOldDigests(ImageRecord& record, absl::string_view newest) {
+  constexpr size_t kMostDigests = 64;
+  std::vector<std::string>& names = record.image.repo_digests;
+  size_t count = names.size();
+  std::erase_if(names, [&](const std::string& name) {
+    if (count <= kMostDigests || name == newest) return false;
+    for (const auto& [tag, digest] : record.digest_of_tag) {
+      if (absl::EndsWith(name, digest)) return false;
+    }
+    --count;
+    return true;
+  });
+}
+
 absl::Status NoSuchImage(absl::string_view reference) {
   return absl::NotFoundError(absl::StrCat(
       "no image \"", CleanText(reference.substr(0, 300), 300), "\""));
@@ -131,8 +147,10 @@ void ImageIndex::Add(const ImageRecord& record, const ImageReference& reference,
     AddName(added.image.repo_tags, name);
     added.digest_of_tag[name] = digest;
   }
-  AddName(added.image.repo_digests,
-          absl::StrCat(reference.repository, "@", digest));
+  const std::string digest_name =
+      absl::StrCat(reference.repository, "@", digest);
+  AddName(added.image.repo_digests, digest_name);
+  ForgetOldDigests(added, digest_name);
   records_[record.image.id] =
       std::make_shared<const ImageRecord>(std::move(added));
 }

@@ -1,11 +1,13 @@
 #include "image/image_index.h"
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace podvisor {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
@@ -69,6 +71,26 @@ TEST(ImageIndexTest, NamesAddUpOnOneImage) {
   EXPECT_THAT(image.repo_tags, ElementsAre("q.io/x:1", "q.io/x:2", "q.io/y:1"));
   EXPECT_THAT(image.repo_digests,
               ElementsAre("q.io/x@" + Id('d'), "q.io/y@" + Id('d')));
+}
+
+TEST(ImageIndexTest, EverNewManifestsOfOneImageDoNotAddUp) {
+  ImageIndex index;
+  const auto pull = [&](int manifest) {
+    const std::string digest =
+        absl::StrCat(Id('d').substr(0, 67), 1000 + manifest);
+    const std::string name = "q.io/x@" + digest;
+    index.Add(Record(Id('a')), *ParseImageReference(name), digest);
+    return name;
+  };
+  for (int i = 0; i < 500; ++i) pull(i);
+  Add(index, Id('a'), "q.io/x:1", 'a');
+  for (int i = 500; i < 600; ++i) pull(i);
+  const std::string newest = pull(600);
+
+  const Image& image = index.FindId(Id('a'))->image;
+  EXPECT_EQ(image.repo_digests.size(), 64u);
+  EXPECT_THAT(image.repo_digests, Contains(newest));
+  EXPECT_THAT(image.repo_digests, Contains("q.io/x@" + Id('a')));
 }
 
 TEST(ImageIndexTest, APullByDigestLeavesNoTag) {
