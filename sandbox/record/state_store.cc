@@ -44,6 +44,14 @@ constexpr char kPut[] =
     "INSERT INTO record(kind, id, pod_id, json, crc) VALUES(?, ?, ?, ?, ?) "
     "ON CONFLICT(kind, id) DO UPDATE SET pod_id = excluded.pod_id, "
     "json = excluded.json, crc = excluded.crc";
+// The same, but for a container whose pod has no record: whoever still works on
+// one must not bring it back. Returns a row where it was put.
+constexpr char kPutOfLivingPod[] =
+    "INSERT INTO record(kind, id, pod_id, json, crc) "
+    "SELECT ?1, ?2, ?3, ?4, ?5 WHERE ?1 = 'pod' OR "
+    "EXISTS(SELECT 1 FROM record WHERE kind = 'pod' AND id = ?3) "
+    "ON CONFLICT(kind, id) DO UPDATE SET pod_id = excluded.pod_id, "
+    "json = excluded.json, crc = excluded.crc RETURNING 1";
 
 struct Row {
   std::string kind;
@@ -303,14 +311,22 @@ absl::Status StateStore::Put(absl::string_view kind, const std::string& id,
       SqliteValue::Text(kind), SqliteValue::Text(id), SqliteValue::Text(pod_id),
       SqliteValue::Text(json),
       SqliteValue::Integer(Checksum(kind, id, pod_id, json))};
+  bool put = false;
+  const auto run = [&] {
+    return database_.Run(kPutOfLivingPod, values,
+                         [&put](const SqliteRow&) { put = true; });
+  };
   absl::MutexLock lock(&mutex_);
-  absl::Status status = database_.Run(kPut, values);
+  absl::Status status = run();
   if (absl::IsResourceExhausted(status)) {
     bool exists = false;
     RETURN_IF_ERROR(database_.Run(
         "SELECT 1 FROM record WHERE kind = ? AND id = ?",
         {values[0], values[1]}, [&exists](SqliteRow) { exists = true; }));
-    if (exists && reserve_.Spend()) status = database_.Run(kPut, values);
+    if (exists && reserve_.Spend()) status = run();
+  }
+  if (status.ok() && !put) {
+    return absl::NotFoundError("the pod has been removed");
   }
   return Annotate(status, path_);
 }

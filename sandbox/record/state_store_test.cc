@@ -108,6 +108,21 @@ TEST(StateStoreTest, APodGoesWithItsContainers) {
   EXPECT_THAT(Load(store.get()).containers, IsEmpty());
 }
 
+TEST(StateStoreTest, AContainerDoesNotComeBackAfterItsPod) {
+  auto store = OpenStore(NewDirectory());
+  const PodRecord pod = Pod();
+  const ContainerRecord container = ContainerOf(pod);
+  ASSERT_TRUE(store->PutPod(pod).ok());
+  ASSERT_TRUE(store->PutContainer(container).ok());
+  ASSERT_TRUE(store->DeletePod(pod.id).ok());
+
+  EXPECT_TRUE(absl::IsNotFound(store->PutContainer(container)));
+
+  const LoadedState state = Load(store.get());
+  EXPECT_THAT(state.containers, IsEmpty());
+  EXPECT_THAT(state.broken, IsEmpty());
+}
+
 TEST(StateStoreTest, RefusesWhatItCouldNotNameAfterwards) {
   auto store = OpenStore(NewDirectory());
   PodRecord pod = Pod();
