@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "sandbox/vm/qemu_launcher.h"
 
 namespace podvisor {
@@ -12,6 +13,15 @@ namespace {
 constexpr absl::Duration kInterval = absl::Seconds(5);
 // Every timer has a deadline of its own, the longest of half a minute.
 constexpr absl::Duration kTooOld = absl::Seconds(60);
+
+void LogChange(const NodeHealth::Verdict& verdict) {
+  if (verdict.reason.empty()) {
+    Log(LogLevel::kInfo, "the node runs pods again");
+    return;
+  }
+  Log(LogLevel::kError, "the node cannot run pods",
+      {{"reason", verdict.reason}, {"error", verdict.message}});
+}
 
 }  // namespace
 
@@ -46,11 +56,14 @@ void NodeHealth::Check() {
     verdict = {check.reason, std::string(status.message())};
     break;
   }
+  std::string before;
   {
     absl::MutexLock lock(&mutex_);
-    last_ = std::move(verdict);
+    before = last_.reason;
+    last_ = verdict;
     checked_at_ = clock_->Now();
   }
+  if (verdict.reason != before) LogChange(verdict);
   timers_->Schedule(kInterval, [weak = weak_from_this()] {
     if (const std::shared_ptr<NodeHealth> health = weak.lock()) {
       health->Check();
@@ -62,7 +75,7 @@ NodeHealth::Verdict NodeHealth::verdict() const {
   absl::MutexLock lock(&mutex_);
   const absl::Duration age = clock_->Now() - checked_at_;
   if (age > kTooOld) {
-    return {"ChecksHang", absl::StrCat("the daemon's timers stand still for ",
+    return {"ChecksHang", absl::StrCat("no check has come to an end for ",
                                        absl::FormatDuration(age))};
   }
   return last_;

@@ -32,8 +32,7 @@ std::vector<NodeCheck> NodeChecks(StateStore* store, const VmSpec& vm);
 //
 // The checks run every few seconds as a timer, and readers get the last
 // verdict: none of them waits for a disk. A verdict that is too old is a fault
-// of its own: a check hangs, or the timers do, and with them what settles and
-// samples pods.
+// of its own: a check hangs.
 //
 // Thread-safe.
 class NodeHealth : public std::enable_shared_from_this<NodeHealth> {
@@ -44,7 +43,7 @@ class NodeHealth : public std::enable_shared_from_this<NodeHealth> {
   };
 
   // Runs the checks once before it returns. Borrows timers and clock; the
-  // timers may outlive the object.
+  // timers may outlive the object, and are for nothing that may hang otherwise.
   static std::shared_ptr<NodeHealth> Start(std::vector<NodeCheck> checks,
                                            TimerQueue* timers, Clock* clock);
 

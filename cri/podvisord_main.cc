@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -69,6 +70,9 @@ constexpr int kMaxMessageBytes = 16 << 20;
 // clearing away those whose VM has ended: a network may be slow to let one go.
 constexpr int kTimerThreads = 4;
 constexpr int kCleanUpThreads = 2;
+// One for each of the node's healths, and none of the pods': guests that hang
+// must not make the node look broken.
+constexpr int kHealthThreads = 2;
 
 LogLevel LevelFrom(const std::string& name) {
   if (name == "debug") return LogLevel::kDebug;
@@ -221,6 +225,16 @@ absl::Status ServeCri(const Config& config, const RuntimeParts& parts,
   return absl::OkStatus();
 }
 
+// Plugins that an earlier daemon did not see the end of.
+void EndStrays(const std::string& network_namespaces, absl::Time deadline) {
+  const absl::Status ended = EndStrayPlugins(network_namespaces, deadline);
+  if (!ended.ok()) Log(LogLevel::kWarning, ended.message());
+}
+
+std::vector<NodeCheck> NetworkChecks(CniNetwork* network) {
+  return {{"NetworkPluginNotReady", [network] { return network->Ready(); }}};
+}
+
 absl::Status Serve(const Config& config) {
   const sigset_t end_signals = BlockEndSignals();
   // Never balanced: gRPC's own shutdown, after the last of its objects, may
@@ -265,9 +279,8 @@ absl::Status Serve(const Config& config) {
   QemuLauncher launcher(&clock, &gate, watcher.get());
   TimerQueue timers(clock, kTimerThreads);
   TimerQueue clean_ups(clock, kCleanUpThreads);
-  const absl::Status ended =
-      EndStrayPlugins(network_namespaces, clock.Now() + kStrayTime);
-  if (!ended.ok()) Log(LogLevel::kWarning, ended.message());
+  TimerQueue checks(clock, kHealthThreads);
+  EndStrays(network_namespaces, clock.Now() + kStrayTime);
 
   PodServices services;
   services.vm = {&clock,   &launcher, watcher.get(), &scratch_disks,
@@ -278,13 +291,14 @@ absl::Status Serve(const Config& config) {
   services.clean_ups = &clean_ups;
   services.events = &events;
   PodManager pods(services);
+  // Before the pods and all that they use: the end of a VM is told to them.
+  const absl::Cleanup deaf = [&watcher] { watcher->Stop(); };
   RETURN_IF_ERROR(pods.Recover(clock.Now() + kRecoveryTime));
 
   const std::shared_ptr<NodeHealth> health =
-      NodeHealth::Start(NodeChecks(store.get(), settings.vm), &timers, &clock);
-  const std::shared_ptr<NodeHealth> network_health = NodeHealth::Start(
-      {{"NetworkPluginNotReady", [&network] { return network.Ready(); }}},
-      &timers, &clock);
+      NodeHealth::Start(NodeChecks(store.get(), settings.vm), &checks, &clock);
+  const std::shared_ptr<NodeHealth> network_health =
+      NodeHealth::Start(NetworkChecks(&network), &checks, &clock);
   ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> metrics_server,
                    ServeMetrics(config, &metrics, health, &clock));
 

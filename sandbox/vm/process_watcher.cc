@@ -61,7 +61,10 @@ absl::StatusOr<std::unique_ptr<ProcessWatcher>> ProcessWatcher::Create() {
   return watcher;
 }
 
-ProcessWatcher::~ProcessWatcher() {
+ProcessWatcher::~ProcessWatcher() { Stop(); }
+
+void ProcessWatcher::Stop() {
+  if (!thread_.joinable()) return;
   eventfd_write(stop_.get(), 1);
   thread_.join();
 }

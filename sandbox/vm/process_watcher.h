@@ -28,7 +28,6 @@ class ProcessWatcher {
   using Callback = std::function<void(int wait_status)>;
 
   static absl::StatusOr<std::unique_ptr<ProcessWatcher>> Create();
-  // No callback is running or will run once this has returned.
   ~ProcessWatcher();
 
   ProcessWatcher(const ProcessWatcher&) = delete;
@@ -43,6 +42,11 @@ class ProcessWatcher {
   // Once this has returned, the callback neither runs nor will run, except when
   // it is itself the caller. OK for a number that is unknown or done.
   void Unwatch(uint64_t number);
+
+  // No callback is running or will run once this has returned; nor is one told
+  // of what ends later. For the end of a daemon: callbacks use what goes before
+  // the watcher does. Not to be called by a callback.
+  void Stop();
 
  private:
   struct Entry {

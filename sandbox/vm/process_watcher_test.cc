@@ -72,6 +72,21 @@ TEST(ProcessWatcherTest, AnotherProcessWithThePidIsNotTakenForIt) {
   ASSERT_TRUE(KillGroup(process, absl::Now() + kLong).ok());
 }
 
+TEST(ProcessWatcherTest, NoCallbackAfterStop) {
+  auto watcher = *ProcessWatcher::Create();
+  const ProcessIdentity process = Sleeper();
+  bool called = false;
+  const auto number = watcher->Watch(process, [&](int) { called = true; });
+  ASSERT_TRUE(number.ok());
+
+  watcher->Stop();
+  ASSERT_TRUE(KillGroup(process, absl::Now() + kLong).ok());
+  watcher->Stop();
+  watcher->Unwatch(*number);
+
+  EXPECT_FALSE(called);
+}
+
 TEST(ProcessWatcherTest, NoCallbackAfterUnwatch) {
   auto watcher = *ProcessWatcher::Create();
   const ProcessIdentity process = Sleeper();
