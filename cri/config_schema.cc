@@ -50,7 +50,8 @@ absl::Status CheckPath(absl::string_view path) {
   return absl::OkStatus();
 }
 
-absl::Status CheckAddress(absl::string_view address, bool loopback_only) {
+// Neither exec nor the metrics ask who is there.
+absl::Status CheckLoopbackAddress(absl::string_view address) {
   const size_t colon = address.rfind(':');
   if (colon == absl::string_view::npos) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -79,10 +80,10 @@ absl::Status CheckAddress(absl::string_view address, bool loopback_only) {
   }
   const bool loopback =
       is_v4 ? (ntohl(v4.s_addr) >> 24) == 127 : IN6_IS_ADDR_LOOPBACK(&v6) != 0;
-  if (loopback_only && !loopback) {
+  if (!loopback) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", host,
-                     "\" would open exec to the network without a password; "
+                     "\" would be open to the network without a password; "
                      "use 127.0.0.1 or [::1]"));
   }
   return absl::OkStatus();
@@ -113,10 +114,8 @@ absl::Status CheckString(const ConfigKey& key, absl::string_view value) {
             kMaxSocketPath, " for a unix socket"));
       }
       return CheckPath(value);
-    case StringRule::kAddress:
-      return CheckAddress(value, /*loopback_only=*/false);
     case StringRule::kLoopbackAddress:
-      return CheckAddress(value, /*loopback_only=*/true);
+      return CheckLoopbackAddress(value);
     case StringRule::kKernelParams:
       if (value.size() > kMaxKernelParams) {
         return absl::InvalidArgumentError(

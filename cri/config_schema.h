@@ -21,13 +21,12 @@ using ConfigField = std::variant<std::string*, int64_t*, bool*, absl::Duration*,
 // What a string may be, beyond being one.
 enum class StringRule {
   kNone,
-  kChoice,        // one of `choices`
-  kPath,          // absolute, without "..", at most 4095 bytes
-  kOptionalPath,  // or empty
-  kSocketPath,    // a path of at most 107 bytes
-  kAddress,       // IP:PORT
-  kLoopbackAddress,
-  kKernelParams,  // printable, on one line
+  kChoice,           // one of `choices`
+  kPath,             // absolute, without "..", at most 4095 bytes
+  kOptionalPath,     // or empty
+  kSocketPath,       // a path of at most 107 bytes
+  kLoopbackAddress,  // IP:PORT
+  kKernelParams,     // printable, on one line
 };
 
 struct ConfigKey {

@@ -157,7 +157,9 @@ const BadCase kBadCases[] = {
     {"NameForAddress", "[server]\nmetrics_address = \"localhost:1\"\n",
      "is not an IP address"},
     {"StreamingOnTheNetwork", "[server]\nstreaming_address = \"0.0.0.0:0\"\n",
-     "would open exec to the network"},
+     "would be open to the network"},
+    {"MetricsOnTheNetwork", "[server]\nmetrics_address = \"0.0.0.0:9539\"\n",
+     "would be open to the network"},
     {"MaximumBelowDefault",
      "[hypervisor.qemu]\ndefault_vcpus = 4\ndefault_maxvcpus = 2\n",
      "f:3:1: hypervisor.qemu.default_maxvcpus: 2 is less than default_vcpus "
