@@ -223,8 +223,7 @@ CheckLine CheckMemory(absl::string_view meminfo, int64_t vm_mib) {
 
 std::vector<CheckLine> CheckHost(const Config& config, const HostPaths& paths) {
   const QemuConfig& qemu = config.qemu;
-  constexpr char kGuest[] =
-      "install the guest image (package podvisor), or set hypervisor.qemu";
+  constexpr char kGuest[] = "install the guest image, or set hypervisor.qemu";
   Lines lines = {
       CheckRoot(),
       CheckProgramAt("qemu", qemu.path, "qemu-system-x86",

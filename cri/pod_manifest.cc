@@ -3,6 +3,8 @@
 #include <yaml-cpp/yaml.h>
 
 #include <functional>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -351,8 +353,14 @@ void Parser::ReadSpec(const YAML::Node& node, const std::string& path) {
        {"tolerations", nullptr},
        {"priorityClassName", nullptr}});
   if (!containers.has_value()) Fail(node, "spec.containers", "is missing");
+  std::set<std::string> names;
   EachItem(*containers, "spec.containers", [&](auto& item, auto& at) {
     m.containers.push_back(ReadContainer(item, at));
+    const std::string& name = m.containers.back().name;
+    if (!names.insert(name).second) {
+      Fail(item, at,
+           absl::StrCat("\"", name, "\" is another container's name"));
+    }
   });
   if (m.containers.empty()) Fail(*containers, "spec.containers", "is empty");
 }

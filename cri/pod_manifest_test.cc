@@ -113,6 +113,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"Unsupported", WithContainer("    lifecycle: {}\n"),
                 "spec.containers[0].lifecycle: is not supported by `run`"},
         BadCase{"Twice", WithContainer("    image: j\n"), "is given twice"},
+        BadCase{"TwoOfOneName", WithContainer("  - name: c\n    image: j\n"),
+                "spec.containers[1]: \"c\" is another container's name"},
         BadCase{"TextForList", WithContainer("    command: nginx\n"),
                 "spec.containers[0].command: a list is needed"},
         BadCase{"ListForText", WithContainer("    workingDir: [a]\n"),

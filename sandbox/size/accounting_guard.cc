@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/format_bytes.h"
 #include "base/status_macros.h"
 #include "hotplug/pod_demand.h"
 
@@ -61,13 +62,15 @@ absl::Status CheckAccount(const PodAccount& account,
   const int64_t excess = account.excess_bytes();
   if (excess <= accepted.excess_bytes()) return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat(
-      "the VM can use ", account.guest_bytes + account.vmm_bytes,
-      " bytes of the host (guest ", account.guest_bytes, ", VMM ",
-      account.vmm_bytes, "), the pod has ",
-      account.limit_bytes + account.overhead_bytes, " (memory limit ",
-      account.limit_bytes, ", overhead ", account.overhead_bytes,
-      "); raise the RuntimeClass's overhead.podFixed by ", excess,
-      " or lower guest_overhead_memory or default_memory"));
+      "the VM can use ", FormatBytes(account.guest_bytes + account.vmm_bytes),
+      " of the host (guest ", FormatBytes(account.guest_bytes), ", VMM ",
+      FormatBytes(account.vmm_bytes), "), the pod has ",
+      FormatBytes(account.limit_bytes + account.overhead_bytes),
+      " (memory limit ", FormatBytes(account.limit_bytes), ", overhead ",
+      FormatBytes(account.overhead_bytes),
+      "); raise the RuntimeClass's overhead.podFixed by ",
+      (excess + kMiB - 1) / kMiB,
+      "Mi or lower guest_overhead_memory or default_memory"));
 }
 
 }  // namespace podvisor

@@ -89,15 +89,16 @@ TEST(AccountForTest, TakesTheLimitsAndNothingElse) {
 }
 
 TEST(CheckAccountTest, RefusesWithAllFiguresAndWhatToChange) {
-  const absl::Status status = CheckAccount(Account(300, 70, 200, 20), {});
+  const absl::Status status =
+      CheckAccount(Account(300 << 20, 70 << 20, 200 << 20, (20 << 20) - 1), {});
 
   EXPECT_TRUE(absl::IsResourceExhausted(status));
-  EXPECT_THAT(
-      std::string(status.message()),
-      AllOf(HasSubstr("can use 370 bytes"), HasSubstr("guest 300, VMM 70"),
-            HasSubstr("has 220"), HasSubstr("limit 200, overhead 20"),
-            HasSubstr("overhead.podFixed by 150"),
-            HasSubstr("guest_overhead_memory")));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("can use 370 MiB"),
+                    HasSubstr("guest 300 MiB, VMM 70 MiB"),
+                    HasSubstr("limit 200 MiB, overhead 2"),
+                    HasSubstr("overhead.podFixed by 151Mi"),
+                    HasSubstr("guest_overhead_memory")));
 }
 
 TEST(CheckAccountTest, RefusesOnlyWhatMakesItWorse) {
