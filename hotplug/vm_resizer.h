@@ -12,24 +12,11 @@
 #include "guestagent/client/guest_resources.h"
 #include "hotplug/qmp_client.h"
 #include "hotplug/resize_plan.h"
+#include "hotplug/resize_run.h"
 #include "hotplug/vm_limits.h"
 #include "hotplug/vm_size.h"
 
 namespace podvisor {
-
-struct VmResizerOptions {
-  // The bridge or root port that gets the virtio-mem device when memory first
-  // grows, and its slot there; an empty slot lets QEMU choose.
-  std::string memory_bus;
-  std::string memory_slot;
-  // One QMP command; what must be awaited has the deadline of the call.
-  absl::Duration command_timeout = absl::Seconds(5);
-  // How long putting back may take after a failed grow, whose own deadline is
-  // usually over.
-  absl::Duration rollback_timeout = absl::Seconds(10);
-  // How often a size is looked at while QEMU and the guest settle.
-  absl::Duration poll_interval = absl::Milliseconds(10);
-};
 
 struct StepTiming {
   ResizeStep step;
@@ -107,33 +94,36 @@ class VmResizer {
                                      absl::Time deadline);
 
  private:
-  class Run;
   // PlanResize() or PlanGrow().
   using Planner = absl::StatusOr<ResizePlan> (*)(const VmLimits&,
                                                  const VmState&, const VmSize&);
 
+  ResizeRun RunUntil(absl::Time deadline) {
+    return ResizeRun(qmp_, guest_, clock_, &limits_, &options_, deadline);
+  }
   // From `before`, which is what the VM has now. What a guest does not take in
   // time is missing.
-  absl::StatusOr<ResizeOutcome> Reach(Run& run, Planner planner,
+  absl::StatusOr<ResizeOutcome> Reach(ResizeRun& run, Planner planner,
                                       const VmState& before,
                                       const VmSize& target);
   // Plans from `before` and acts. A shrink that the guest does not follow is
   // OK: what came of it is observed.
-  absl::Status Apply(Run& run, Planner planner, const VmLimits& limits,
+  absl::Status Apply(ResizeRun& run, Planner planner, const VmLimits& limits,
                      const VmState& before, const VmSize& target,
                      std::vector<StepTiming>& timings);
   // To at least `least`, from wherever the attempt that `hoped` for more ended.
   absl::StatusOr<ResizeOutcome> ReachLeast(
-      Run& run, const absl::StatusOr<ResizeOutcome>& hoped,
+      ResizeRun& run, const absl::StatusOr<ResizeOutcome>& hoped,
       const VmSize& least);
   // Returns what is there afterwards: the guest may keep some.
-  absl::StatusOr<VmState> RemoveNewDimms(Run& run, const VmState& before,
+  absl::StatusOr<VmState> RemoveNewDimms(ResizeRun& run, const VmState& before,
                                          const VmState& now);
   // Takes away again what `before` did not have. Gives nothing back that has
   // gone meanwhile: the caller wanted it to go.
   absl::Status PutBack(const VmState& before);
   // The same where virtio-mem was growing already.
-  absl::Status PutRequestBack(Run& run, const VmState& before, VmState now);
+  absl::Status PutRequestBack(ResizeRun& run, const VmState& before,
+                              VmState now);
   // `cause`, after PutBack() and with what came of it.
   absl::Status Undo(const VmState& before, const absl::Status& cause);
 
