@@ -284,7 +284,8 @@ std::vector<ConfigKey> OtherKeys() {
       {kNetwork,
        "cni_conf_dir",
        PODVISOR_FIELD(network.cni_conf_dir),
-       "The first CNI configuration in it is used.",
+       "The first CNI configuration in it is used. One of version 1.1.0 that "
+       "another\nruntime of this node uses too needs \"disableGC\": true.",
        StringRule::kPath,
        {}},
       {kNetwork,

@@ -62,6 +62,15 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+// With what every command gives a plugin.
+Json InputOf(const CniConfigList& config, const CniPlugin& plugin) {
+  Json input = Json::parse(plugin.json, nullptr, false);
+  input["name"] = config.name;
+  input["cniVersion"] = config.version;
+  input.erase("capabilities");
+  return input;
+}
+
 }  // namespace
 
 absl::StatusOr<CniAttachment> MakeAttachment(const PodNetworkRequest& request,
@@ -86,11 +95,8 @@ absl::StatusOr<CniAttachment> MakeAttachment(const PodNetworkRequest& request,
 std::string PluginInput(const CniAttachment& attachment,
                         const CniPlugin& plugin,
                         absl::string_view prev_result) {
-  Json input = Json::parse(plugin.json, nullptr, false);
+  Json input = InputOf(attachment.config, plugin);
   const Json known = Json::parse(attachment.runtime_config, nullptr, false);
-  input["name"] = attachment.config.name;
-  input["cniVersion"] = attachment.config.version;
-  input.erase("capabilities");
   Json runtime_config = Json::object();
   for (const std::string& capability : plugin.capabilities) {
     if (known.is_object() && known.contains(capability)) {
@@ -103,6 +109,21 @@ std::string PluginInput(const CniAttachment& attachment,
   if (!prev_result.empty()) {
     input["prevResult"] = Json::parse(prev_result, nullptr, false);
   }
+  return Dump(input);
+}
+
+std::string GcInput(const CniConfigList& config, const CniPlugin& plugin,
+                    const std::set<PodId>& valid) {
+  Json attachments = Json::array();
+  for (const PodId& id : valid) {
+    attachments.push_back(
+        {{"containerID", id.value()}, {"ifname", kPodInterface}});
+  }
+  Json input = InputOf(config, plugin);
+  // The second is the name by a mistake of early versions: for a plugin that
+  // knows only that, no attachment would be valid.
+  input["cni.dev/valid-attachments"] = attachments;
+  input["cni.dev/attachments"] = std::move(attachments);
   return Dump(input);
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,10 @@ absl::StatusOr<CniAttachment> MakeAttachment(const PodNetworkRequest& request,
 // ask for, and the result so far; empty: none. Pure.
 std::string PluginInput(const CniAttachment& attachment,
                         const CniPlugin& plugin, absl::string_view prev_result);
+
+// The same for a GC: which pods may still be attached to the network. Pure.
+std::string GcInput(const CniConfigList& config, const CniPlugin& plugin,
+                    const std::set<PodId>& valid);
 
 // As JSON, for the pod's record. Pure. DataLoss.
 std::string EncodeAttachment(const CniAttachment& attachment);

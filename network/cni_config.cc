@@ -72,6 +72,12 @@ Json AsList(Json single) {
   return list;
 }
 
+// Older lists have it as a text.
+bool IsSet(const Json& list, const char* option) {
+  const auto found = list.find(option);
+  return found != list.end() && (*found == true || *found == "true");
+}
+
 bool IsConfigFile(absl::string_view name) {
   return absl::EndsWith(name, ".conf") || absl::EndsWith(name, ".conflist") ||
          absl::EndsWith(name, ".json");
@@ -119,10 +125,8 @@ absl::StatusOr<CniConfigList> ParseCniConfig(absl::string_view text) {
         absl::StrCat("cniVersion \"", CleanText(list.version, 20),
                      "\": is none of ", absl::StrJoin(kVersions, ", ")));
   }
-  const auto disable = json.find("disableCheck");
-  // Older lists have it as a text.
-  list.disable_check =
-      disable != json.end() && (*disable == true || *disable == "true");
+  list.disable_check = IsSet(json, "disableCheck");
+  list.disable_gc = IsSet(json, "disableGC");
   const Json& plugins = json["plugins"];
   if (!plugins.is_array() || plugins.empty() || plugins.size() > kMaxPlugins) {
     return absl::DataLossError(

@@ -25,6 +25,7 @@ struct CniConfigList {
   std::string name;
   std::string version;  // "0.3.0" to "1.1.0"
   bool disable_check = false;
+  bool disable_gc = false;  // others have attachments to this network too
   std::vector<CniPlugin> plugins;  // at least one
   std::string json;                // the whole list; parses to the same value
 

@@ -109,13 +109,26 @@ absl::Status CniNetwork::Check(absl::string_view record_json,
 
 absl::Status CniNetwork::Sweep(const std::set<PodId>& known,
                                absl::Time deadline) {
+  const absl::StatusOr<CniConfigList> config = LoadCniConfig(options_.conf_dir);
+  absl::Status first = SweepNamespaces(known, config, deadline);
+  // What is kept for a pod of which there is no namespace either. A known pod
+  // that has left the network, or is in another one, may be named all the same.
+  if (config.ok()) {
+    first.Update(runner_.Gc(*config, known, options_.netns_directory,
+                            std::min(deadline, clock_->Now() + kDelTime)));
+  }
+  return first;
+}
+
+absl::Status CniNetwork::SweepNamespaces(
+    const std::set<PodId>& known, const absl::StatusOr<CniConfigList>& config,
+    absl::Time deadline) {
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(
       opendir(options_.netns_directory.c_str()), closedir);
   if (entries == nullptr) {
     return errno == ENOENT ? absl::OkStatus()
                            : ErrnoStatus(errno, options_.netns_directory);
   }
-  const absl::StatusOr<CniConfigList> config = LoadCniConfig(options_.conf_dir);
   absl::Status first;
   while (const dirent* entry = readdir(entries.get())) {
     const PodId id{std::string(entry->d_name)};

@@ -1,6 +1,7 @@
 #ifndef PODVISOR_NETWORK_CNI_NETWORK_H_
 #define PODVISOR_NETWORK_CNI_NETWORK_H_
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,10 @@ class CniNetwork final : public PodNetwork {
 
  private:
   std::string NamespacePath(const PodId& id) const;
+  // Of pods that are not known, those that have a namespace here.
+  absl::Status SweepNamespaces(const std::set<PodId>& known,
+                               const absl::StatusOr<CniConfigList>& config,
+                               absl::Time deadline);
 
   const CniNetworkOptions options_;
   Clock* const clock_;

@@ -182,6 +182,28 @@ TEST_F(CniNetworkTest, APodWithoutARecordIsSwept) {
   EXPECT_TRUE(network_->Sweep({}, clock_.Now() + absl::Seconds(30)).ok());
 }
 
+// The packaged plugins of today's Debian have no GC, so this one is a script.
+TEST_F(CniNetworkTest, ASweepHasTheNetworkForgetPodsThatNothingIsLeftOf) {
+  ASSERT_TRUE(WriteFileAtomically(directory_ + "/conf/10.conflist",
+                                  R"({"cniVersion":"1.1.0","name":"test",)"
+                                  R"("plugins":[{"type":"keeper"}]})")
+                  .ok());
+  ASSERT_TRUE(WriteFileAtomically(
+                  directory_ + "/keeper",
+                  absl::StrCat("#!/bin/sh\necho $CNI_COMMAND >", directory_,
+                               "/call\ncat >>", directory_, "/call\n"),
+                  0755)
+                  .ok());
+  CniNetwork network(
+      {directory_ + "/netns", directory_ + "/conf", {directory_}}, &clock_);
+
+  EXPECT_TRUE(network.Sweep({id_}, clock_.Now() + absl::Seconds(30)).ok());
+
+  const std::string call = ReadFile(directory_ + "/call").value_or("");
+  EXPECT_TRUE(absl::StrContains(call, "GC\n")) << call;
+  EXPECT_TRUE(absl::StrContains(call, id_.value())) << call;
+}
+
 TEST_F(CniNetworkTest, WithoutAConfigurationNothingIsMadeAndTheReasonIsGiven) {
   const absl::Status ready = network_->Ready();
   EXPECT_TRUE(absl::IsFailedPrecondition(ready));

@@ -1,5 +1,7 @@
 #include "network/cni_runner.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/process.h"
@@ -9,7 +11,7 @@ namespace podvisor {
 
 absl::StatusOr<std::string> CniRunner::Run(
     absl::string_view command, const CniAttachment& attachment,
-    const CniPlugin& plugin, absl::string_view prev_result,
+    const CniPlugin& plugin, std::string input,
     const std::function<bool()>& cancelled, absl::Time deadline) const {
   ASSIGN_OR_RETURN(const std::string path,
                    FindCniPlugin(bin_dirs_, plugin.type));
@@ -20,14 +22,16 @@ absl::StatusOr<std::string> CniRunner::Run(
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
       absl::StrCat("CNI_COMMAND=", command),
       absl::StrCat("CNI_PATH=", absl::StrJoin(bin_dirs_, ":"))};
+  if (!attachment.id.empty() || !attachment.netns.empty()) {
+    options.env.push_back(absl::StrCat("CNI_NETNS=", attachment.netns));
+  }
   if (!attachment.id.empty()) {
     options.env.push_back(
         absl::StrCat("CNI_CONTAINERID=", attachment.id.value()));
-    options.env.push_back(absl::StrCat("CNI_NETNS=", attachment.netns));
     options.env.push_back(absl::StrCat("CNI_IFNAME=", kPodInterface));
     options.env.push_back(absl::StrCat("CNI_ARGS=", attachment.args));
   }
-  options.stdin_data = PluginInput(attachment, plugin, prev_result);
+  options.stdin_data = std::move(input);
   options.deadline = deadline;
   options.cancelled = cancelled;
   const std::string what =
@@ -49,7 +53,8 @@ absl::StatusOr<CniResult> CniRunner::Add(const CniAttachment& attachment,
   for (const CniPlugin& plugin : attachment.config.plugins) {
     ASSIGN_OR_RETURN(
         const std::string printed,
-        Run("ADD", attachment, plugin, result.json, cancelled, deadline));
+        Run("ADD", attachment, plugin,
+            PluginInput(attachment, plugin, result.json), cancelled, deadline));
     absl::StatusOr<CniResult> parsed = ParseCniResult(printed);
     if (!parsed.ok()) {
       return Annotate(parsed.status(),
@@ -70,9 +75,11 @@ absl::Status CniRunner::Del(const CniAttachment& attachment, bool netns_exists,
   absl::Status first;
   const std::vector<CniPlugin>& plugins = attachment.config.plugins;
   for (auto plugin = plugins.rbegin(); plugin != plugins.rend(); ++plugin) {
-    first.Update(Run("DEL", present, *plugin,
-                     with_result ? attachment.result : "", nullptr, deadline)
-                     .status());
+    first.Update(
+        Run("DEL", present, *plugin,
+            PluginInput(present, *plugin, with_result ? attachment.result : ""),
+            nullptr, deadline)
+            .status());
   }
   return first;
 }
@@ -85,9 +92,10 @@ absl::Status CniRunner::Check(const CniAttachment& attachment,
     return absl::OkStatus();
   }
   for (const CniPlugin& plugin : config.plugins) {
-    RETURN_IF_ERROR(
-        Run("CHECK", attachment, plugin, attachment.result, nullptr, deadline)
-            .status());
+    RETURN_IF_ERROR(Run("CHECK", attachment, plugin,
+                        PluginInput(attachment, plugin, attachment.result),
+                        nullptr, deadline)
+                        .status());
   }
   return absl::OkStatus();
 }
@@ -100,10 +108,30 @@ absl::Status CniRunner::Status(const CniConfigList& config,
   for (const CniPlugin& plugin : config.plugins) {
     RETURN_IF_ERROR(FindCniPlugin(bin_dirs_, plugin.type).status());
     if (!CniVersionAtLeast(config.version, "1.1.0")) continue;
-    RETURN_IF_ERROR(
-        Run("STATUS", none, plugin, "", nullptr, deadline).status());
+    RETURN_IF_ERROR(Run("STATUS", none, plugin, PluginInput(none, plugin, ""),
+                        nullptr, deadline)
+                        .status());
   }
   return absl::OkStatus();
+}
+
+absl::Status CniRunner::Gc(const CniConfigList& config,
+                           const std::set<PodId>& valid,
+                           const std::string& netns_directory,
+                           absl::Time deadline) const {
+  if (config.disable_gc || !CniVersionAtLeast(config.version, "1.1.0")) {
+    return absl::OkStatus();
+  }
+  CniAttachment none;
+  // What EndStrayPlugins() knows our plugins by; to a GC it says nothing.
+  none.netns = netns_directory + "/";
+  absl::Status first;
+  for (const CniPlugin& plugin : config.plugins) {
+    first.Update(Run("GC", none, plugin, GcInput(config, plugin, valid),
+                     nullptr, deadline)
+                     .status());
+  }
+  return first;
 }
 
 }  // namespace podvisor

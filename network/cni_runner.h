@@ -2,6 +2,7 @@
 #define PODVISOR_NETWORK_CNI_RUNNER_H_
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,13 +42,20 @@ class CniRunner {
   // Whether the plugins are there and, from version 1.1.0 on, say that they can
   // do an ADD.
   absl::Status Status(const CniConfigList& config, absl::Time deadline) const;
+  // Has the plugins give back what they keep for pods that are not in `valid`.
+  // All plugins; goes on after an error and returns the first. OK also where
+  // the version has no GC (before 1.1.0), or the list wants none. A plugin that
+  // outlives us would take what later pods have: EndStrayPlugins() finds it by
+  // `netns_directory`.
+  absl::Status Gc(const CniConfigList& config, const std::set<PodId>& valid,
+                  const std::string& netns_directory,
+                  absl::Time deadline) const;
 
  private:
   // What the plugin printed.
   absl::StatusOr<std::string> Run(absl::string_view command,
                                   const CniAttachment& attachment,
-                                  const CniPlugin& plugin,
-                                  absl::string_view prev_result,
+                                  const CniPlugin& plugin, std::string input,
                                   const std::function<bool()>& cancelled,
                                   absl::Time deadline) const;
 

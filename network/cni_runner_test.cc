@@ -151,6 +151,44 @@ TEST_F(CniRunnerTest, CheckAndStatusAreOnlyForVersionsThatHaveThem) {
   EXPECT_EQ(Calls(), "CHECK one /n\nCHECK one /n\nCHECK one /n\nSTATUS one \n");
 }
 
+TEST_F(CniRunnerTest, GcNamesThePodsThatAreThereAndGoesOnAfterAnError) {
+  Plugin("one", absl::StrCat("cat >", directory_, "/input; exit 1"));
+  Plugin("two", "cat >/dev/null");
+  const CniConfigList config =
+      Attachment("1.1.0", R"({"type":"one","ipam":{}},{"type":"two"})").config;
+
+  const absl::Status collected =
+      CniRunner({directory_})
+          .Gc(config,
+              {PodId(std::string(64, 'b')), PodId(std::string(64, 'c'))},
+              "/netns", absl::Now() + kLong);
+
+  EXPECT_TRUE(absl::StrContains(collected.message(), "one")) << collected;
+  EXPECT_EQ(Calls(), "GC one /netns/\nGC two /netns/\n");
+  const std::string attachments =
+      absl::StrCat(R"([{"containerID":")", std::string(64, 'b'),
+                   R"(","ifname":"eth0"},{"containerID":")",
+                   std::string(64, 'c'), R"(","ifname":"eth0"}])");
+  EXPECT_EQ(ReadFile(directory_ + "/input").value_or(""),
+            absl::StrCat(R"({"cni.dev/attachments":)", attachments,
+                         R"(,"cni.dev/valid-attachments":)", attachments,
+                         R"(,"cniVersion":"1.1.0","ipam":{},"name":"n",)",
+                         R"("type":"one"})"));
+}
+
+TEST_F(CniRunnerTest, GcIsOnlyForVersionsThatHaveItAndListsThatAllowIt) {
+  Plugin("one", "cat >/dev/null");
+  const CniRunner runner({directory_});
+  for (const char* version : {"0.3.1", "0.4.0", "1.0.0", "1.1.0"}) {
+    CniConfigList config = Attachment(version, R"({"type":"one"})").config;
+    EXPECT_TRUE(runner.Gc(config, {}, "/netns", absl::Now() + kLong).ok());
+    config.disable_gc = true;
+    EXPECT_TRUE(runner.Gc(config, {}, "/netns", absl::Now() + kLong).ok());
+  }
+
+  EXPECT_EQ(Calls(), "GC one /netns/\n");
+}
+
 TEST_F(CniRunnerTest, StatusTellsThatAPluginIsMissing) {
   EXPECT_FALSE(CniRunner({directory_})
                    .Status(Attachment("0.4.0", R"({"type":"absent"})").config,

@@ -69,7 +69,9 @@ class PodNetwork {
   virtual absl::Status Check(absl::string_view record_json,
                              absl::Time deadline) = 0;
 
-  // Removes what there is of pods that are not known.
+  // Removes what there is of pods that are not known, also what only the
+  // network still knows of. Before any pod is added: one that comes meanwhile
+  // is not known.
   virtual absl::Status Sweep(const std::set<PodId>& known,
                              absl::Time deadline) = 0;
 

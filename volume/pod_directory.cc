@@ -37,8 +37,25 @@ bool IsMountPoint(const std::string& path) {
          (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
-absl::Status MountTmpfs(const std::string& path, const char* options) {
+absl::Status MakeDirectory(const std::string& path) {
   if (mkdir(path.c_str(), 0700) != 0) return ErrnoStatus(errno, path);
+  return absl::OkStatus();
+}
+
+// What is mounted on or below a mount with a peer, as /run is on most hosts,
+// appears at once wherever that one is mounted, in the volumes of pods too. So
+// the empty directory is bound on itself, which may be seen, and made
+// unbindable: that has no peers, and no pod that is given /run or / as a
+// volume from now on gets it.
+absl::Status CutOff(const std::string& path) {
+  if (mount(path.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0 ||
+      mount(nullptr, path.c_str(), nullptr, MS_UNBINDABLE, nullptr) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("make unbindable ", path));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MountTmpfs(const std::string& path, const char* options) {
   if (mount("podvisor", path.c_str(), "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC,
             options) != 0) {
     return ErrnoStatus(errno, absl::StrCat("mount a tmpfs on ", path));
@@ -47,8 +64,8 @@ absl::Status MountTmpfs(const std::string& path, const char* options) {
 }
 
 absl::Status RemovePath(const std::string& path) {
-  // One detaching unmount takes the mounts inside along. More than one may be
-  // stacked here if a daemon was killed between two calls.
+  // One detaching unmount takes the mounts inside along; the one below them is
+  // the empty bind. A daemon may have been killed between any two calls.
   while (IsMountPoint(path)) {
     if (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
       return ErrnoStatus(errno, absl::StrCat("unmount ", path));
@@ -88,14 +105,12 @@ absl::StatusOr<PodDirectory> PodDirectory::Create(const std::string& run_dir,
   const std::string path = absl::StrCat(PodsPath(run_dir), "/", id.value());
   RETURN_IF_ERROR(RemovePath(path));
   PodDirectory directory(path, /*owned=*/true);
+  RETURN_IF_ERROR(MakeDirectory(path));
+  RETURN_IF_ERROR(CutOff(path));
   RETURN_IF_ERROR(MountTmpfs(path, kMountOptions));
-  // Unbindable, so that no pod that is given /run or / as a volume sees the
-  // directories of pods, and private, so that its mounts stay here.
-  if (mount(nullptr, path.c_str(), nullptr, MS_UNBINDABLE, nullptr) != 0) {
-    return ErrnoStatus(errno, absl::StrCat("make unbindable ", path));
-  }
-  RETURN_IF_ERROR(
-      MountTmpfs(absl::StrCat(path, "/", kOutputDirectory), kOutputOptions));
+  const std::string output = absl::StrCat(path, "/", kOutputDirectory);
+  RETURN_IF_ERROR(MakeDirectory(output));
+  RETURN_IF_ERROR(MountTmpfs(output, kOutputOptions));
   return directory;
 }
 

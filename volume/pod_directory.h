@@ -18,7 +18,8 @@ inline constexpr char kOutputDirectory[] = "output";
 // cursors and the share of one pod. Below it is another one for what the
 // guest can fill, its console, so that a flood there leaves the rest its room.
 // One detaching unmount undoes it all with every mount inside, in one system
-// call.
+// call. What is mounted here is in no volume of another pod, whatever part of
+// the host that was given, and whenever.
 //
 // While the object owns the directory its destructor removes it; Release()
 // leaves it for good, which is what a pod that runs does.

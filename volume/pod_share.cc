@@ -226,8 +226,8 @@ absl::StatusOr<PodShare> PodShare::Open(const std::string& pod_directory,
   ASSIGN_OR_RETURN(const bool mounted, IsMountRoot(share.path_));
   if (mounted) return share;
 
-  // A tmpfs of its own, because the pod's directory cannot be bound. One left
-  // by a killed daemon is used.
+  // A tmpfs of its own, with room for so many mount points and no more. One
+  // left by a killed daemon is used.
   ASSIGN_OR_RETURN(const bool made, IsMountRoot(share.points_));
   if (!made && mount("podvisor", share.points_.c_str(), "tmpfs",
                      MS_NODEV | MS_NOSUID | MS_NOEXEC, kPointsOptions) != 0) {

@@ -10,6 +10,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <random>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -53,6 +55,13 @@ std::string PaxRecord(const std::string& key, const std::string& value) {
   size_t length = rest.size() + 2;
   while (absl::StrCat(length, rest).size() != length) ++length;
   return absl::StrCat(length, rest);
+}
+
+// What the guest's device mapper relies on.
+void ExpectFits(const SquashfsShift& shift) {
+  EXPECT_EQ(shift.tail_offset % kShiftAlignment, 0u);
+  EXPECT_EQ(shift.tail.size() % kShiftAlignment, 0u);
+  EXPECT_LE(shift.head.size(), shift.tail_offset);
 }
 
 class SquashfsIdsTest : public testing::Test {
@@ -102,9 +111,7 @@ class SquashfsIdsTest : public testing::Test {
     fstat(image.get(), &info);
     const auto shift = ShiftSquashfsIds(image.get(), info.st_size, mapping);
     if (!shift.ok()) return shift.status();
-    EXPECT_EQ(shift->tail_offset % kShiftAlignment, 0u);
-    EXPECT_EQ(shift->tail.size() % kShiftAlignment, 0u);
-    EXPECT_LE(shift->head.size(), shift->tail_offset);
+    ExpectFits(*shift);
     std::string whole = ReadFile(Path("image.sqfs"), 64 << 20).value();
     whole.resize(shift->tail_offset);
     whole.replace(0, shift->head.size(), shift->head);
@@ -195,6 +202,41 @@ TEST_F(SquashfsIdsTest, NoBrokenImageDoesHarm) {
     broken[at] = static_cast<char>(broken[at] ^ 0xff);
     shift(broken).IgnoreError();
   }
+}
+
+// Superblock and tables with fields of random, small and huge numbers.
+TEST_F(SquashfsIdsTest, WhateverNumbersAnImageHasItIsAnErrorOrFits) {
+  MakeImage(3000, true);
+  const std::string whole = ReadFile(Path("image.sqfs"), 64 << 20).value();
+  int shifted = 0;
+  for (uint64_t seed = 0; seed < 2000; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    std::mt19937_64 random(seed);
+    std::string broken = whole;
+    for (uint64_t left = 1 + random() % 3; left > 0; --left) {
+      const size_t size = size_t{1} << random() % 4;
+      const size_t room = random() % 2 == 0 ? 96 : 8192;
+      const size_t at = random() % ((room - size) / size) * size;
+      const uint64_t values[] = {random(), random() % 65536,
+                                 whole.size() - random() % 65536,
+                                 UINT64_MAX - random() % 65536};
+      const uint64_t value = values[random() % 4];
+      // A superblock's fields lie at multiples of their sizes; tables have no
+      // such order.
+      memcpy(&broken[room == 96 ? at : broken.size() - room + at], &value,
+             size);
+    }
+    const UniqueFd image(memfd_create("image", MFD_CLOEXEC));
+    ASSERT_TRUE(WriteAll(image.get(), broken).ok());
+
+    const absl::StatusOr<SquashfsShift> shift =
+        ShiftSquashfsIds(image.get(), broken.size(), kMapping);
+
+    if (!shift.ok()) continue;
+    ++shifted;
+    ExpectFits(*shift);
+  }
+  EXPECT_GT(shifted, 0);
 }
 
 }  // namespace

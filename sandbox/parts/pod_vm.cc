@@ -29,14 +29,27 @@ constexpr char kShareTag[] = "podvisor";
 // What is undone after an error gets time of its own: the call's is usually
 // over.
 constexpr absl::Duration kUndoTime = absl::Seconds(5);
-// A stop of the pod waits as long for one that never answers.
-constexpr absl::Duration kVirtiofsdPatience = absl::Seconds(5);
 
 void LogFailure(const PodId& id, absl::string_view what,
                 const absl::Status& status) {
   if (status.ok()) return;
   Log(LogLevel::kWarning, what,
       {{"sandbox_id", id.value()}, {"error", status.message()}});
+}
+
+// The share whose virtiofsd is at the other end of the socket, once that
+// answers.
+absl::Status Plug(UniqueFd virtiofsd, const PodId& id, Vm& vm, Clock& clock,
+                  absl::Time deadline) {
+  RETURN_IF_ERROR(AwaitVirtiofsd(virtiofsd.get(), deadline - clock.Now()));
+  const absl::Status attached =
+      vm.devices().AttachShare(std::move(virtiofsd), kShareTag, deadline);
+  if (!attached.ok()) {
+    // QEMU may have it all the same; nobody would be at its other end.
+    LogFailure(id, "undo of a share",
+               vm.devices().DetachShare(clock.Now() + kUndoTime));
+  }
+  return attached;
 }
 
 // Of QEMU and of virtiofsd, each.
@@ -214,7 +227,7 @@ absl::StatusOr<std::unique_ptr<PodVm>> PodVm::Adopt(
     // that virtiofsd has ended with the daemon that held its socket.
     ASSIGN_OR_RETURN(const bool plugged,
                      pod_vm->vm_->devices().HasShare(deadline));
-    if (plugged) pod_vm->SetVirtiofsd(record.virtiofsd);
+    if (plugged) RETURN_IF_ERROR(pod_vm->SetVirtiofsd(*record.virtiofsd));
     ASSIGN_OR_RETURN(
         pod_vm->share_,
         PodShare::Open(pod_vm->directory(), {{services.settings->root_dir,
@@ -240,9 +253,16 @@ VmRecord PodVm::record() const {
   return record;
 }
 
-void PodVm::SetVirtiofsd(std::optional<ProcessIdentity> virtiofsd) {
+absl::Status PodVm::SetVirtiofsd(const ProcessIdentity& virtiofsd) {
   absl::MutexLock lock(&mutex_);
+  if (aborted_) return absl::CancelledError("the pod is being stopped");
   virtiofsd_ = virtiofsd;
+  return absl::OkStatus();
+}
+
+void PodVm::ForgetVirtiofsd() {
+  absl::MutexLock lock(&mutex_);
+  virtiofsd_.reset();
 }
 
 // A disk's serial has at most 20 characters; 76 bits of the image's digest
@@ -352,22 +372,18 @@ absl::Status PodVm::PlugShare(absl::Time deadline) {
   options.cgroup_procs = cgroup_.ProcsFiles();
   ASSIGN_OR_RETURN(VirtiofsdHandle virtiofsd, share_->StartDaemon(options));
   StartedProcess started(virtiofsd.process, "virtiofsd", services_.clock);
-  VmRecord with_share = record();
-  with_share.virtiofsd = virtiofsd.process;
-  RETURN_IF_ERROR(recorder_(with_share));
-  RETURN_IF_ERROR(AwaitVirtiofsd(
-      virtiofsd.socket.get(),
-      std::min(deadline - services_.clock->Now(), kVirtiofsdPatience)));
-  const absl::Status attached = vm_->devices().AttachShare(
-      std::move(virtiofsd.socket), kShareTag, deadline);
-  if (!attached.ok()) {
-    // QEMU may have it all the same; nobody would be at its other end.
-    LogFailure(id_, "undo of a share",
-               vm_->devices().DetachShare(services_.clock->Now() + kUndoTime));
-    return attached;
+  // From here on Abort() ends it.
+  RETURN_IF_ERROR(SetVirtiofsd(virtiofsd.process));
+  absl::Status plugged = recorder_(record());
+  if (plugged.ok()) {
+    plugged = Plug(std::move(virtiofsd.socket), id_, *vm_, *services_.clock,
+                   deadline);
+  }
+  if (!plugged.ok()) {
+    ForgetVirtiofsd();
+    return plugged;
   }
   started.Keep();
-  SetVirtiofsd(virtiofsd.process);
   WatchVirtiofsd();
   return absl::OkStatus();
 }
@@ -428,6 +444,20 @@ void PodVm::RemoveMounts(const std::vector<ShareMount>& mounts) {
     LogFailure(id_, "remove a mount from the share",
                share_->RemoveMount(mount.name));
   }
+}
+
+absl::Status PodVm::Abort(absl::Time deadline) {
+  std::optional<ProcessIdentity> virtiofsd;
+  {
+    absl::MutexLock lock(&mutex_);
+    aborted_ = true;
+    virtiofsd = virtiofsd_;
+  }
+  vm_->agent().Disconnect();
+  // QEMU waits for the guest too: for memory that it is to take, say.
+  absl::Status first = vm_->process().Kill(deadline);
+  if (virtiofsd.has_value()) first.Update(KillGroup(*virtiofsd, deadline));
+  return first;
 }
 
 absl::Status PodVm::TearDown(absl::Duration grace, absl::Time deadline) {

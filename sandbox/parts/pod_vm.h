@@ -54,8 +54,8 @@ struct PodVmServices {
 // The destructor lets go and leaves the VM running: a daemon that ends keeps
 // its pods. TearDown() ends it.
 //
-// Not thread-safe but for vm(), sizer(), record() and directory(): the pod's
-// operation lock.
+// Not thread-safe but for vm(), sizer(), record(), directory() and Abort(): the
+// pod's operation lock.
 class PodVm {
  public:
   // Boots a VM for the pod, attaches it to its network at the same time, and
@@ -117,6 +117,10 @@ class PodVm {
       const std::vector<ShareMount>& mounts, absl::Time deadline);
   void RemoveMounts(const std::vector<ShareMount>& mounts);
 
+  // Makes whoever waits for the guest, for QEMU or for virtiofsd give up: ends
+  // them, for good. TearDown() does the rest.
+  absl::Status Abort(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Ends the VM: asks the guest to power off within `grace`, then kills, and
   // removes everything of the pod from the host.
   absl::Status TearDown(absl::Duration grace, absl::Time deadline);
@@ -151,8 +155,10 @@ class PodVm {
   // it goes on where a daemon that was killed had stopped.
   absl::Status StartShare(absl::Time deadline);
   absl::Status PlugShare(absl::Time deadline);
-  void SetVirtiofsd(std::optional<ProcessIdentity> virtiofsd)
+  // Cancelled after Abort().
+  absl::Status SetVirtiofsd(const ProcessIdentity& virtiofsd)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  void ForgetVirtiofsd() ABSL_LOCKS_EXCLUDED(mutex_);
   void WatchVirtiofsd();
   static std::string SerialOf(const std::string& image_hex);
 
@@ -172,8 +178,10 @@ class PodVm {
   std::map<std::string, ImageUse> images_;
 
   mutable absl::Mutex mutex_;
-  // Not in the launcher's record: it comes and goes with the share.
+  // Not in the launcher's record: it comes and goes with the share. Set as soon
+  // as it runs, also while it is not known to be good for anything.
   std::optional<ProcessIdentity> virtiofsd_ ABSL_GUARDED_BY(mutex_);
+  bool aborted_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // The text of a container's /etc/resolv.conf, see resolv.conf(5). Empty

@@ -209,14 +209,12 @@ absl::Status Pod::Stop(absl::Time deadline) {
 void Pod::AbortOperation(absl::Time deadline) {
   PodVm* const vm = guest_.vm();
   if (vm == nullptr) return;
-  Log(LogLevel::kWarning, "a pod is stopped while it waits for its guest",
+  Log(LogLevel::kWarning, "a pod is stopped while a call works on it",
       {{"sandbox_id", id().value()}});
-  vm->vm().agent().Disconnect();
-  // QEMU waits for the guest too: for memory that it is to take, say.
-  const absl::Status killed = vm->vm().process().Kill(deadline);
-  if (!killed.ok()) {
+  const absl::Status aborted = vm->Abort(deadline);
+  if (!aborted.ok()) {
     Log(LogLevel::kError, "the VM of a pod that is stopped cannot be killed",
-        {{"sandbox_id", id().value()}, {"error", killed.message()}});
+        {{"sandbox_id", id().value()}, {"error", aborted.message()}});
   }
 }
 

@@ -211,6 +211,34 @@ TEST_F(PodLifeTest, AShareThatCannotBePluggedLeavesNoProcess) {
   EXPECT_EQ(errno, ECHILD);
 }
 
+TEST_F(PodLifeTest, AStopEndsACallThatWaitsForASilentVirtiofsd) {
+  const std::shared_ptr<Pod> pod = Run("silent");
+  const std::string started = directory_ + "/started";
+  settings_.virtiofsd = directory_ + "/virtiofsd";
+  ASSERT_TRUE(WriteFileAtomically(
+                  settings_.virtiofsd,
+                  "#!/bin/sh\n: >" + started + "\nexec tail -f /dev/null\n",
+                  0755)
+                  .ok());
+  ContainerSpec spec = ContainerOf(1000, 64);
+  spec.mounts.push_back({"/etc/hosts", "/etc/hosts"});
+  absl::Status created;
+  std::thread creator([&] {
+    // Longer than the stop has.
+    created =
+        pods_->CreateContainer(pod, spec, Soon() + absl::Minutes(1)).status();
+  });
+  while (access(started.c_str(), F_OK) != 0) std::this_thread::yield();
+
+  EXPECT_TRUE(pod->Stop(Soon()).ok());
+
+  creator.join();
+  EXPECT_FALSE(created.ok());
+  EXPECT_EQ(pod->state(), SandboxState::kStopped);
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
+  EXPECT_EQ(errno, ECHILD) << "virtiofsd is still there";
+}
+
 TEST_F(PodLifeTest, APodIsStoppedAlsoWhereNothingCanBeStored) {
   const std::shared_ptr<Pod> pod = Run("unwritable");
   StoreFaults store(settings_.root_dir);
