@@ -52,6 +52,8 @@ void PodSampler::TakeSample() {
 }
 
 absl::Status PodSampler::Sample(absl::Time deadline) {
+  if (!sampling_.LockUntil(deadline)) return sampling_.Busy();
+  const OperationHolder sampling(&sampling_);
   ASSIGN_OR_RETURN(GuestAgent* const agent, parts_.guest->ReadyAgent());
   ASSIGN_OR_RETURN(const agent::v1::GetStatsResponse stats,
                    agent->Stats(deadline));
@@ -69,11 +71,11 @@ absl::Status PodSampler::Sample(absl::Time deadline) {
   {
     absl::MutexLock lock(&mutex_);
     sample = sample_;
-    if (disks.ok()) {
-      disk_traffic_.Observe(*disks);
-      sample.block_read_bytes = disk_traffic_.total().read;
-      sample.block_written_bytes = disk_traffic_.total().written;
-    }
+  }
+  if (disks.ok()) {
+    disk_traffic_.Observe(*disks);
+    sample.block_read_bytes = disk_traffic_.total().read;
+    sample.block_written_bytes = disk_traffic_.total().written;
   }
   AddGuestPressure(stats, &sample);
   AddNetworkTraffic(usage, &sample);
