@@ -80,7 +80,7 @@ absl::Status PodSampler::Sample(absl::Time deadline) {
   AddGuestPressure(stats, &sample);
   AddNetworkTraffic(usage, &sample);
   // Walks through QEMU's page tables: no reader of the pod waits for that.
-  AddHostUsage(vm.record(), &sample);
+  AddHostUsage(vm.record(), &cpu_time_, &sample);
   {
     absl::MutexLock lock(&mutex_);
     sample_ = sample;

@@ -9,6 +9,7 @@
 #include "metrics/pod_metrics.h"
 #include "metrics/vm_snapshot.h"
 #include "sandbox/container/operation_lock.h"
+#include "sandbox/parts/cpu_time.h"
 #include "sandbox/parts/disk_traffic.h"
 #include "sandbox/parts/owned_timers.h"
 #include "sandbox/parts/pod_accounting.h"
@@ -74,6 +75,7 @@ class PodSampler {
   // older sample comes after a newer one. Before the other two.
   OperationLock sampling_{"the pod's sampler"};
   DiskTraffic disk_traffic_ ABSL_GUARDED_BY(sampling_);
+  CpuTime cpu_time_ ABSL_GUARDED_BY(sampling_);
 
   // Held while the row is put together and shown, so that rows come in order.
   // Before the locks of all parts that it looks at.
