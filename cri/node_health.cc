@@ -49,7 +49,7 @@ void NodeHealth::Check() {
   {
     absl::MutexLock lock(&mutex_);
     last_ = std::move(verdict);
-    checked_at_ = clock_->Now();
+    checked_at_ = clock_->Elapsed();
   }
   timers_->Schedule(kInterval, [weak = weak_from_this()] {
     if (const std::shared_ptr<NodeHealth> health = weak.lock()) {
@@ -60,7 +60,7 @@ void NodeHealth::Check() {
 
 NodeHealth::Verdict NodeHealth::verdict() const {
   absl::MutexLock lock(&mutex_);
-  const absl::Duration age = clock_->Now() - checked_at_;
+  const absl::Duration age = clock_->Elapsed() - checked_at_;
   if (age > kTooOld) {
     return {"ChecksHang", absl::StrCat("the daemon's timers stand still for ",
                                        absl::FormatDuration(age))};

@@ -32,11 +32,8 @@ void PodSampler::SampleIfOlderThan(absl::Duration age) {
   if (!parts_.guest->CheckReady().ok()) return;
   {
     absl::MutexLock lock(&mutex_);
-    const absl::Time now = parts_.clock->Now();
-    if ((sample_.sampled_at.has_value() && now - *sample_.sampled_at < age) ||
-        !turn_.Begin(now)) {
-      return;
-    }
+    const absl::Duration now = parts_.clock->Elapsed();
+    if (now - sampled_ < age || !turn_.Begin(now)) return;
   }
   parts_.timers->After(absl::ZeroDuration(), [this] { TakeSample(); });
 }
@@ -46,7 +43,7 @@ void PodSampler::TakeSample() {
   bool again = false;
   {
     absl::MutexLock lock(&mutex_);
-    again = turn_.End(sampled.ok(), parts_.clock->Now());
+    again = turn_.End(sampled.ok(), parts_.clock->Elapsed());
   }
   if (again) SampleIfOlderThan(absl::ZeroDuration());
 }
@@ -85,6 +82,7 @@ absl::Status PodSampler::Sample(absl::Time deadline) {
     absl::MutexLock lock(&mutex_);
     sample_ = sample;
     sample_.sampled_at = parts_.clock->Now();
+    sampled_ = parts_.clock->Elapsed();
     usage_ = usage;
   }
   // Beside whatever operation there is: a guest may be slow to follow one. A

@@ -84,6 +84,8 @@ class PodSampler {
 
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(row_mutex_);
   VmSnapshot sample_ ABSL_GUARDED_BY(mutex_);
+  // When it was taken, by Clock::Elapsed().
+  absl::Duration sampled_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();
   PodUsage usage_ ABSL_GUARDED_BY(mutex_);
   SampleTurn turn_ ABSL_GUARDED_BY(mutex_);
 };
