@@ -1,6 +1,7 @@
 #ifndef PODVISOR_BASE_TIMER_QUEUE_H_
 #define PODVISOR_BASE_TIMER_QUEUE_H_
 
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -23,6 +24,8 @@ namespace podvisor {
 // that itself when it runs: there is no cancelling, so that nobody has to wait
 // for a function that has already begun.
 //
+// A step of the wall clock delays or hurries nothing.
+//
 // Thread-safe. The destructor drops what is not yet due and waits for what
 // runs.
 class TimerQueue {
@@ -42,15 +45,19 @@ class TimerQueue {
 
  private:
   void Work();
+  // Until the first entry may be due, or something has changed.
+  void Wait() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Clock& clock_;
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
-  // By due time, then in the order of the Schedule calls.
-  std::map<std::pair<absl::Time, uint64_t>, std::function<void()>> entries_
+  // By due time, of Clock::Elapsed(), then in the order of the Schedule calls.
+  std::map<std::pair<absl::Duration, uint64_t>, std::function<void()>> entries_
       ABSL_GUARDED_BY(mutex_);
-  absl::CondVar changed_;
+  // Not absl::CondVar, which waits by the wall clock: when that is set back,
+  // whoever waits already does so for as much longer.
+  std::condition_variable_any changed_;
   std::vector<std::thread> threads_;
 };
 

@@ -61,7 +61,7 @@ void NodeHealth::Check() {
     absl::MutexLock lock(&mutex_);
     before = last_.reason;
     last_ = verdict;
-    checked_at_ = clock_->Now();
+    checked_at_ = clock_->Elapsed();
   }
   if (verdict.reason != before) LogChange(verdict);
   timers_->Schedule(kInterval, [weak = weak_from_this()] {
@@ -73,7 +73,7 @@ void NodeHealth::Check() {
 
 NodeHealth::Verdict NodeHealth::verdict() const {
   absl::MutexLock lock(&mutex_);
-  const absl::Duration age = clock_->Now() - checked_at_;
+  const absl::Duration age = clock_->Elapsed() - checked_at_;
   if (age > kTooOld) {
     return {"ChecksHang", absl::StrCat("no check has come to an end for ",
                                        absl::FormatDuration(age))};

@@ -59,7 +59,7 @@ class NodeHealth : public std::enable_shared_from_this<NodeHealth> {
   Clock* const clock_;
   mutable absl::Mutex mutex_;
   Verdict last_ ABSL_GUARDED_BY(mutex_);
-  absl::Time checked_at_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration checked_at_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace podvisor

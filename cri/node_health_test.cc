@@ -55,6 +55,19 @@ TEST_F(NodeHealthTest, TimersThatStandStillAreAFault) {
   EXPECT_EQ(health->verdict().reason, "");
 }
 
+TEST_F(NodeHealthTest, AWallClockThatIsSetBackHidesNoFault) {
+  absl::Status status;
+  const auto health = NodeHealth::Start({{"Broken", [&] { return status; }}},
+                                        &timers_, &clock_);
+  clock_.Step(absl::Hours(-1));
+
+  status = absl::UnavailableError("why");
+  Pass(absl::Seconds(5));
+  EXPECT_EQ(health->verdict().reason, "Broken");
+  clock_.Advance(absl::Seconds(61));
+  EXPECT_EQ(health->verdict().reason, "ChecksHang");
+}
+
 TEST_F(NodeHealthTest, NothingRunsOnceItIsGone) {
   int runs = 0;
   auto health = NodeHealth::Start({{"X",

@@ -24,7 +24,7 @@ class CallCounter final : public grpc::experimental::Interceptor {
       : metrics_(metrics),
         clock_(clock),
         method_(std::move(method)),
-        start_(clock->Now()) {}
+        start_(clock->Elapsed()) {}
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override {
     if (batch->QueryInterceptionHookPoint(
@@ -33,7 +33,7 @@ class CallCounter final : public grpc::experimental::Interceptor {
       const auto code =
           static_cast<absl::StatusCode>(batch->GetSendStatus().error_code());
       metrics_->CountCriRequest(method_, absl::StatusCodeToString(code),
-                                clock_->Now() - start_);
+                                clock_->Elapsed() - start_);
     }
     batch->Proceed();
   }
@@ -42,7 +42,7 @@ class CallCounter final : public grpc::experimental::Interceptor {
   PodMetrics* const metrics_;
   Clock* const clock_;
   const std::string method_;
-  const absl::Time start_;
+  const absl::Duration start_;
 };
 
 }  // namespace

@@ -49,13 +49,13 @@ grpc::Status StatsService::ContainerStats(
   const auto answer = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const FoundContainer found,
                      pods_->FindContainer(request->container_id()));
-    found.pod->sampler().SampleIfOlderThan(kFreshSample);
+    PodSampler& sampler = found.pod->sampler();
     ContainerStatsSnapshot snapshot = found.container->StatsSnapshot();
     if (snapshot.usage.timestamp == absl::InfinitePast()) {
-      RETURN_IF_ERROR(
-          found.pod->sampler().Sample(clock_->Now() + kFirstSampleTimeout));
+      RETURN_IF_ERROR(sampler.Sample(clock_->Now() + kFirstSampleTimeout));
       snapshot = found.container->StatsSnapshot();
     }
+    sampler.SampleIfOlderThan(kFreshSample);
     *response->mutable_stats() =
         ToContainerStats(snapshot, writable_layers_directory_);
     return absl::OkStatus();

@@ -252,7 +252,7 @@ absl::StatusOr<std::string> SkopeoPuller::Run(
   bool stalled = false;
   bool too_much = false;
   int64_t arrived = -1;
-  absl::Time last_progress = clock_->Now();
+  absl::Duration last_progress = clock_->Elapsed();
   command.cancelled = [&] {
     if (context.cancelled && context.cancelled()) return true;
     const int64_t now =
@@ -260,9 +260,9 @@ absl::StatusOr<std::string> SkopeoPuller::Run(
     too_much = now > watched.max_bytes;
     if (now != arrived) {
       arrived = now;
-      last_progress = clock_->Now();
+      last_progress = clock_->Elapsed();
     }
-    stalled = clock_->Now() - last_progress > options_.progress_timeout;
+    stalled = clock_->Elapsed() - last_progress > options_.progress_timeout;
     return stalled || too_much;
   };
   ASSIGN_OR_RETURN(const CommandResult result, [&] {

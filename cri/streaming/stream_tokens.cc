@@ -7,7 +7,7 @@
 namespace podvisor {
 
 absl::StatusOr<std::string> StreamTokens::Add(StreamRequest request) {
-  const absl::Time now = clock_->Now();
+  const absl::Duration now = clock_->Elapsed();
   absl::MutexLock lock(&mutex_);
   DropExpired(now);
   if (pending_.size() >= kMaxPending) {
@@ -20,7 +20,7 @@ absl::StatusOr<std::string> StreamTokens::Add(StreamRequest request) {
 }
 
 std::optional<StreamRequest> StreamTokens::Take(absl::string_view token) {
-  const absl::Time now = clock_->Now();
+  const absl::Duration now = clock_->Elapsed();
   absl::MutexLock lock(&mutex_);
   DropExpired(now);
   const auto found = pending_.find(token);
@@ -30,7 +30,7 @@ std::optional<StreamRequest> StreamTokens::Take(absl::string_view token) {
   return request;
 }
 
-void StreamTokens::DropExpired(absl::Time now) {
+void StreamTokens::DropExpired(absl::Duration now) {
   std::erase_if(pending_,
                 [now](const auto& entry) { return entry.second.until <= now; });
 }

@@ -41,10 +41,10 @@ class StreamTokens {
  private:
   struct Pending {
     StreamRequest request;
-    absl::Time until;
+    absl::Duration until;  // of Clock::Elapsed()
   };
 
-  void DropExpired(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropExpired(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Clock* const clock_;
 

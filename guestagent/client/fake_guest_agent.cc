@@ -573,6 +573,12 @@ absl::StatusOr<std::vector<ContainerState>> FakeGuestAgent::List(
 
 absl::StatusOr<agent::v1::GetStatsResponse> FakeGuestAgent::Stats(
     absl::Time /*deadline*/) {
+  std::function<void()> handler;
+  {
+    absl::MutexLock lock(&mutex_);
+    handler = stats_handler_;
+  }
+  if (handler) handler();
   absl::MutexLock lock(&mutex_);
   if (absl::Status answers = Answers(); !answers.ok()) return answers;
   if (faults_.stats_hang) return Hangs();

@@ -106,6 +106,12 @@ class FakeGuestAgent final : public GuestAgent {
   // The stats that the next Stats() calls return; `resources` is filled in.
   void SetStats(const agent::v1::GetStatsResponse& stats)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Called by each Stats() before it answers, without a lock held.
+  void SetStatsHandler(std::function<void()> handler)
+      ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    stats_handler_ = std::move(handler);
+  }
   // Answers ExecSync(); without it, exit code 0 and no output. Called without
   // a lock held.
   using ExecHandler =
@@ -253,6 +259,7 @@ class FakeGuestAgent final : public GuestAgent {
   std::map<ContainerId, Container> containers_ ABSL_GUARDED_BY(mutex_);
   std::vector<agent::v1::ContainerExit> exits_ ABSL_GUARDED_BY(mutex_);
   agent::v1::GetStatsResponse stats_ ABSL_GUARDED_BY(mutex_);
+  std::function<void()> stats_handler_ ABSL_GUARDED_BY(mutex_);
   agent::v1::ConfigureSandboxRequest configured_ ABSL_GUARDED_BY(mutex_);
   agent::v1::ConfigureNetworkRequest network_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> images_ ABSL_GUARDED_BY(mutex_);

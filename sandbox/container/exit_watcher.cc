@@ -29,15 +29,15 @@ void ExitWatcher::Start() {
 void ExitWatcher::Run() {
   absl::Duration delay = options_.first_retry;
   for (;;) {
-    const absl::Time begin = clock_->Now();
+    const absl::Duration begin = clock_->Elapsed();
     const absl::Status ended = agent_->WatchExits(on_exit_);
     if (absl::IsCancelled(ended)) return;  // our own Disconnect()
     // Not what was heard counts: a new watch begins with exits told before.
-    if (clock_->Now() - begin > options_.last_retry) {
+    if (clock_->Elapsed() - begin > options_.last_retry) {
       delay = options_.first_retry;
     }
     Log(LogLevel::kDebug, "the watch of a guest's exits broke",
-        {{"after", absl::FormatDuration(clock_->Now() - begin)},
+        {{"after", absl::FormatDuration(clock_->Elapsed() - begin)},
          {"reason", ended.message()}});
     if (!Pause(delay)) return;
     delay = std::min(2 * delay, options_.last_retry);

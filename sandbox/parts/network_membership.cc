@@ -43,7 +43,7 @@ absl::StatusOr<NetworkMembership::Leaving> NetworkMembership::Leave(
   const absl::Status left =
       network_->Remove(pod_->id(), pod_->record().network_json, deadline);
   if (left.ok()) return Leaving::kLeft;
-  const absl::Time now = clock_->Now();
+  const absl::Duration now = clock_->Elapsed();
   leaving_since_ = std::min(leaving_since_, now);
   if (now - leaving_since_ < kPatience) return left;
   Log(LogLevel::kError, "a pod ends although its network does not let it go",

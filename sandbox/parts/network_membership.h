@@ -41,8 +41,8 @@ class NetworkMembership {
   StoredPod* const pod_;
   PodNetwork* const network_;
   Clock* const clock_;
-  // When the network first did not let the pod go; of this daemon.
-  absl::Time leaving_since_ = absl::InfiniteFuture();
+  // When the network first did not let the pod go, by Clock::Elapsed().
+  absl::Duration leaving_since_ = absl::InfiniteDuration();
 };
 
 }  // namespace podvisor

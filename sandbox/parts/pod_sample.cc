@@ -163,17 +163,18 @@ void AddGuestPressure(const agent::v1::GetStatsResponse& stats,
   }
 }
 
-void AddHostUsage(const VmRecord& vm, VmSnapshot* into) {
+void AddHostUsage(const VmRecord& vm, CpuTime* qemu_time, VmSnapshot* into) {
   const absl::StatusOr<ProcessUsage> qemu = MeasureProcess(vm.qemu);
   if (!qemu.ok()) return;
-  into->vcpu_seconds = absl::ToDoubleSeconds(qemu->vcpu_time);
-  into->vmm_seconds = absl::ToDoubleSeconds(qemu->other_time);
+  qemu_time->Observe(*qemu);
+  into->vcpu_seconds = absl::ToDoubleSeconds(qemu_time->vcpus());
+  into->vmm_seconds = absl::ToDoubleSeconds(qemu_time->vmm());
   into->host_rss_bytes = qemu->rss_bytes;
   into->host_pss_bytes = qemu->pss_bytes;
   if (!vm.virtiofsd.has_value()) return;
   const absl::StatusOr<ProcessUsage> virtiofsd = MeasureProcess(*vm.virtiofsd);
   if (!virtiofsd.ok()) return;
-  into->virtiofsd_seconds = absl::ToDoubleSeconds(virtiofsd->other_time);
+  into->virtiofsd_seconds = absl::ToDoubleSeconds(virtiofsd->time);
   *into->host_rss_bytes += virtiofsd->rss_bytes;
   *into->host_pss_bytes += virtiofsd->pss_bytes;
 }

@@ -4,6 +4,7 @@
 #include "absl/time/time.h"
 #include "guestagent/agent.pb.h"
 #include "metrics/vm_snapshot.h"
+#include "sandbox/parts/cpu_time.h"
 #include "sandbox/record/pod_snapshot.h"
 #include "sandbox/record/vm_spec.h"
 
@@ -25,8 +26,9 @@ void AddGuestPressure(const agent::v1::GetStatsResponse& stats,
 void AddSizes(const VmSizes& sizes, VmSnapshot* into);
 // The excess of a pod that has a limit. Pure.
 void AddAccount(const PodAccount& account, VmSnapshot* into);
-// What the VM's processes cost the host now; nothing where they are gone.
-void AddHostUsage(const VmRecord& vm, VmSnapshot* into);
+// What the VM's processes cost the host now, and what its QEMU has cost by now;
+// nothing where they are gone.
+void AddHostUsage(const VmRecord& vm, CpuTime* qemu_time, VmSnapshot* into);
 
 }  // namespace podvisor
 

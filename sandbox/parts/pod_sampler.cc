@@ -32,11 +32,8 @@ void PodSampler::SampleIfOlderThan(absl::Duration age) {
   if (!parts_.guest->CheckReady().ok()) return;
   {
     absl::MutexLock lock(&mutex_);
-    const absl::Time now = parts_.clock->Now();
-    if ((sample_.sampled_at.has_value() && now - *sample_.sampled_at < age) ||
-        !turn_.Begin(now)) {
-      return;
-    }
+    const absl::Duration now = parts_.clock->Elapsed();
+    if (now - sampled_ < age || !turn_.Begin(now)) return;
   }
   parts_.timers->After(absl::ZeroDuration(), [this] { TakeSample(); });
 }
@@ -46,12 +43,14 @@ void PodSampler::TakeSample() {
   bool again = false;
   {
     absl::MutexLock lock(&mutex_);
-    again = turn_.End(sampled.ok(), parts_.clock->Now());
+    again = turn_.End(sampled.ok(), parts_.clock->Elapsed());
   }
   if (again) SampleIfOlderThan(absl::ZeroDuration());
 }
 
 absl::Status PodSampler::Sample(absl::Time deadline) {
+  if (!sampling_.LockUntil(deadline)) return sampling_.Busy();
+  const OperationHolder sampling(&sampling_);
   ASSIGN_OR_RETURN(GuestAgent* const agent, parts_.guest->ReadyAgent());
   ASSIGN_OR_RETURN(const agent::v1::GetStatsResponse stats,
                    agent->Stats(deadline));
@@ -69,20 +68,21 @@ absl::Status PodSampler::Sample(absl::Time deadline) {
   {
     absl::MutexLock lock(&mutex_);
     sample = sample_;
-    if (disks.ok()) {
-      disk_traffic_.Observe(*disks);
-      sample.block_read_bytes = disk_traffic_.total().read;
-      sample.block_written_bytes = disk_traffic_.total().written;
-    }
+  }
+  if (disks.ok()) {
+    disk_traffic_.Observe(*disks);
+    sample.block_read_bytes = disk_traffic_.total().read;
+    sample.block_written_bytes = disk_traffic_.total().written;
   }
   AddGuestPressure(stats, &sample);
   AddNetworkTraffic(usage, &sample);
   // Walks through QEMU's page tables: no reader of the pod waits for that.
-  AddHostUsage(vm.record(), &sample);
+  AddHostUsage(vm.record(), &cpu_time_, &sample);
   {
     absl::MutexLock lock(&mutex_);
     sample_ = sample;
     sample_.sampled_at = parts_.clock->Now();
+    sampled_ = parts_.clock->Elapsed();
     usage_ = usage;
   }
   // Beside whatever operation there is: a guest may be slow to follow one. A

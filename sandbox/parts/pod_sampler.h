@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "metrics/pod_metrics.h"
 #include "metrics/vm_snapshot.h"
+#include "sandbox/container/operation_lock.h"
+#include "sandbox/parts/cpu_time.h"
 #include "sandbox/parts/disk_traffic.h"
 #include "sandbox/parts/owned_timers.h"
 #include "sandbox/parts/pod_accounting.h"
@@ -47,9 +49,11 @@ class PodSampler {
   // Has samples taken from `delay` on, as long as the pod is ready.
   void Begin(absl::Duration delay);
 
-  // Takes a sample of the guest now, and of what it really has. Errors:
-  // PodGuest::ReadyAgent()'s and the agent's.
-  absl::Status Sample(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes a sample of the guest, and of what it really has: when the one that
+  // is being taken is done. Errors: PodGuest::ReadyAgent()'s and the agent's;
+  // DeadlineExceeded, also while another is being taken.
+  absl::Status Sample(absl::Time deadline)
+      ABSL_LOCKS_EXCLUDED(sampling_, mutex_);
   // Has a sample of the guest taken now, without waiting for it, unless the
   // last one is not older than `age` or the guest has just failed to give one.
   void SampleIfOlderThan(absl::Duration age) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -63,9 +67,15 @@ class PodSampler {
   void Withdraw() ABSL_LOCKS_EXCLUDED(row_mutex_);
 
  private:
-  void TakeSample() ABSL_LOCKS_EXCLUDED(mutex_);
+  void TakeSample() ABSL_LOCKS_EXCLUDED(sampling_, mutex_);
 
   const PodSamplerParts parts_;
+
+  // Held from the first question until the answers are stored, so that no
+  // older sample comes after a newer one. Before the other two.
+  OperationLock sampling_{"the pod's sampler"};
+  DiskTraffic disk_traffic_ ABSL_GUARDED_BY(sampling_);
+  CpuTime cpu_time_ ABSL_GUARDED_BY(sampling_);
 
   // Held while the row is put together and shown, so that rows come in order.
   // Before the locks of all parts that it looks at.
@@ -74,8 +84,9 @@ class PodSampler {
 
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(row_mutex_);
   VmSnapshot sample_ ABSL_GUARDED_BY(mutex_);
+  // When it was taken, by Clock::Elapsed().
+  absl::Duration sampled_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();
   PodUsage usage_ ABSL_GUARDED_BY(mutex_);
-  DiskTraffic disk_traffic_ ABSL_GUARDED_BY(mutex_);
   SampleTurn turn_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -11,7 +11,7 @@ constexpr absl::Duration kMostBackoff = absl::Minutes(1);
 
 }  // namespace
 
-bool SampleTurn::Begin(absl::Time now) {
+bool SampleTurn::Begin(absl::Duration now) {
   if (under_way_) {
     again_ = true;
     return false;
@@ -21,7 +21,7 @@ bool SampleTurn::Begin(absl::Time now) {
   return true;
 }
 
-bool SampleTurn::End(bool answered, absl::Time now) {
+bool SampleTurn::End(bool answered, absl::Duration now) {
   under_way_ = false;
   const bool again = std::exchange(again_, false);
   if (!answered) {
@@ -30,7 +30,7 @@ bool SampleTurn::End(bool answered, absl::Time now) {
     return false;
   }
   backoff_ = absl::ZeroDuration();
-  not_before_ = absl::InfinitePast();
+  not_before_ = -absl::InfiniteDuration();
   return again;
 }
 

@@ -9,7 +9,7 @@ SettleTimer::SettleTimer(Clock* clock, const OwnedTimers* timers,
     : clock_(clock), timers_(timers), run_(std::move(run)) {}
 
 void SettleTimer::After(absl::Duration delay) {
-  const absl::Time at = clock_->Now() + delay;
+  const absl::Duration at = clock_->Elapsed() + delay;
   {
     absl::MutexLock lock(&mutex_);
     if (!schedule_.Ask(at)) return;
@@ -25,7 +25,7 @@ void SettleTimer::After(absl::Duration delay) {
 
 bool SettleTimer::MayYield(absl::Duration patience) {
   absl::MutexLock lock(&mutex_);
-  return schedule_.MayYield(clock_->Now(), patience);
+  return schedule_.MayYield(clock_->Elapsed(), patience);
 }
 
 void SettleTimer::Reached() {

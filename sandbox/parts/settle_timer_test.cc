@@ -46,6 +46,15 @@ TEST_F(SettleTimerTest, TheEarliestRunThatWasAskedForIsTheOneThatComes) {
   EXPECT_EQ(runs_, 1);
 }
 
+TEST_F(SettleTimerTest, ARunIsNotPostponedByWhoAsksAfterTheClockWasSetBack) {
+  owner_->settle.After(absl::Seconds(5));
+  clock_.Step(absl::Hours(-1));
+  owner_->settle.After(absl::Seconds(60));
+
+  Pass(absl::Seconds(5));
+  EXPECT_EQ(runs_, 1);
+}
+
 TEST_F(SettleTimerTest, ARunMayAskForTheNext) {
   owner_->settle.After(absl::ZeroDuration());
   Pass(absl::ZeroDuration());

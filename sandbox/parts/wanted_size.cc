@@ -71,7 +71,7 @@ std::optional<int64_t> WantedSize::HostCpus(const VmTarget& target) const {
 
 void WantedSize::Hold(const Container& ending) {
   const ContainerResources room = ending.wanted();
-  const absl::Time until = clock_->Now() + settings_->shrink_delay;
+  const absl::Duration until = clock_->Elapsed() + settings_->shrink_delay;
   absl::MutexLock lock(&mutex_);
   held_[ending.id()] = {room, until};
 }
@@ -82,19 +82,19 @@ void WantedSize::HoldEnded() {
     const ContainerSnapshot ended = container->Snapshot();
     if (ended.phase != ContainerPhase::kExited) continue;
     // By the guest's clock, which may be ahead.
-    const absl::Time until =
-        std::min(ended.finished_at, now) + settings_->shrink_delay;
-    if (until <= now) continue;
+    const absl::Duration age = now - std::min(ended.finished_at, now);
+    const absl::Duration left = settings_->shrink_delay - age;
+    if (left <= absl::ZeroDuration()) continue;
     const ContainerResources room = container->resources();
     absl::MutexLock lock(&mutex_);
-    held_[container->id()] = {room, until};
+    held_[container->id()] = {room, clock_->Elapsed() + left};
   }
 }
 
 absl::StatusOr<VmTarget> WantedSize::HeldTarget(const VmLimits& limits) {
   // The containers first: what one had is held before it ends.
   PodSizing sizing = Sizing(limits);
-  const absl::Time now = clock_->Now();
+  const absl::Duration now = clock_->Elapsed();
   {
     absl::MutexLock lock(&mutex_);
     std::erase_if(held_,
@@ -108,7 +108,7 @@ absl::StatusOr<VmTarget> WantedSize::HeldTarget(const VmLimits& limits) {
 }
 
 absl::Duration WantedSize::NextRelease() const {
-  const absl::Time now = clock_->Now();
+  const absl::Duration now = clock_->Elapsed();
   absl::Duration next = absl::InfiniteDuration();
   absl::MutexLock lock(&mutex_);
   for (const auto& [id, held] : held_) next = std::min(next, held.until - now);

@@ -69,7 +69,7 @@ class WantedSize {
  private:
   struct HeldRoom {
     ContainerResources resources;
-    absl::Time until;
+    absl::Duration until;  // of Clock::Elapsed()
   };
 
   PodTotalUse TotalUse(bool any_counts) const;

@@ -76,6 +76,7 @@ TEST_F(WantedSizeTest, WhatAnEndedContainerHadIsHeldForTheShrinkDelay) {
   EXPECT_EQ(Vcpus(), without);
   EXPECT_EQ(HeldVcpus(), with);
   EXPECT_EQ(wanted_->NextRelease(), settings_.shrink_delay);
+  clock_.Step(absl::Hours(-1));
   clock_.Advance(settings_.shrink_delay);
   EXPECT_EQ(HeldVcpus(), without);
   EXPECT_EQ(wanted_->NextRelease(), absl::InfiniteDuration());
@@ -90,6 +91,7 @@ TEST_F(WantedSizeTest, ALaterDaemonHoldsWhatEndedNotLongAgo) {
 
   EXPECT_EQ(Vcpus(), without);
   EXPECT_GT(HeldVcpus(), without);
+  clock_.Step(absl::Hours(-1));
   clock_.Advance(settings_.shrink_delay / 2);
   EXPECT_EQ(HeldVcpus(), without);
 }

@@ -264,6 +264,12 @@ TEST_F(PodManagerTest, AStartedContainerHasStatsAndFreshOnesForWhoAsksAgain) {
   clock_.Advance(absl::Milliseconds(500));
   pod->sampler().SampleIfOlderThan(absl::Milliseconds(500));
   EXPECT_EQ(known(), absl::FromUnixSeconds(2));
+
+  guest_says(3);
+  clock_.Step(absl::Hours(-1));
+  clock_.Advance(absl::Milliseconds(500));
+  pod->sampler().SampleIfOlderThan(absl::Milliseconds(500));
+  EXPECT_EQ(known(), absl::FromUnixSeconds(3));
 }
 
 TEST_F(PodManagerTest, AVmThatDiesEndsItsContainersAndCanBeRemoved) {

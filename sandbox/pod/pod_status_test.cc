@@ -149,5 +149,20 @@ TEST_F(PodStatusTest, ASampleSeesWhatTheGuestGaveBackLate) {
   EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 256 * kMiB);
 }
 
+// Or the older one would be stored last, and a counter of it be taken for one
+// of another disk.
+TEST_F(PodStatusTest, NoTwoSamplesOfAPodAreTakenSideBySide) {
+  const std::shared_ptr<Pod> pod = Run("sampled");
+  absl::Status beside;
+  Guest(pod).SetStatsHandler([&] {
+    Guest(pod).SetStatsHandler(nullptr);
+    beside = pod->sampler().Sample(clock_.Now());
+  });
+
+  EXPECT_TRUE(pod->sampler().Sample(Soon()).ok());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(beside)) << beside;
+  EXPECT_TRUE(pod->sampler().Sample(clock_.Now()).ok());
+}
+
 }  // namespace
 }  // namespace podvisor

@@ -66,10 +66,10 @@ absl::Status PodSizer::Grow(const VmTarget& target, const VmTarget& least,
   if (Begin(attempt, deadline)) {
     // What the VM has above the target stays, and is not asked back.
     SetAsked(Above(limits_, attempt));
-    const absl::Time begin = clock_->Now();
+    const absl::Duration begin = clock_->Elapsed();
     attempt.outcome =
         resizer_.Grow(attempt.before, attempt.target, least.size, deadline);
-    attempt.took = clock_->Now() - begin;
+    attempt.took = clock_->Elapsed() - begin;
     SeeWhatCameOfIt(attempt);
   }
   RecordResize(pod_, attempt, *metrics_);
@@ -88,9 +88,9 @@ absl::Status PodSizer::Settle(const VmTarget& target, const VmSize& held,
     attempt.target = {std::min(kept.vcpus, held.vcpus),
                       std::min(kept.memory_bytes, held.memory_bytes)};
     SetAsked(attempt.target);
-    const absl::Time begin = clock_->Now();
+    const absl::Duration begin = clock_->Elapsed();
     attempt.outcome = resizer_.Resize(attempt.before, attempt.target, deadline);
-    attempt.took = clock_->Now() - begin;
+    attempt.took = clock_->Elapsed() - begin;
     SeeWhatCameOfIt(attempt);
   }
   RecordResize(pod_, attempt, *metrics_);

@@ -6,30 +6,30 @@
 
 namespace podvisor {
 
-bool SettleSchedule::Ask(absl::Time at) {
+bool SettleSchedule::Ask(absl::Duration at) {
   if (due_ <= at) return false;
   due_ = at;
   return true;
 }
 
-bool SettleSchedule::Take(absl::Time at) {
+bool SettleSchedule::Take(absl::Duration at) {
   if (due_ != at) return false;  // an earlier timer has had that run
-  due_ = absl::InfiniteFuture();
+  due_ = absl::InfiniteDuration();
   return true;
 }
 
-bool SettleSchedule::MayYield(absl::Time now, absl::Duration patience) {
+bool SettleSchedule::MayYield(absl::Duration now, absl::Duration patience) {
   yielding_since_ = std::min(yielding_since_, now);
   return now - yielding_since_ < patience;
 }
 
 void SettleSchedule::Reached() {
-  yielding_since_ = absl::InfiniteFuture();
+  yielding_since_ = absl::InfiniteDuration();
   backoff_ = absl::ZeroDuration();
 }
 
 absl::Duration SettleSchedule::Missed(const VmSize& target, const VmSize& has) {
-  yielding_since_ = absl::InfiniteFuture();
+  yielding_since_ = absl::InfiniteDuration();
   const VmSize missing = {std::abs(target.vcpus - has.vcpus),
                           std::abs(target.memory_bytes - has.memory_bytes)};
   if (target != missed_ || backoff_ == absl::ZeroDuration()) {

@@ -7,7 +7,7 @@
 namespace podvisor {
 
 // When a pod's VM is next to be brought to the size that its containers want:
-// a value, which is told the time.
+// a value, which is told the time, by Clock::Elapsed().
 //
 // The earliest run that anybody has asked for is the one that comes, so that
 // nothing that happens often can postpone what is due.
@@ -18,16 +18,16 @@ class SettleSchedule {
 
   // Asks for a run at `at`. True where none was to come that early: the caller
   // sets a timer.
-  bool Ask(absl::Time at);
+  bool Ask(absl::Duration at);
 
   // The timer that was set for `at` has fired, whatever the clock shows by now.
   // True where the run is still to come: it is the caller's.
-  bool Take(absl::Time at);
+  bool Take(absl::Duration at);
 
   // Whether a run may make room for somebody who waits to grow the VM: not for
   // longer than `patience`, or many who come one after the other would keep
   // the host from ever getting anything back.
-  bool MayYield(absl::Time now, absl::Duration patience);
+  bool MayYield(absl::Duration now, absl::Duration patience);
 
   // The run has reached its target; or it has not, the VM `has` so much, and
   // this is how long to wait for the next: twice as long each time, and from
@@ -36,8 +36,8 @@ class SettleSchedule {
   absl::Duration Missed(const VmSize& target, const VmSize& has);
 
  private:
-  absl::Time due_ = absl::InfiniteFuture();
-  absl::Time yielding_since_ = absl::InfiniteFuture();
+  absl::Duration due_ = absl::InfiniteDuration();
+  absl::Duration yielding_since_ = absl::InfiniteDuration();
   absl::Duration backoff_ = absl::ZeroDuration();
   VmSize missed_;
   VmSize least_missing_;

@@ -10,7 +10,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-absl::Time At(int seconds) { return absl::FromUnixSeconds(seconds); }
+absl::Duration At(int seconds) { return absl::Seconds(seconds); }
 
 TEST(SettleScheduleTest, OneRunComesForManyWhoAsk) {
   SettleSchedule schedule;

@@ -65,18 +65,23 @@ absl::StatusOr<ProcessUsage> MeasureProcess(const ProcessIdentity& process) {
   const std::string proc = absl::StrCat("/proc/", process.pid);
   ASSIGN_OR_RETURN(const std::string rollup, ReadFile(proc + "/smaps_rollup"));
   ASSIGN_OR_RETURN(ProcessUsage usage, ParseSmapsRollup(rollup));
+  const int64_t ticks = sysconf(_SC_CLK_TCK);
   const std::string tasks = proc + "/task";
   std::unique_ptr<DIR, int (*)(DIR*)> threads(opendir(tasks.c_str()), closedir);
   if (threads == nullptr) return ErrnoStatus(errno, tasks);
-  const int64_t ticks = sysconf(_SC_CLK_TCK);
   while (const dirent* entry = readdir(threads.get())) {
-    if (entry->d_name[0] == '.') continue;
+    int id = 0;
+    if (!absl::SimpleAtoi(entry->d_name, &id)) continue;
     const absl::StatusOr<std::string> stat =
-        ReadFile(absl::StrCat(tasks, "/", entry->d_name, "/stat"), 4096);
+        ReadFile(absl::StrCat(tasks, "/", id, "/stat"), 4096);
     if (!stat.ok()) continue;  // the thread has just ended
     ASSIGN_OR_RETURN(const ThreadTime thread, ParseThreadStat(*stat, ticks));
-    (thread.is_vcpu ? usage.vcpu_time : usage.other_time) += thread.time;
+    if (thread.is_vcpu) usage.vcpu_times[id] = thread.time;
   }
+  // After its threads, so that none of them has had more than all.
+  ASSIGN_OR_RETURN(const std::string stat, ReadFile(proc + "/stat", 4096));
+  ASSIGN_OR_RETURN(const ThreadTime all, ParseThreadStat(stat, ticks));
+  usage.time = all.time;
   return usage;
 }
 

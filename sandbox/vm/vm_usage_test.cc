@@ -1,7 +1,12 @@
 #include "sandbox/vm/vm_usage.h"
 
+#include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <thread>
+
+#include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
 
 namespace podvisor {
@@ -42,6 +47,49 @@ TEST(SmapsRollupTest, TakesRssAndPssAndNoOtherLines) {
   EXPECT_EQ(usage.rss_bytes, 2 << 20);
   EXPECT_EQ(usage.pss_bytes, 1 << 20);
   EXPECT_TRUE(absl::IsDataLoss(ParseSmapsRollup("Rss: 1 kB\n").status()));
+}
+
+// A thread of this process that has had some CPU time, until End().
+class BusyThread {
+ public:
+  explicit BusyThread(const char* name)
+      : thread_([this, name] {
+          pthread_setname_np(pthread_self(), name);
+          rusage used = {};
+          while (used.ru_utime.tv_usec < 50'000 && used.ru_utime.tv_sec == 0) {
+            getrusage(RUSAGE_THREAD, &used);
+          }
+          worked_.Notify();
+          end_.WaitForNotification();
+        }) {
+    worked_.WaitForNotification();
+  }
+  ~BusyThread() {
+    end_.Notify();
+    thread_.join();
+  }
+
+ private:
+  absl::Notification worked_;
+  absl::Notification end_;
+  std::thread thread_;
+};
+
+TEST(MeasureProcessTest, AThreadThatEndsTakesNoTimeAwayFromTheProcess) {
+  const ProcessIdentity self = IdentifyProcess(getpid()).value();
+  ProcessUsage before;
+  {
+    const BusyThread worker("worker");
+    const BusyThread vcpu("CPU 0/TCG");
+    before = MeasureProcess(self).value();
+  }
+  const ProcessUsage after = MeasureProcess(self).value();
+
+  ASSERT_EQ(before.vcpu_times.size(), 1u);
+  EXPECT_GE(before.vcpu_times.begin()->second, absl::Milliseconds(40));
+  EXPECT_GE(before.time, absl::Milliseconds(90));
+  EXPECT_EQ(after.vcpu_times.size(), 0u);
+  EXPECT_GE(after.time, before.time);
 }
 
 TEST(MeasureProcessTest, SeesThisProcess) {
