@@ -132,7 +132,11 @@ class FloorPod {
   int number_ = 0;
 };
 
+bool Failed() { return testing::UnitTest::GetInstance()->Failed(); }
+
+// What has failed took no time that says anything.
 void Print(const std::string& line) {
+  if (Failed()) return;
   puts(line.c_str());
   fflush(stdout);
 }
@@ -140,7 +144,7 @@ void Print(const std::string& line) {
 // The pod is new for each pair, and so ours is always the first.
 void FirstBench(TestNode& node, const std::string& guest_files, int pairs) {
   std::vector<Pair> measured;
-  for (int i = 0; i < pairs; ++i) {
+  for (int i = 0; i < pairs && !Failed(); ++i) {
     FloorPod pod(node, guest_files, absl::StrCat("first-", i));
     Pair pair;
     pair.ours = pod.Start();
@@ -153,7 +157,8 @@ void FirstBench(TestNode& node, const std::string& guest_files, int pairs) {
 
 void Spread(FloorPod& pod) {
   std::vector<absl::Duration> calls;
-  for (int i = 0; i < kSpreadCalls; ++i) calls.push_back(pod.Exec());
+  for (int i = 0; i < kSpreadCalls && !Failed(); ++i)
+    calls.push_back(pod.Exec());
   std::sort(calls.begin(), calls.end());
   const absl::Duration p50 = calls[calls.size() / 2];
   const absl::Duration p99 = calls[calls.size() * 99 / 100];
@@ -175,6 +180,7 @@ int Main(int argc, char** argv) {
   FloorPod pod(node, guest_files, "floor");
   pod.Start();
   pod.StartFloor();
+  if (Failed()) return 1;
   if (wanted("start")) {
     Print(Summary("P5 start / crun create + start",
                   MeasurePairs(
@@ -188,7 +194,7 @@ int Main(int argc, char** argv) {
                       [&] { return pod.Floor("exec"); })));
   }
   if (wanted("spread")) Spread(pod);
-  return testing::UnitTest::GetInstance()->Failed() ? 1 : 0;
+  return Failed() ? 1 : 0;
 }
 
 }  // namespace
