@@ -176,6 +176,7 @@ int Main(int argc, char** argv) {
   TestNode node;
   node.PullImage();
   const std::string guest_files = MakeGuestFiles(node);
+  if (Failed()) return 1;
   if (wanted("first")) FirstBench(node, guest_files, (pairs + 1) / 2);
   FloorPod pod(node, guest_files, "floor");
   pod.Start();
