@@ -60,6 +60,8 @@ constexpr char kRoot[] = "/floor";
 constexpr char kBundle[] = "/run/bundle";
 constexpr char kMainId[] = "floor-main";
 constexpr absl::Duration kPatience = absl::Seconds(60);
+// Less than an exec of TestNode's may take.
+constexpr absl::Duration kServerTime = absl::Seconds(25);
 
 absl::Status Mount(const char* source, const std::string& target,
                    const char* type, unsigned long flags,
@@ -93,7 +95,10 @@ absl::Status EnterRoot() {
   RETURN_IF_ERROR(Mount("none", "/", nullptr, MS_REC | MS_PRIVATE));
   RETURN_IF_ERROR(Mount("tmpfs", kRoot, "tmpfs", 0));
   CommandOptions copy;
-  copy.argv = {"cp", "-a", "/bench/.", kRoot};
+  // This program keeps its path, for those that ask.
+  copy.argv = {"sh", "-c",
+               absl::StrCat("cp -a /bench/. ", kRoot, " && cd ", kRoot,
+                            " && mkdir bench && mv guest_floor bench")};
   ASSIGN_OR_RETURN(const CommandResult copied, RunCommand(copy));
   if (copied.exit_code != 0) return absl::InternalError(copied.stderr_data);
   RETURN_IF_ERROR(MountDisks());
@@ -243,9 +248,12 @@ absl::Status Serve() {
 absl::Status Ask(absl::string_view what) {
   sockaddr_un address;
   const UniqueFd socket = Socket(&address);
-  if (connect(socket.get(), reinterpret_cast<sockaddr*>(&address),
-              sizeof(address)) != 0) {
-    return ErrnoStatus(errno, "connect");
+  // It may not serve yet.
+  const Deadline end = Deadline::After(kServerTime);
+  while (connect(socket.get(), reinterpret_cast<sockaddr*>(&address),
+                 sizeof(address)) != 0) {
+    if (end.IsOver()) return ErrnoStatus(errno, "connect");
+    usleep(50'000);
   }
   RETURN_IF_ERROR(WriteAll(socket.get(), what));
   char answer[1024] = "";
