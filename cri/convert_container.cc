@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/clean_text.h"
 #include "base/status_macros.h"
 #include "cri/convert_ids.h"
 #include "cri/convert_pod.h"
@@ -116,6 +117,23 @@ absl::Status CheckMountSource(const runtime::v1::Mount& mount,
                       mount.image_sub_path());
 }
 
+// What one gives here restricts; everything else has a field of its own.
+absl::StatusOr<std::vector<std::string>> ConvertMountOptions(
+    const runtime::v1::Mount& mount, absl::string_view field) {
+  std::vector<std::string> options;
+  for (const std::string& option : mount.mount_options()) {
+    if (option != "noexec" && option != "nodev" && option != "nosuid") {
+      return absl::InvalidArgumentError(
+          absl::StrCat(field, ".mount_options: \"", CleanText(option, 64),
+                       "\" is not noexec, nodev or nosuid"));
+    }
+    if (std::find(options.begin(), options.end(), option) == options.end()) {
+      options.push_back(option);
+    }
+  }
+  return options;
+}
+
 absl::StatusOr<MountSpec> ConvertMount(const runtime::v1::Mount& mount,
                                        absl::string_view field) {
   RETURN_IF_ERROR(CheckAbsolutePath(absl::StrCat(field, ".container_path"),
@@ -144,10 +162,6 @@ absl::StatusOr<MountSpec> ConvertMount(const runtime::v1::Mount& mount,
     return absl::InvalidArgumentError(
         absl::StrCat(field, ".recursive_read_only: needs PROPAGATION_PRIVATE"));
   }
-  if (mount.mount_options_size() > 0) {
-    return absl::UnimplementedError(
-        absl::StrCat(field, ".mount_options: are not supported"));
-  }
   // selinux_relabel is sent for most volumes whether or not the node has
   // SELinux; without it there is nothing to relabel.
   MountSpec spec;
@@ -160,6 +174,7 @@ absl::StatusOr<MountSpec> ConvertMount(const runtime::v1::Mount& mount,
   ASSIGN_OR_RETURN(spec.ids, ConvertMountIds(mount, field));
   spec.image = mount.image().image();
   spec.image_sub_path = mount.image_sub_path();
+  ASSIGN_OR_RETURN(spec.options, ConvertMountOptions(mount, field));
   return spec;
 }
 

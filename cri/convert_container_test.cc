@@ -87,6 +87,9 @@ TEST(ConvertContainerTest, EverythingArrives) {
   mount.set_readonly(true);
   mount.set_propagation(runtime::v1::PROPAGATION_HOST_TO_CONTAINER);
   mount.set_selinux_relabel(true);
+  for (const char* option : {"noexec", "nosuid", "noexec"}) {
+    mount.add_mount_options(option);
+  }
   AddImageMount(config, "sha256:2", "data/x");
   Resources(config).set_cpu_quota(400'000);
   Resources(config).set_cpuset_cpus("0-3,7");
@@ -119,6 +122,8 @@ TEST(ConvertContainerTest, EverythingArrives) {
   EXPECT_EQ(spec.labels.at("a"), "b");
   ASSERT_EQ(spec.mounts.size(), 2u);
   EXPECT_TRUE(spec.mounts[0].read_only && spec.mounts[0].slave);
+  EXPECT_EQ(spec.mounts[0].options,
+            (std::vector<std::string>{"noexec", "nosuid"}));
   EXPECT_EQ(spec.mounts[1].image, "sha256:2");
   EXPECT_EQ(spec.mounts[1].image_sub_path, "data/x");
   EXPECT_EQ(spec.resources.cpu_quota, 400'000);
@@ -239,8 +244,8 @@ const Refusal kRefusals[] = {
     {"IdMappedMount",
      [](auto& c) { AddMount(c).add_uidmappings()->set_length(1); }, kInvalid,
      "exactly one uid and one gid mapping"},
-    {"MountOptions", [](auto& c) { AddMount(c).add_mount_options("noexec"); },
-     kMissing, "mount_options"},
+    {"MountOption", [](auto& c) { AddMount(c).add_mount_options("suid"); },
+     kInvalid, "config.mounts[0].mount_options: \"suid\""},
     {"WritableImageMount",
      [](auto& c) {
        auto& mount = AddMount(c);

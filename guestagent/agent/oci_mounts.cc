@@ -66,6 +66,18 @@ std::vector<OciMount> UsualMounts(const agent::v1::ContainerSpec& spec,
   return mounts;
 }
 
+absl::Status AddOptions(const agent::v1::Mount& mount,
+                        std::vector<std::string>* options) {
+  for (const std::string& option : mount.options()) {
+    if (option != "noexec" && option != "nodev" && option != "nosuid") {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "not an option of a mount: \"", CleanText(option, 64), "\""));
+    }
+    options->push_back(option);
+  }
+  return absl::OkStatus();
+}
+
 // `image_path` is what an image mount shows.
 absl::StatusOr<OciMount> ConvertMount(const agent::v1::Mount& mount,
                                       const OciEnvironment& environment,
@@ -92,6 +104,7 @@ absl::StatusOr<OciMount> ConvertMount(const agent::v1::Mount& mount,
       } else {
         converted.options.push_back(mount.read_only() ? "ro" : "rw");
       }
+      RETURN_IF_ERROR(AddOptions(mount, &converted.options));
       return converted;
     case agent::v1::Mount::TMPFS:
       if (mount.size_bytes() < 0) {
@@ -109,6 +122,7 @@ absl::StatusOr<OciMount> ConvertMount(const agent::v1::Mount& mount,
       converted.type = "bind";
       converted.source = image_path;
       converted.options = {"bind", "rprivate", "nosuid", "nodev", "ro"};
+      RETURN_IF_ERROR(AddOptions(mount, &converted.options));
       return converted;
     default:
       return absl::InvalidArgumentError("unknown kind of mount");

@@ -58,8 +58,8 @@ struct OciEnvironment {
 //
 // Errors: InvalidArgument, for everything that crun or the kernel would
 // misunderstand: text with NUL or that is not UTF-8, relative paths, names of
-// a share that are not [a-z0-9-]+, mounts over "/", "/dev" and "/proc", a
-// working directory in /proc (CVE-2024-21626), unknown capabilities and
+// a share that are not [a-z0-9-]+, mounts over "/", "/dev" and "/proc", unknown
+// options of a mount, a working directory in /proc (CVE-2024-21626), unknown capabilities and
 // rlimits, a seccomp profile that is no OCI object, a user or group that the
 // pod's user namespace does not have.
 absl::StatusOr<std::string> BuildOciConfig(const agent::v1::ContainerSpec& spec,

@@ -253,6 +253,15 @@ TEST(OciSpecTest, ImageMountsAreBoundReadOnlyInTheirOrder) {
       "options":["bind","rprivate","nosuid","nodev","ro"]})"));
 }
 
+TEST(OciSpecTest, OptionsOfAMountAreAdded) {
+  agent::v1::ContainerSpec spec = Spec();
+  AddShare("m", "/data", &spec);
+  spec.mutable_mounts(0)->add_options("noexec");
+  spec.mutable_mounts(0)->add_options("nodev");
+  EXPECT_EQ(MountAt(Build(spec), "/data")["options"],
+            json::parse(R"(["rbind","rprivate","rw","noexec","nodev"])"));
+}
+
 TEST(OciSpecTest, TmpfsMountHasItsSize) {
   agent::v1::ContainerSpec spec = Spec();
   agent::v1::Mount* mount = spec.add_mounts();
@@ -304,6 +313,12 @@ std::vector<agent::v1::ContainerSpec> ImpossibleSpecs() {
     spec->add_mounts()->set_destination("/x");
     spec->mutable_mounts(0)->set_kind(agent::v1::Mount::IMAGE);
   });
+  for (const char* option : {"", "suid", "noexec,suid", "bind"}) {
+    add([option](Change spec) {
+      AddShare("m", "/data", spec);
+      spec->mutable_mounts(0)->add_options(option);
+    });
+  }
   add([](Change spec) { spec->add_masked_paths("proc"); });
   add([](Change spec) { spec->set_oom_score_adj(-1001); });
   add([](Change spec) { spec->add_rlimits()->set_type("RLIMIT_X"); });

@@ -151,10 +151,11 @@ absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
   SetSecurity(spec.security, &request);
   size_t placed = 0;  // of those that are no images
   for (const MountSpec& mount : spec.mounts) {
-    *request.add_mounts() =
-        mount.image.empty()
-            ? HostMountRequest(mount, input.placed_mounts.at(placed++))
-            : ImageMountRequest(mount);
+    agent::v1::Mount* added = request.add_mounts();
+    *added = mount.image.empty()
+                 ? HostMountRequest(mount, input.placed_mounts.at(placed++))
+                 : ImageMountRequest(mount);
+    for (const std::string& option : mount.options) added->add_options(option);
   }
   *request.mutable_resources() = GuestResourcesOf(spec.resources, input.cpuset);
   request.set_oom_score_adj(static_cast<int32_t>(spec.resources.oom_score_adj));

@@ -80,6 +80,17 @@ TEST(ContainerRequestTest, MountsNameTheirPlaceInTheShareAndNoHostPath) {
   EXPECT_EQ(request.SerializeAsString().find("secret"), std::string::npos);
 }
 
+TEST(ContainerRequestTest, OptionsOfMountsAreHandedOn) {
+  ContainerSpec spec;
+  spec.mounts = {{"/data", "/host/data"}};
+  spec.mounts[0].options = {"noexec", "nosuid"};
+
+  const agent::v1::ContainerSpec request = Request(spec, Image());
+
+  ASSERT_EQ(request.mounts_size(), 1);
+  EXPECT_EQ(request.mounts(0).options(1), "nosuid");
+}
+
 TEST(ContainerRequestTest, ImageVolumesStandBetweenTheHostsMounts) {
   ContainerSpec spec;
   spec.mounts.resize(3);

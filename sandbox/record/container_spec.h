@@ -29,7 +29,8 @@ struct MountSpec {
   // was found to be.
   std::string image = "";
   std::string image_sub_path = "";
-  std::string image_id = "";  // "sha256:<hex>"
+  std::string image_id = "";              // "sha256:<hex>"
+  std::vector<std::string> options = {};  // "noexec", "nodev", "nosuid"
 
   bool operator==(const MountSpec&) const = default;
 };

@@ -168,6 +168,7 @@ ContainerRecord RandomContainer(std::mt19937* random) {
       mount.image_sub_path = RandomText(r);
       mount.image_id = RandomText(r);
     }
+    mount.options = RandomList(r, RandomText);
     return mount;
   });
   c.spec.labels = RandomMap(random);

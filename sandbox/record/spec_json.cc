@@ -59,6 +59,7 @@ json MountToJson(const MountSpec& mount) {
                  {"recursive_read_only", mount.recursive_read_only},
                  {"slave", mount.slave}};
   PutIds(mount.ids, &object);
+  if (!mount.options.empty()) object["options"] = mount.options;
   if (!mount.image.empty()) {
     object["image"] = mount.image;
     object["image_sub_path"] = mount.image_sub_path;
@@ -77,6 +78,7 @@ void ReadMount(JsonFields* fields, MountSpec* mount) {
   fields->Read("image", &mount->image);
   fields->Read("image_sub_path", &mount->image_sub_path);
   fields->Read("image_id", &mount->image_id);
+  fields->Read("options", &mount->options);
 }
 
 json SecurityToJson(const SecuritySpec& security) {
