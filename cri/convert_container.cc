@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "base/clean_text.h"
 #include "base/status_macros.h"
+#include "cri/convert_device.h"
 #include "cri/convert_ids.h"
 #include "cri/convert_pod.h"
 #include "cri/convert_resources.h"
@@ -194,17 +195,9 @@ absl::Status ConvertMounts(const runtime::v1::ContainerConfig& from,
   return absl::OkStatus();
 }
 
-absl::Status RefuseMissingFeatures(const runtime::v1::ContainerConfig& config) {
+absl::Status CheckFlags(const runtime::v1::ContainerConfig& config) {
   if (config.has_windows()) {
     return absl::InvalidArgumentError("config.windows: this node runs Linux");
-  }
-  if (config.devices_size() > 0) {
-    return absl::UnimplementedError(
-        "config.devices: host devices are not supported");
-  }
-  if (config.cdi_devices_size() > 0) {
-    return absl::UnimplementedError(
-        "config.CDI_devices: host devices are not supported");
   }
   if (config.stdin_once() && !config.stdin()) {
     return absl::InvalidArgumentError("config.stdin_once: needs stdin");
@@ -250,10 +243,11 @@ absl::StatusOr<ConvertedContainer> ConvertContainer(
   ConvertedContainer converted;
   ContainerSpec& spec = converted.spec;
   RETURN_IF_ERROR(ConvertIdentity(config, spec));
-  RETURN_IF_ERROR(RefuseMissingFeatures(config));
+  RETURN_IF_ERROR(CheckFlags(config));
   RETURN_IF_ERROR(CheckAnnotations(config));
   RETURN_IF_ERROR(ConvertProcess(config, spec));
   RETURN_IF_ERROR(ConvertMounts(config, spec));
+  ASSIGN_OR_RETURN(spec.devices, ConvertDevices(config));
   ASSIGN_OR_RETURN(spec.labels,
                    ConvertStrings(config.labels(), "config.labels"));
   ASSIGN_OR_RETURN(spec.annotations,

@@ -90,6 +90,10 @@ TEST(ConvertContainerTest, EverythingArrives) {
   for (const char* option : {"noexec", "nosuid", "noexec"}) {
     mount.add_mount_options(option);
   }
+  auto& device = *config.add_devices();
+  device.set_host_path("/dev/fuse");
+  device.set_container_path("/dev/fuse");
+  device.set_permissions("rw");
   AddImageMount(config, "sha256:2", "data/x");
   Resources(config).set_cpu_quota(400'000);
   Resources(config).set_cpuset_cpus("0-3,7");
@@ -126,6 +130,8 @@ TEST(ConvertContainerTest, EverythingArrives) {
             (std::vector<std::string>{"noexec", "nosuid"}));
   EXPECT_EQ(spec.mounts[1].image, "sha256:2");
   EXPECT_EQ(spec.mounts[1].image_sub_path, "data/x");
+  ASSERT_EQ(spec.devices.size(), 1u);
+  EXPECT_EQ(spec.devices[0].path, "/dev/fuse");
   EXPECT_EQ(spec.resources.cpu_quota, 400'000);
   EXPECT_EQ(spec.resources.cpuset_cpus, "0-3,7");
   EXPECT_EQ(spec.security.run_as_user, 1000);
@@ -205,8 +211,8 @@ const Refusal kRefusals[] = {
     {"UnknownSignal",
      [](auto& c) { c.set_stop_signal(static_cast<runtime::v1::Signal>(99)); },
      kInvalid, "config.stop_signal"},
-    {"Device", [](auto& c) { c.add_devices()->set_host_path("/dev/sda"); },
-     kMissing, "config.devices"},
+    {"Device", [](auto& c) { c.add_devices()->set_host_path("sda"); }, kInvalid,
+     "config.devices[0].host_path"},
     {"CdiDevice", [](auto& c) { c.add_cdi_devices()->set_name("a.b/c=d"); },
      kMissing, "config.CDI_devices"},
     {"Windows", [](auto& c) { c.mutable_windows(); }, kInvalid,

@@ -35,6 +35,15 @@ struct MountSpec {
   bool operator==(const MountSpec&) const = default;
 };
 
+// A device of the VM's own kernel, by the name that it has on the host too.
+struct DeviceSpec {
+  std::string container_path;
+  std::string path;    // "/dev/fuse"
+  std::string access;  // of "rwm", each once
+
+  bool operator==(const DeviceSpec&) const = default;
+};
+
 struct SecuritySpec {
   std::optional<int64_t> run_as_user;
   std::optional<int64_t> run_as_group;
@@ -66,6 +75,7 @@ struct ContainerSpec {
   std::string working_dir;
   std::vector<std::string> env;  // "NAME=value"
   std::vector<MountSpec> mounts;
+  std::vector<DeviceSpec> devices;
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;
   std::string log_path;  // below PodSpec::log_directory; empty: no log

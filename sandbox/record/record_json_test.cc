@@ -171,6 +171,9 @@ ContainerRecord RandomContainer(std::mt19937* random) {
     mount.options = RandomList(r, RandomText);
     return mount;
   });
+  c.spec.devices = RandomList(random, [](std::mt19937* r) {
+    return DeviceSpec{RandomText(r), RandomText(r), RandomText(r)};
+  });
   c.spec.labels = RandomMap(random);
   c.spec.annotations = RandomMap(random);
   c.spec.log_path = RandomText(random);
