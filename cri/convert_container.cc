@@ -10,7 +10,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/clean_text.h"
 #include "base/status_macros.h"
+#include "cri/convert_device.h"
 #include "cri/convert_ids.h"
 #include "cri/convert_pod.h"
 #include "cri/convert_resources.h"
@@ -116,6 +118,23 @@ absl::Status CheckMountSource(const runtime::v1::Mount& mount,
                       mount.image_sub_path());
 }
 
+// What one gives here restricts; everything else has a field of its own.
+absl::StatusOr<std::vector<std::string>> ConvertMountOptions(
+    const runtime::v1::Mount& mount, absl::string_view field) {
+  std::vector<std::string> options;
+  for (const std::string& option : mount.mount_options()) {
+    if (option != "noexec" && option != "nodev" && option != "nosuid") {
+      return absl::InvalidArgumentError(
+          absl::StrCat(field, ".mount_options: \"", CleanText(option, 64),
+                       "\" is not noexec, nodev or nosuid"));
+    }
+    if (std::find(options.begin(), options.end(), option) == options.end()) {
+      options.push_back(option);
+    }
+  }
+  return options;
+}
+
 absl::StatusOr<MountSpec> ConvertMount(const runtime::v1::Mount& mount,
                                        absl::string_view field) {
   RETURN_IF_ERROR(CheckAbsolutePath(absl::StrCat(field, ".container_path"),
@@ -144,10 +163,6 @@ absl::StatusOr<MountSpec> ConvertMount(const runtime::v1::Mount& mount,
     return absl::InvalidArgumentError(
         absl::StrCat(field, ".recursive_read_only: needs PROPAGATION_PRIVATE"));
   }
-  if (mount.mount_options_size() > 0) {
-    return absl::UnimplementedError(
-        absl::StrCat(field, ".mount_options: are not supported"));
-  }
   // selinux_relabel is sent for most volumes whether or not the node has
   // SELinux; without it there is nothing to relabel.
   MountSpec spec;
@@ -160,6 +175,7 @@ absl::StatusOr<MountSpec> ConvertMount(const runtime::v1::Mount& mount,
   ASSIGN_OR_RETURN(spec.ids, ConvertMountIds(mount, field));
   spec.image = mount.image().image();
   spec.image_sub_path = mount.image_sub_path();
+  ASSIGN_OR_RETURN(spec.options, ConvertMountOptions(mount, field));
   return spec;
 }
 
@@ -179,17 +195,9 @@ absl::Status ConvertMounts(const runtime::v1::ContainerConfig& from,
   return absl::OkStatus();
 }
 
-absl::Status RefuseMissingFeatures(const runtime::v1::ContainerConfig& config) {
+absl::Status CheckFlags(const runtime::v1::ContainerConfig& config) {
   if (config.has_windows()) {
     return absl::InvalidArgumentError("config.windows: this node runs Linux");
-  }
-  if (config.devices_size() > 0) {
-    return absl::UnimplementedError(
-        "config.devices: host devices are not supported");
-  }
-  if (config.cdi_devices_size() > 0) {
-    return absl::UnimplementedError(
-        "config.CDI_devices: host devices are not supported");
   }
   if (config.stdin_once() && !config.stdin()) {
     return absl::InvalidArgumentError("config.stdin_once: needs stdin");
@@ -235,10 +243,11 @@ absl::StatusOr<ConvertedContainer> ConvertContainer(
   ConvertedContainer converted;
   ContainerSpec& spec = converted.spec;
   RETURN_IF_ERROR(ConvertIdentity(config, spec));
-  RETURN_IF_ERROR(RefuseMissingFeatures(config));
+  RETURN_IF_ERROR(CheckFlags(config));
   RETURN_IF_ERROR(CheckAnnotations(config));
   RETURN_IF_ERROR(ConvertProcess(config, spec));
   RETURN_IF_ERROR(ConvertMounts(config, spec));
+  ASSIGN_OR_RETURN(spec.devices, ConvertDevices(config));
   ASSIGN_OR_RETURN(spec.labels,
                    ConvertStrings(config.labels(), "config.labels"));
   ASSIGN_OR_RETURN(spec.annotations,

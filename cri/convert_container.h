@@ -37,9 +37,9 @@ struct ConvertedContainer {
 //
 // Errors:
 //   InvalidArgument  the request is malformed, or asks for what no VM can do.
-//   Unimplemented    a legal request for what Podvisor does not have (devices,
-//                    CDI, image mounts, mount options, SELinux, AppArmor
-//                    profiles); never ignored silently.
+//   Unimplemented    a legal request for what Podvisor does not have (devices
+//                    of the host, CDI, SELinux, AppArmor profiles); never
+//                    ignored silently.
 absl::StatusOr<ConvertedContainer> ConvertContainer(
     const runtime::v1::ContainerConfig& config,
     const runtime::v1::PodSandboxConfig& sandbox_config);

@@ -87,6 +87,13 @@ TEST(ConvertContainerTest, EverythingArrives) {
   mount.set_readonly(true);
   mount.set_propagation(runtime::v1::PROPAGATION_HOST_TO_CONTAINER);
   mount.set_selinux_relabel(true);
+  for (const char* option : {"noexec", "nosuid", "noexec"}) {
+    mount.add_mount_options(option);
+  }
+  auto& device = *config.add_devices();
+  device.set_host_path("/dev/fuse");
+  device.set_container_path("/dev/fuse");
+  device.set_permissions("rw");
   AddImageMount(config, "sha256:2", "data/x");
   Resources(config).set_cpu_quota(400'000);
   Resources(config).set_cpuset_cpus("0-3,7");
@@ -119,8 +126,12 @@ TEST(ConvertContainerTest, EverythingArrives) {
   EXPECT_EQ(spec.labels.at("a"), "b");
   ASSERT_EQ(spec.mounts.size(), 2u);
   EXPECT_TRUE(spec.mounts[0].read_only && spec.mounts[0].slave);
+  EXPECT_EQ(spec.mounts[0].options,
+            (std::vector<std::string>{"noexec", "nosuid"}));
   EXPECT_EQ(spec.mounts[1].image, "sha256:2");
   EXPECT_EQ(spec.mounts[1].image_sub_path, "data/x");
+  ASSERT_EQ(spec.devices.size(), 1u);
+  EXPECT_EQ(spec.devices[0].path, "/dev/fuse");
   EXPECT_EQ(spec.resources.cpu_quota, 400'000);
   EXPECT_EQ(spec.resources.cpuset_cpus, "0-3,7");
   EXPECT_EQ(spec.security.run_as_user, 1000);
@@ -200,8 +211,8 @@ const Refusal kRefusals[] = {
     {"UnknownSignal",
      [](auto& c) { c.set_stop_signal(static_cast<runtime::v1::Signal>(99)); },
      kInvalid, "config.stop_signal"},
-    {"Device", [](auto& c) { c.add_devices()->set_host_path("/dev/sda"); },
-     kMissing, "config.devices"},
+    {"Device", [](auto& c) { c.add_devices()->set_host_path("sda"); }, kInvalid,
+     "config.devices[0].host_path"},
     {"CdiDevice", [](auto& c) { c.add_cdi_devices()->set_name("a.b/c=d"); },
      kMissing, "config.CDI_devices"},
     {"Windows", [](auto& c) { c.mutable_windows(); }, kInvalid,
@@ -239,8 +250,8 @@ const Refusal kRefusals[] = {
     {"IdMappedMount",
      [](auto& c) { AddMount(c).add_uidmappings()->set_length(1); }, kInvalid,
      "exactly one uid and one gid mapping"},
-    {"MountOptions", [](auto& c) { AddMount(c).add_mount_options("noexec"); },
-     kMissing, "mount_options"},
+    {"MountOption", [](auto& c) { AddMount(c).add_mount_options("suid"); },
+     kInvalid, "config.mounts[0].mount_options: \"suid\""},
     {"WritableImageMount",
      [](auto& c) {
        auto& mount = AddMount(c);

@@ -116,6 +116,7 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*,
       handler->mutable_features()->set_user_namespaces(true);
     }
     response->mutable_features()->set_supplemental_groups_policy(true);
+    response->mutable_features()->set_mount_options(true);
     if (request->verbose()) {
       const nlohmann::json info = {
           {"config", facts_.config_toml},

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -245,6 +246,25 @@ absl::StatusOr<std::vector<std::string>> FindImagePaths(
   return image_paths;
 }
 
+// The devices that a spec asks for, those that come with a driver too.
+absl::StatusOr<std::vector<DeviceGrant>> GrantDevices(
+    const agent::v1::ContainerSpec& spec, KernelModules* modules) {
+  std::vector<DeviceGrant> grants;
+  for (const agent::v1::Mount& mount : spec.mounts()) {
+    if (mount.kind() != agent::v1::Mount::DEVICE) continue;
+    // A driver has its device's name.
+    const std::string& path = mount.source();
+    RETURN_IF_ERROR(modules->Load(path.substr(path.rfind('/') + 1)));
+    ASSIGN_OR_RETURN(DeviceNode node, FindCharacterDevice(path));
+    // On a host this is udev's: the kernel keeps /dev/net/tun for root.
+    if (node.mode != 0666 && chmod(path.c_str(), 0666) != 0) {
+      return ErrnoStatus(errno, absl::StrCat("chmod ", path));
+    }
+    grants.push_back({std::move(node), mount.access()});
+  }
+  return grants;
+}
+
 absl::Status WriteOciConfig(const agent::v1::ContainerSpec& spec,
                             const ResolvedUser& user,
                             const OciEnvironment& environment,
@@ -299,6 +319,7 @@ absl::Status ContainerRuntime::State::Create(
   ASSIGN_OR_RETURN(environment.image_paths,
                    FindImagePaths(spec, paths.images_dir));
   AddSandbox(view, &environment);
+  ASSIGN_OR_RETURN(environment.grants, GrantDevices(spec, modules));
   if (spec.privileged()) AddDevices(&environment);
   RETURN_IF_ERROR(WriteEtcFiles(*files, view, &environment));
   RETURN_IF_ERROR(WriteOciConfig(spec, user, environment, files->bundle_dir()));

@@ -207,6 +207,16 @@ class ContainerVmTest : public testing::Test {
     return Spec({"/bin/sh", "-c", script});
   }
 
+  static void AddDevice(const std::string& source,
+                        const std::string& destination,
+                        const std::string& access, ContainerSpec* spec) {
+    agent::v1::Mount* mount = spec->add_mounts();
+    mount->set_kind(agent::v1::Mount::DEVICE);
+    mount->set_source(source);
+    mount->set_destination(destination);
+    mount->set_access(access);
+  }
+
   grpc::Status Create(const std::string& id, const ContainerSpec& spec,
                       agent::v1::CreateContainerResponse* response) {
     agent::v1::CreateContainerRequest request;

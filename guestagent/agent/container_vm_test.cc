@@ -195,6 +195,48 @@ TEST_F(ContainerVmTest, RestrictionsHold) {
   EXPECT_TRUE(absl::EndsWith(text, "\n0\n")) << text;
 }
 
+// What is there, and what of it opens.
+constexpr char kTryDevices[] = R"sh(
+for device in $DEVICES; do
+  test -c $device || echo no $device
+  (: <$device) 2>/dev/null && echo reads $device
+  (: >$device) 2>/dev/null && echo writes $device
+done
+true
+)sh";
+
+TEST_F(ContainerVmTest, DevicesOfTheGuestOpenAsFarAsWasAllowed) {
+  ContainerSpec spec = Shell(kTryDevices);
+  spec.add_env(
+      "DEVICES=/dev/fuse /dev/net/tun /any/place /dev/null /dev/random");
+  spec.mutable_user()->set_uid(1000);
+  AddDevice("/dev/fuse", "/dev/fuse", "r", &spec);
+  AddDevice("/dev/net/tun", "/dev/net/tun", "rwm", &spec);
+  AddDevice("/dev/zero", "/any/place", "rw", &spec);
+  AddDevice("/dev/null", "/dev/null", "rw", &spec);
+  EXPECT_EQ(OutputOf(spec),
+            "reads /dev/fuse\nreads /dev/net/tun\nwrites /dev/net/tun\n"
+            "reads /any/place\nwrites /any/place\n"
+            "reads /dev/null\nwrites /dev/null\n"
+            "reads /dev/random\nwrites /dev/random\n");
+  // Nor has another container what this one had.
+  spec.clear_mounts();
+  spec.clear_env();
+  spec.add_env("DEVICES=/dev/fuse /dev/net/tun");
+  EXPECT_EQ(OutputOf(spec), "no /dev/fuse\nno /dev/net/tun\n");
+}
+
+TEST_F(ContainerVmTest, ADeviceThatTheGuestDoesNotHaveIsRefusedByName) {
+  for (const char* source : {"/dev/none", "/dev/vda"}) {
+    ContainerSpec spec = Shell("true");
+    AddDevice(source, "/dev/x", "rwm", &spec);
+    agent::v1::CreateContainerResponse response;
+    const grpc::Status status = Create(RandomHexId(), spec, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+    EXPECT_THAT(status.error_message(), HasSubstr(source));
+  }
+}
+
 TEST_F(ContainerVmTest, ContainersComeAndGoSideBySide) {
   std::vector<std::string> ids;
   for (int i = 0; i < 12; ++i) ids.push_back(RandomHexId());

@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/clean_text.h"
 
 namespace podvisor {
 namespace {
@@ -58,6 +59,16 @@ std::vector<DeviceNode> ListDeviceNodes(const std::string& dev_dir) {
   std::vector<DeviceNode> nodes;
   List(dev_dir, "/dev", kLevels, &nodes);
   return nodes;
+}
+
+absl::StatusOr<DeviceNode> FindCharacterDevice(const std::string& path) {
+  struct stat info = {};
+  if (lstat(path.c_str(), &info) != 0 || !S_ISCHR(info.st_mode)) {
+    return absl::NotFoundError(
+        absl::StrCat("the guest has no device ", CleanText(path, 256)));
+  }
+  return DeviceNode{path, false, major(info.st_rdev), minor(info.st_rdev),
+                    info.st_mode & 0777};
 }
 
 int64_t FindPortMajor(absl::string_view proc_devices) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "guestagent/agent/oci_spec.h"
 
@@ -14,6 +15,9 @@ namespace podvisor {
 // container gets: all but the agent's ports, terminals, and those which every
 // container has anyway. Paths begin with "/dev".
 std::vector<DeviceNode> ListDeviceNodes(const std::string& dev_dir);
+
+// The character device at `path`. NotFound names it where there is none.
+absl::StatusOr<DeviceNode> FindCharacterDevice(const std::string& path);
 
 // The major number of virtio-serial ports, from the text of /proc/devices; -1
 // when there are none. Pure.

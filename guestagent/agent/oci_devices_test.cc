@@ -13,6 +13,16 @@ TEST(OciDevicesTest, PortMajorIsFoundInProcDevices) {
   EXPECT_EQ(FindPortMajor("x virtio-portsdev\n-4 virtio-portsdev\n"), -1);
 }
 
+TEST(OciDevicesTest, OnlyACharacterDeviceIsFound) {
+  const auto null = FindCharacterDevice("/dev/null");
+  ASSERT_TRUE(null.ok()) << null.status();
+  EXPECT_EQ(null->major, 1);
+  EXPECT_EQ(null->minor, 3);
+  for (const char* path : {"/dev", "/dev/stdin", "/dev/none", "/etc/passwd"}) {
+    EXPECT_TRUE(absl::IsNotFound(FindCharacterDevice(path).status())) << path;
+  }
+}
+
 TEST(OciDevicesTest, OrdinaryDevicesAreLeftOut) {
   for (const DeviceNode& node : ListDeviceNodes("/dev")) {
     EXPECT_EQ(node.path.rfind("/dev/", 0), 0u);

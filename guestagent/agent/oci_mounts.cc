@@ -66,6 +66,37 @@ std::vector<OciMount> UsualMounts(const agent::v1::ContainerSpec& spec,
   return mounts;
 }
 
+absl::Status AddOptions(const agent::v1::Mount& mount,
+                        std::vector<std::string>* options) {
+  for (const std::string& option : mount.options()) {
+    if (option != "noexec" && option != "nodev" && option != "nosuid") {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "not an option of a mount: \"", CleanText(option, 64), "\""));
+    }
+    options->push_back(option);
+  }
+  return absl::OkStatus();
+}
+
+// A node cannot be made in a user namespace, and could not be used on a file
+// system mounted without devices; the guest's own, bound, can.
+absl::StatusOr<OciMount> DeviceMount(const agent::v1::Mount& mount,
+                                     OciMount converted) {
+  ASSIGN_OR_RETURN(converted.source, NormalizePath(mount.source()));
+  if (!absl::StartsWith(converted.source, "/dev/")) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        CleanText(converted.source, 256), " is no device of the guest"));
+  }
+  if (mount.access().empty() ||
+      mount.access().find_first_not_of("rwm") != std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "not an access to a device: \"", CleanText(mount.access(), 64), "\""));
+  }
+  converted.type = "bind";
+  converted.options = {"bind", "rprivate", "nosuid", "noexec"};
+  return converted;
+}
+
 // `image_path` is what an image mount shows.
 absl::StatusOr<OciMount> ConvertMount(const agent::v1::Mount& mount,
                                       const OciEnvironment& environment,
@@ -92,6 +123,7 @@ absl::StatusOr<OciMount> ConvertMount(const agent::v1::Mount& mount,
       } else {
         converted.options.push_back(mount.read_only() ? "ro" : "rw");
       }
+      RETURN_IF_ERROR(AddOptions(mount, &converted.options));
       return converted;
     case agent::v1::Mount::TMPFS:
       if (mount.size_bytes() < 0) {
@@ -109,7 +141,10 @@ absl::StatusOr<OciMount> ConvertMount(const agent::v1::Mount& mount,
       converted.type = "bind";
       converted.source = image_path;
       converted.options = {"bind", "rprivate", "nosuid", "nodev", "ro"};
+      RETURN_IF_ERROR(AddOptions(mount, &converted.options));
       return converted;
+    case agent::v1::Mount::DEVICE:
+      return DeviceMount(mount, std::move(converted));
     default:
       return absl::InvalidArgumentError("unknown kind of mount");
   }

@@ -192,6 +192,13 @@ json NamespacesJson(const agent::v1::ContainerSpec& spec,
 json DeviceRulesJson(const agent::v1::ContainerSpec& spec,
                      const OciEnvironment& environment) {
   json rules = json::array({{{"allow", spec.privileged()}, {"access", "rwm"}}});
+  for (const DeviceGrant& grant : environment.grants) {
+    rules.push_back({{"allow", true},
+                     {"type", grant.node.block ? "b" : "c"},
+                     {"major", grant.node.major},
+                     {"minor", grant.node.minor},
+                     {"access", grant.access}});
+  }
   if (spec.privileged() && environment.agent_port_major >= 0) {
     rules.push_back({{"allow", false},
                      {"type", "c"},

@@ -13,13 +13,19 @@
 
 namespace podvisor {
 
-// A device node of the guest, for privileged containers.
+// A device node of the guest.
 struct DeviceNode {
   std::string path;  // "/dev/vda"
   bool block = false;
   int64_t major = 0;
   int64_t minor = 0;
   uint32_t mode = 0;  // permission bits
+};
+
+// A device that a container may use beside those of every container.
+struct DeviceGrant {
+  DeviceNode node;
+  std::string access;  // of "rwm"
 };
 
 // What the guest adds to a ContainerSpec. Paths are the guest's.
@@ -41,6 +47,8 @@ struct OciEnvironment {
   std::string resolv_conf_file;
   std::string hostname_file;
   std::string hosts_file;
+  // What the device mounts of the spec show.
+  std::vector<DeviceGrant> grants;
   // Privileged containers only. The major number of the agent's own port,
   // which even they may not open; -1: unknown.
   std::vector<DeviceNode> devices;
@@ -58,7 +66,8 @@ struct OciEnvironment {
 //
 // Errors: InvalidArgument, for everything that crun or the kernel would
 // misunderstand: text with NUL or that is not UTF-8, relative paths, names of
-// a share that are not [a-z0-9-]+, mounts over "/", "/dev" and "/proc", a
+// a share that are not [a-z0-9-]+, mounts over "/", "/dev" and "/proc", devices
+// outside of /dev, unknown options of a mount, a
 // working directory in /proc (CVE-2024-21626), unknown capabilities and
 // rlimits, a seccomp profile that is no OCI object, a user or group that the
 // pod's user namespace does not have.

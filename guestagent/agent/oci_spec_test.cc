@@ -253,6 +253,38 @@ TEST(OciSpecTest, ImageMountsAreBoundReadOnlyInTheirOrder) {
       "options":["bind","rprivate","nosuid","nodev","ro"]})"));
 }
 
+void AddDevice(const char* source, const char* destination, const char* access,
+               agent::v1::ContainerSpec* spec) {
+  agent::v1::Mount* mount = spec->add_mounts();
+  mount->set_kind(agent::v1::Mount::DEVICE);
+  mount->set_source(source);
+  mount->set_destination(destination);
+  mount->set_access(access);
+}
+
+TEST(OciSpecTest, ADeviceIsBoundAndAllowedAsFarAsWasAsked) {
+  agent::v1::ContainerSpec spec = Spec();
+  AddDevice("/dev/fuse", "/dev/fuse", "r", &spec);
+  OciEnvironment environment = Environment();
+  environment.grants = {{{"/dev/fuse", false, 10, 229, 0666}, "r"}};
+  const json config = Build(spec, environment);
+  EXPECT_EQ(MountAt(config, "/dev/fuse"), json::parse(R"({
+      "destination":"/dev/fuse","type":"bind","source":"/dev/fuse",
+      "options":["bind","rprivate","nosuid","noexec"]})"));
+  EXPECT_EQ(config["linux"]["resources"]["devices"], json::parse(R"([
+      {"allow":false,"access":"rwm"},
+      {"allow":true,"type":"c","major":10,"minor":229,"access":"r"}])"));
+}
+
+TEST(OciSpecTest, OptionsOfAMountAreAdded) {
+  agent::v1::ContainerSpec spec = Spec();
+  AddShare("m", "/data", &spec);
+  spec.mutable_mounts(0)->add_options("noexec");
+  spec.mutable_mounts(0)->add_options("nodev");
+  EXPECT_EQ(MountAt(Build(spec), "/data")["options"],
+            json::parse(R"(["rbind","rprivate","rw","noexec","nodev"])"));
+}
+
 TEST(OciSpecTest, TmpfsMountHasItsSize) {
   agent::v1::ContainerSpec spec = Spec();
   agent::v1::Mount* mount = spec.add_mounts();
@@ -304,6 +336,19 @@ std::vector<agent::v1::ContainerSpec> ImpossibleSpecs() {
     spec->add_mounts()->set_destination("/x");
     spec->mutable_mounts(0)->set_kind(agent::v1::Mount::IMAGE);
   });
+  for (const char* source : {"", "/dev", "/dev/../etc", "/etc/x", "fuse"}) {
+    add([source](Change spec) { AddDevice(source, "/x", "r", spec); });
+  }
+  for (const char* access : {"", "x", "rwx"}) {
+    add([access](Change spec) { AddDevice("/dev/x", "/x", access, spec); });
+  }
+  add([](Change spec) { AddDevice("/dev/x", "/dev", "r", spec); });
+  for (const char* option : {"", "suid", "noexec,suid", "bind"}) {
+    add([option](Change spec) {
+      AddShare("m", "/data", spec);
+      spec->mutable_mounts(0)->add_options(option);
+    });
+  }
   add([](Change spec) { spec->add_masked_paths("proc"); });
   add([](Change spec) { spec->set_oom_score_adj(-1001); });
   add([](Change spec) { spec->add_rlimits()->set_type("RLIMIT_X"); });

@@ -100,6 +100,15 @@ TEST_F(UserNamespaceVmTest, WhatEveryContainerHasIsMounted) {
             "1\n");
 }
 
+TEST_F(UserNamespaceVmTest, DevicesOfTheGuestOpenAsFarAsWasAllowed) {
+  ContainerSpec spec = Shell(
+      "(: <>/dev/fuse) && echo fuse; (: </dev/net/tun) && echo tun; "
+      "(: >/dev/net/tun) 2>/dev/null || echo not for writing");
+  AddDevice("/dev/fuse", "/dev/fuse", "rw", &spec);
+  AddDevice("/dev/net/tun", "/dev/net/tun", "r", &spec);
+  EXPECT_EQ(OutputOf(spec), "fuse\ntun\nnot for writing\n");
+}
+
 TEST_F(UserNamespaceVmTest, MaskedAndReadOnlyPathsAreThat) {
   ContainerSpec spec = Shell(
       "wc -c </proc/kallsyms; cat /proc/mounts | grep -c ' /proc/sys proc ro'; "

@@ -23,6 +23,6 @@ for module in "$TEST_TMPDIR"/root/usr/lib/modules/*.ko; do
 done
 
 names=$(cpio --quiet -it <"$TEST_TMPDIR/one/initrd.img")
-for name in init sbin/modprobe usr/lib/modules/{bridge,dm_mod,loop}.ko usr/bin/crun etc/podvisor/runtime-version usr/lib/modules/list; do
+for name in init sbin/modprobe usr/lib/modules/{bridge,dm_mod,loop,tun}.ko usr/bin/crun etc/podvisor/runtime-version usr/lib/modules/list; do
   grep -qx "$name" <<<"$names" || { echo "no $name in the initramfs"; exit 1; }
 done

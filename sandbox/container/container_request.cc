@@ -110,6 +110,15 @@ agent::v1::Mount ImageMountRequest(const MountSpec& mount) {
   return request;
 }
 
+agent::v1::Mount DeviceRequest(const DeviceSpec& device) {
+  agent::v1::Mount request;
+  request.set_kind(agent::v1::Mount::DEVICE);
+  request.set_source(device.path);
+  request.set_destination(device.container_path);
+  request.set_access(device.access);
+  return request;
+}
+
 agent::v1::Mount HostMountRequest(const MountSpec& mount,
                                   const PlacedMount& placed) {
   agent::v1::Mount request;
@@ -151,10 +160,14 @@ absl::StatusOr<agent::v1::ContainerSpec> MakeContainerRequest(
   SetSecurity(spec.security, &request);
   size_t placed = 0;  // of those that are no images
   for (const MountSpec& mount : spec.mounts) {
-    *request.add_mounts() =
-        mount.image.empty()
-            ? HostMountRequest(mount, input.placed_mounts.at(placed++))
-            : ImageMountRequest(mount);
+    agent::v1::Mount* added = request.add_mounts();
+    *added = mount.image.empty()
+                 ? HostMountRequest(mount, input.placed_mounts.at(placed++))
+                 : ImageMountRequest(mount);
+    for (const std::string& option : mount.options) added->add_options(option);
+  }
+  for (const DeviceSpec& device : spec.devices) {
+    *request.add_mounts() = DeviceRequest(device);
   }
   *request.mutable_resources() = GuestResourcesOf(spec.resources, input.cpuset);
   request.set_oom_score_adj(static_cast<int32_t>(spec.resources.oom_score_adj));

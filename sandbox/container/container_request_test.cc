@@ -80,6 +80,22 @@ TEST(ContainerRequestTest, MountsNameTheirPlaceInTheShareAndNoHostPath) {
   EXPECT_EQ(request.SerializeAsString().find("secret"), std::string::npos);
 }
 
+TEST(ContainerRequestTest, DevicesAndOptionsOfMountsAreHandedOn) {
+  ContainerSpec spec;
+  spec.mounts = {{"/data", "/host/data"}};
+  spec.mounts[0].options = {"noexec", "nosuid"};
+  spec.devices = {{"/dev/fuse", "/dev/fuse", "rw"}};
+
+  const agent::v1::ContainerSpec request = Request(spec, Image());
+
+  ASSERT_EQ(request.mounts_size(), 2);
+  EXPECT_EQ(request.mounts(0).options(1), "nosuid");
+  EXPECT_EQ(request.mounts(1).kind(), agent::v1::Mount::DEVICE);
+  EXPECT_EQ(request.mounts(1).source(), "/dev/fuse");
+  EXPECT_EQ(request.mounts(1).destination(), "/dev/fuse");
+  EXPECT_EQ(request.mounts(1).access(), "rw");
+}
+
 TEST(ContainerRequestTest, ImageVolumesStandBetweenTheHostsMounts) {
   ContainerSpec spec;
   spec.mounts.resize(3);

@@ -29,9 +29,19 @@ struct MountSpec {
   // was found to be.
   std::string image = "";
   std::string image_sub_path = "";
-  std::string image_id = "";  // "sha256:<hex>"
+  std::string image_id = "";              // "sha256:<hex>"
+  std::vector<std::string> options = {};  // "noexec", "nodev", "nosuid"
 
   bool operator==(const MountSpec&) const = default;
+};
+
+// A device of the VM's own kernel, by the name that it has on the host too.
+struct DeviceSpec {
+  std::string container_path;
+  std::string path;    // "/dev/fuse"
+  std::string access;  // of "rwm", each once
+
+  bool operator==(const DeviceSpec&) const = default;
 };
 
 struct SecuritySpec {
@@ -65,6 +75,7 @@ struct ContainerSpec {
   std::string working_dir;
   std::vector<std::string> env;  // "NAME=value"
   std::vector<MountSpec> mounts;
+  std::vector<DeviceSpec> devices;
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;
   std::string log_path;  // below PodSpec::log_directory; empty: no log

@@ -168,7 +168,11 @@ ContainerRecord RandomContainer(std::mt19937* random) {
       mount.image_sub_path = RandomText(r);
       mount.image_id = RandomText(r);
     }
+    mount.options = RandomList(r, RandomText);
     return mount;
+  });
+  c.spec.devices = RandomList(random, [](std::mt19937* r) {
+    return DeviceSpec{RandomText(r), RandomText(r), RandomText(r)};
   });
   c.spec.labels = RandomMap(random);
   c.spec.annotations = RandomMap(random);

@@ -59,6 +59,7 @@ json MountToJson(const MountSpec& mount) {
                  {"recursive_read_only", mount.recursive_read_only},
                  {"slave", mount.slave}};
   PutIds(mount.ids, &object);
+  if (!mount.options.empty()) object["options"] = mount.options;
   if (!mount.image.empty()) {
     object["image"] = mount.image;
     object["image_sub_path"] = mount.image_sub_path;
@@ -77,6 +78,7 @@ void ReadMount(JsonFields* fields, MountSpec* mount) {
   fields->Read("image", &mount->image);
   fields->Read("image_sub_path", &mount->image_sub_path);
   fields->Read("image_id", &mount->image_id);
+  fields->Read("options", &mount->options);
 }
 
 json SecurityToJson(const SecuritySpec& security) {
@@ -265,6 +267,12 @@ json ContainerSpecToJson(const ContainerSpec& spec) {
   for (const MountSpec& mount : spec.mounts) {
     mounts.push_back(MountToJson(mount));
   }
+  json devices = json::array();
+  for (const DeviceSpec& device : spec.devices) {
+    devices.push_back({{"container_path", device.container_path},
+                       {"path", device.path},
+                       {"access", device.access}});
+  }
   return {{"name", spec.name},
           {"attempt", spec.attempt},
           {"image", spec.image},
@@ -274,6 +282,7 @@ json ContainerSpecToJson(const ContainerSpec& spec) {
           {"working_dir", spec.working_dir},
           {"env", spec.env},
           {"mounts", std::move(mounts)},
+          {"devices", std::move(devices)},
           {"labels", spec.labels},
           {"annotations", spec.annotations},
           {"log_path", spec.log_path},
@@ -296,6 +305,12 @@ void ReadContainerSpec(JsonFields* fields, ContainerSpec* spec) {
   fields->Read("env", &spec->env);
   fields->ReadObjects("mounts", [spec](JsonFields* members) {
     ReadMount(members, &spec->mounts.emplace_back());
+  });
+  fields->ReadObjects("devices", [spec](JsonFields* members) {
+    DeviceSpec& device = spec->devices.emplace_back();
+    members->Read("container_path", &device.container_path);
+    members->Read("path", &device.path);
+    members->Read("access", &device.access);
   });
   fields->Read("labels", &spec->labels);
   fields->Read("annotations", &spec->annotations);
