@@ -78,8 +78,8 @@ TEST_F(UnixListenerTest, TakesThePlaceOfASocketThatWasLeft) {
 }
 
 TEST_F(UnixListenerTest, SaysWhereItCannotListen) {
-  for (const std::string& path :
-       {directory_ + "/none/socket", directory_ + "/" + std::string(107, 's')}) {
+  for (const std::string& path : {directory_ + "/none/socket",
+                                  directory_ + "/" + std::string(107, 's')}) {
     EXPECT_FALSE(UnixListener::Listen(path, [](UniqueFd) {}).ok()) << path;
   }
 }
