@@ -95,8 +95,7 @@ class FloodE2eTest : public testing::Test {
     cri::Mount* mount = flood.add_mounts();
     mount->set_host_path(*shared_);
     mount->set_container_path("/shared");
-    container_ =
-        new std::string(node_->CreateContainer(pod, flood, config));
+    container_ = new std::string(node_->CreateContainer(pod, flood, config));
     node_->StartContainer(*container_);
   }
   static void TearDownTestSuite() {
