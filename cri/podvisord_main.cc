@@ -2,8 +2,6 @@
 // which it depends on one another, and handed over by constructor.
 
 #include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
@@ -27,10 +25,11 @@
 #include "cri/seccomp_profile.h"
 #include "cri/streaming/stream_server.h"
 #include "cri/streaming_calls.h"
+#include "cri/unix_listener.h"
 #include "cri/version.h"
 #include "grpc/grpc.h"
-#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
+#include "grpcpp/server_posix.h"
 #include "image/local_image_store.h"
 #include "metrics/metrics_server.h"
 #include "network/cni_network.h"
@@ -95,14 +94,11 @@ sigset_t BlockEndSignals() {
   return signals;
 }
 
-absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(
-    const std::string& socket, RuntimeService* runtime, ImageService* images,
+// Serves whoever is handed to it: UnixListener accepts them.
+absl::StatusOr<std::unique_ptr<grpc::Server>> StartServer(
+    RuntimeService* runtime, ImageService* images,
     std::unique_ptr<RequestCounter> counter) {
-  // Of an earlier daemon: RootLock says that none is running.
-  unlink(socket.c_str());
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(absl::StrCat("unix:", socket),
-                           grpc::InsecureServerCredentials());
   builder.RegisterService(runtime);
   builder.RegisterService(images);
   std::vector<
@@ -112,15 +108,8 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
-  // Whoever may use the socket is root on this node: never others, not even
-  // for the moment until a chmod.
-  const mode_t before = umask(0117);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  umask(before);
-  if (server == nullptr) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot listen on ", socket));
-  }
+  if (server == nullptr) return absl::InternalError("gRPC starts no server");
   return server;
 }
 
@@ -204,8 +193,14 @@ absl::Status ServeCri(const Config& config, const RuntimeParts& parts,
   RuntimeService runtime(parts, facts);
   ASSIGN_OR_RETURN(
       const std::unique_ptr<grpc::Server> server,
-      Listen(config.server.socket, &runtime, images,
-             std::make_unique<RequestCounter>(metrics, parts.clock)));
+      StartServer(&runtime, images,
+                  std::make_unique<RequestCounter>(metrics, parts.clock)));
+  // A socket of an earlier daemon: RootLock says that none is running.
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<UnixListener> listener,
+      UnixListener::Listen(config.server.socket, [&](UniqueFd client) {
+        grpc::AddInsecureChannelFromFd(server.get(), client.Release());
+      }));
   Log(LogLevel::kInfo, "podvisord is ready",
       {{"socket", config.server.socket},
        {"metrics_address", metrics_address},
@@ -219,9 +214,9 @@ absl::Status ServeCri(const Config& config, const RuntimeParts& parts,
   Log(LogLevel::kInfo, "podvisord ends; its pods go on",
       {{"signal", received == SIGINT ? "SIGINT" : "SIGTERM"}});
   parts.events->Close();
+  listener.reset();
   server->Shutdown(absl::ToChronoTime(parts.clock->Now() + kShutdownTime));
   server->Wait();
-  unlink(config.server.socket.c_str());
   return absl::OkStatus();
 }
 

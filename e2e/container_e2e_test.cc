@@ -1,5 +1,6 @@
 // Containers through the socket, in one pod.
 
+#include <signal.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -12,6 +13,8 @@
 #include "base/file.h"
 #include "e2e/test_node.h"
 #include "gmock/gmock.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
 #include "gtest/gtest.h"
 
 namespace podvisor::e2e {
@@ -189,7 +192,42 @@ TEST_F(ContainerE2eTest, AnExecSyncEndsWithItsClient) {
 
   client.join();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
-  EXPECT_TRUE(AwaitTrue(absl::Seconds(20), [&] { return !runs(); }));
+  // At once: the guest looks for that four times a second, and nothing else
+  // would end it.
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(3), [&] { return !runs(); }));
+  EXPECT_TRUE(Remove(id).ok());
+}
+
+TEST_F(ContainerE2eTest,
+       SigtermEndsTheDaemonThoughAnExecSyncWithoutATimeoutRuns) {
+  const std::string id = Start("endless", kForever);
+  const auto runs = [&] {
+    return absl::StrContains(node_->Exec(id, {"ps"}), "sleep 4713");
+  };
+  // Of its own: the node lets go of its stubs before it ends the daemon.
+  const auto stub = cri::RuntimeService::NewStub(grpc::CreateChannel(
+      absl::StrCat("unix://", node_->directory(), "/run/podvisor.sock"),
+      grpc::InsecureChannelCredentials()));
+  cri::ExecSyncRequest request;
+  request.set_container_id(id);
+  for (const char* word : {"sleep", "4713"}) request.add_cmd(word);
+  grpc::ClientContext without_deadline;
+  cri::ExecSyncResponse response;
+  grpc::Status status;
+  std::thread client(
+      [&] { status = stub->ExecSync(&without_deadline, request, &response); });
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(60), runs));
+  const absl::Time begin = absl::Now();
+
+  node_->EndDaemon(SIGTERM);  // in order, and within 30 s
+
+  // Five seconds are for calls to end by themselves.
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(10));
+  client.join();
+  EXPECT_FALSE(status.ok());
+  node_->StartDaemon();
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(3), [&] { return !runs(); }));
+  EXPECT_EQ(node_->Status(id).state(), cri::CONTAINER_RUNNING);
   EXPECT_TRUE(Remove(id).ok());
 }
 
@@ -309,6 +347,9 @@ TEST_F(ContainerE2eTest, RuntimeDefaultDeniesWhatTheNodesProfileDenies) {
 TEST_F(ContainerE2eTest, StatsGrowAndCountTheWritableLayer) {
   const std::string id = Start("stats", kForever);
   node_->Exec(id, {"dd", "if=/dev/zero", "of=/big", "bs=1048576", "count=4"});
+  // A file of the pod's that is bound into it.
+  node_->Exec(id,
+              {"dd", "if=/dev/zero", "of=/etc/hosts", "bs=1048576", "count=4"});
   cri::ContainerStatsRequest request;
   request.set_container_id(id);
   cri::ContainerStatsResponse response;
@@ -317,7 +358,7 @@ TEST_F(ContainerE2eTest, StatsGrowAndCountTheWritableLayer) {
     Call call;
     EXPECT_TRUE(
         node_->runtime().ContainerStats(&call, request, &response).ok());
-    return response.stats().writable_layer().used_bytes().value() >= 4u << 20;
+    return response.stats().writable_layer().used_bytes().value() >= 8u << 20;
   });
 
   EXPECT_TRUE(counted) << response.DebugString();

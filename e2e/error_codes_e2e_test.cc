@@ -17,13 +17,16 @@ constexpr char kUnknown[] = "2b0f6a3e2b0f6a3e2b0f6a3e2b0f6a3e";
 
 class ErrorCodesE2eTest : public testing::Test {
  protected:
+  static void SetUpTestSuite() { node_ = new TestNode(); }
+  static void TearDownTestSuite() { delete node_; }
+
   template <typename Request, typename Response>
   grpc::Status Ask(grpc::Status (Runtime::*rpc)(grpc::ClientContext*,
                                                 const Request&, Response*),
                    const Request& request) {
     Call call;
     Response response;
-    return (node_.runtime().*rpc)(&call, request, &response);
+    return (node_->runtime().*rpc)(&call, request, &response);
   }
 
   // The answer for a request that is empty but for the id of a container.
@@ -69,8 +72,10 @@ class ErrorCodesE2eTest : public testing::Test {
     return Ask(&Runtime::UpdateContainerResources, request).error_code();
   }
 
-  TestNode node_;
+  static TestNode* node_;
 };
+
+TestNode* ErrorCodesE2eTest::node_ = nullptr;
 
 TEST_F(ErrorCodesE2eTest, UnknownIdsAreNotFoundAndFineWhereGoneIsTheGoal) {
   EXPECT_EQ(OfContainer(&Runtime::StartContainer, kUnknown),
@@ -97,11 +102,18 @@ TEST_F(ErrorCodesE2eTest, UnknownIdsAreNotFoundAndFineWhereGoneIsTheGoal) {
   backwards.set_timeout(-1);
   EXPECT_EQ(Ask(&Runtime::ExecSync, backwards).error_code(),
             StatusCode::INVALID_ARGUMENT);
+  for (const int port : {-1, 0, 65536}) {
+    cri::PortForwardRequest forward;
+    forward.add_port(port);
+    EXPECT_EQ(Ask(&Runtime::PortForward, forward).error_code(),
+              StatusCode::INVALID_ARGUMENT)
+        << port;
+  }
   EXPECT_EQ(OfContainer(&Runtime::StopContainer, kUnknown), StatusCode::OK);
   EXPECT_EQ(OfContainer(&Runtime::RemoveContainer, kUnknown), StatusCode::OK);
 
-  const cri::PodSandboxConfig pod = node_.PodConfig("unknown");
-  EXPECT_EQ(Create(kUnknown, node_.ContainerConfig("c", "true"), pod),
+  const cri::PodSandboxConfig pod = node_->PodConfig("unknown");
+  EXPECT_EQ(Create(kUnknown, node_->ContainerConfig("c", "true"), pod),
             StatusCode::NOT_FOUND);
   EXPECT_EQ(OfPod(&Runtime::PodSandboxStatus, kUnknown), StatusCode::NOT_FOUND);
   EXPECT_EQ(OfPod(&Runtime::PodSandboxStats, kUnknown), StatusCode::NOT_FOUND);
@@ -112,7 +124,7 @@ TEST_F(ErrorCodesE2eTest, UnknownIdsAreNotFoundAndFineWhereGoneIsTheGoal) {
 }
 
 TEST_F(ErrorCodesE2eTest, WhatCannotBeAnIdIsAnUnknownOne) {
-  const std::string pod = node_.RunPod(node_.PodConfig("bystander"));
+  const std::string pod = node_->RunPod(node_->PodConfig("bystander"));
   for (const std::string& id :
        {std::string(), std::string("../../etc"), pod + "/../" + pod,
         pod.substr(0, 12) + "\n", pod + "," + pod, std::string(1, '\0') + pod,
@@ -128,27 +140,27 @@ TEST_F(ErrorCodesE2eTest, WhatCannotBeAnIdIsAnUnknownOne) {
         << shown;
     EXPECT_EQ(Exec(id), StatusCode::NOT_FOUND) << shown;
   }
-  EXPECT_EQ(node_.PodInfoText(pod, "/state"), "ready");
-  node_.RemovePod(pod);
+  EXPECT_EQ(node_->PodInfoText(pod, "/state"), "ready");
+  node_->RemovePod(pod);
 }
 
 TEST_F(ErrorCodesE2eTest, WrongStatesAreFailedPreconditions) {
-  node_.PullImage();
-  const cri::PodSandboxConfig config = node_.PodConfig("states");
-  const cri::ContainerConfig container = node_.ContainerConfig(
+  node_->PullImage();
+  const cri::PodSandboxConfig config = node_->PodConfig("states");
+  const cri::ContainerConfig container = node_->ContainerConfig(
       "states", "trap 'exit 0' TERM; while :; do :; done");
-  const std::string pod = node_.RunPod(config);
-  const std::string id = node_.CreateContainer(pod, container, config);
+  const std::string pod = node_->RunPod(config);
+  const std::string id = node_->CreateContainer(pod, container, config);
 
   EXPECT_EQ(Exec(id), StatusCode::FAILED_PRECONDITION);
   EXPECT_EQ(OfContainer(&Runtime::ReopenContainerLog, id),
             StatusCode::FAILED_PRECONDITION);
 
-  node_.StartContainer(id);
+  node_->StartContainer(id);
   EXPECT_EQ(OfContainer(&Runtime::StartContainer, id),
             StatusCode::FAILED_PRECONDITION);
 
-  node_.StopContainer(id);
+  node_->StopContainer(id);
   EXPECT_EQ(OfContainer(&Runtime::StartContainer, id),
             StatusCode::FAILED_PRECONDITION);
   EXPECT_EQ(Exec(id), StatusCode::FAILED_PRECONDITION);
@@ -157,9 +169,9 @@ TEST_F(ErrorCodesE2eTest, WrongStatesAreFailedPreconditions) {
             StatusCode::FAILED_PRECONDITION);
 
   EXPECT_EQ(OfPod(&Runtime::StopPodSandbox, pod), StatusCode::OK);
-  EXPECT_EQ(Create(pod, node_.ContainerConfig("late", "true"), config),
+  EXPECT_EQ(Create(pod, node_->ContainerConfig("late", "true"), config),
             StatusCode::FAILED_PRECONDITION);
-  node_.RemovePod(pod);
+  node_->RemovePod(pod);
 }
 
 TEST_F(ErrorCodesE2eTest, WhatIsNotBuiltIsUnimplemented) {

@@ -16,6 +16,7 @@ namespace podvisor::e2e {
 namespace {
 
 using testing::HasSubstr;
+using testing::StartsWith;
 
 constexpr char kServer[] =
     "mkdir /tmp/www; hostname >/tmp/www/name; httpd -f -p 8080 -h /tmp/www";
@@ -102,6 +103,27 @@ TEST_F(NetworkE2eTest, PodsAndTheHostReachEachOtherByBothFamilies) {
                                   "ping -c 1 -W 5 $(ip route | sed -n "
                                   "'s/^default via \\([^ ]*\\).*/\\1/p')"}),
       HasSubstr("1 packets received"));
+  // But not what the host has on its loopback: the daemon's streams.
+  cri::ExecRequest exec;
+  exec.set_container_id(one.container);
+  exec.add_cmd("true");
+  exec.set_stdout(true);
+  cri::ExecResponse stream;
+  Call call;
+  ASSERT_TRUE(node_->runtime().Exec(&call, exec, &stream).ok());
+  ASSERT_THAT(stream.url(), StartsWith("http://127.0.0.1:"));
+  const std::string port =
+      stream.url().substr(17, stream.url().find('/', 17) - 17);
+  EXPECT_EQ(node_->Exec(one.container,
+                        {"sh", "-c",
+                         absl::StrCat("nc -w 5 $(ip route | sed -n "
+                                      "'s/^default via \\([^ ]*\\).*/\\1/p') ",
+                                      port, " </dev/null || echo refused")}),
+            "refused\n");
+  // Nobody who reads the log can use its token.
+  EXPECT_THAT(ReadFile(node_->directory() + "/podvisord.log").value_or(""),
+              testing::Not(
+                  HasSubstr(stream.url().substr(stream.url().rfind('/') + 1))));
 
   node_->RemovePod(one.pod);
   node_->RemovePod(two.pod);
@@ -112,6 +134,9 @@ TEST_F(NetworkE2eTest, TheInterfaceIsAsThePluginMadeIt) {
   cri::PodSandboxConfig config = node_->PodConfig("seen");
   config.mutable_dns_config()->add_servers("10.0.0.10");
   config.mutable_dns_config()->add_searches("svc.example");
+  constexpr char kBacklog[] = "/proc/sys/net/core/somaxconn";
+  const std::string host_backlog = ReadFile(kBacklog).value_or("none");
+  (*config.mutable_linux()->mutable_sysctls())["net.core.somaxconn"] = "1234";
   const Running pod = RunServer(config);
 
   const std::string link =
@@ -132,7 +157,31 @@ TEST_F(NetworkE2eTest, TheInterfaceIsAsThePluginMadeIt) {
                         {"cat", "/proc/sys/net/ipv6/conf/eth0/accept_ra",
                          "/proc/sys/net/ipv6/conf/eth0/accept_redirects"}),
             "0\n0\n");
+  EXPECT_EQ(node_->Exec(pod.container, {"cat", kBacklog}), "1234\n");
+  EXPECT_EQ(ReadFile(kBacklog).value_or("none"), host_backlog);
   node_->RemovePod(pod.pod);
+}
+
+// CVE-2022-0811: what follows the first value named other sysctls, of the host.
+TEST_F(NetworkE2eTest, ASysctlsValueIsOneValueAndTheGuests) {
+  constexpr char kPattern[] = "/proc/sys/kernel/core_pattern";
+  const std::string before = ReadFile(kPattern).value_or("none");
+  cri::RunPodSandboxRequest request;
+  *request.mutable_config() = node_->PodConfig("injected");
+  auto& sysctls = *request.mutable_config()->mutable_linux()->mutable_sysctls();
+  sysctls["kernel.shm_rmid_forced"] =
+      "1+kernel.core_pattern=|/bin/sh,kernel.core_pattern=|/bin/sh "
+      "kernel.core_pattern=|/bin/sh;kernel.core_pattern=|/bin/sh";
+  cri::RunPodSandboxResponse response;
+  Call call;
+
+  const grpc::Status status =
+      node_->runtime().RunPodSandbox(&call, request, &response);
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("kernel.shm_rmid_forced"));
+  EXPECT_EQ(ReadFile(kPattern).value_or("none"), before);
+  EXPECT_EQ(node_->Leftovers(), "");
 }
 
 TEST_F(NetworkE2eTest, APodThatAsksForNoDnsResolvesAsItsHostDoes) {

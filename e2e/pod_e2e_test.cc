@@ -1,13 +1,22 @@
 // Pods through the socket: life cycle, idempotency, lists, what a client that
 // has just connected asks for.
 
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstring>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "base/unique_fd.h"
 #include "e2e/test_node.h"
 #include "gmock/gmock.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
 #include "gtest/gtest.h"
 
 namespace podvisor::e2e {
@@ -64,6 +73,43 @@ TEST_F(PodE2eTest, VersionNamesTheRuntimeAndTheApi) {
   EXPECT_EQ(version.runtime_name(), "podvisor");
   EXPECT_EQ(version.runtime_api_version(), "v1");
   EXPECT_NE(version.runtime_version(), "");
+}
+
+// CVE-2023-4785.
+TEST_F(PodE2eTest, ClientsThatTookEveryDescriptorOfTheDaemonLeaveItServing) {
+  const std::string target =
+      absl::StrCat("unix://", node_->directory(), "/run/podvisor.sock");
+  const auto answers = [&](absl::Duration patience) {
+    grpc::ChannelArguments fresh;  // or it is the connection that there is
+    fresh.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    const auto stub = cri::RuntimeService::NewStub(grpc::CreateCustomChannel(
+        target, grpc::InsecureChannelCredentials(), fresh));
+    Call call(patience);
+    cri::VersionResponse version;
+    return stub->Version(&call, {}, &version).ok();
+  };
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  target.copy(address.sun_path, sizeof(address.sun_path) - 1,
+              strlen("unix://"));
+  const pid_t daemon = node_->daemon().pid;
+  rlimit before = {};
+  ASSERT_EQ(prlimit(daemon, RLIMIT_NOFILE, nullptr, &before), 0);
+  const rlimit few = {64, before.rlim_max};
+  ASSERT_EQ(prlimit(daemon, RLIMIT_NOFILE, &few, nullptr), 0);
+  {
+    std::vector<UniqueFd> clients;
+    for (int i = 0; i < 100; ++i) {
+      clients.emplace_back(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      EXPECT_EQ(connect(clients.back().get(),
+                        reinterpret_cast<sockaddr*>(&address), sizeof(address)),
+                0);
+    }
+    EXPECT_FALSE(answers(absl::Seconds(1)));
+  }
+  ASSERT_EQ(prlimit(daemon, RLIMIT_NOFILE, &before, nullptr), 0);
+
+  EXPECT_TRUE(answers(absl::Seconds(20)));
 }
 
 TEST_F(PodE2eTest, StatusIsReadyWithTheNetwork) {

@@ -2,6 +2,7 @@
 // uses them, and what the daemon and the guest keep of them: nothing.
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -27,23 +28,37 @@ class StreamingE2eTest : public StreamingFixture {
 
 // --- exec
 
-TEST_F(StreamingE2eTest, ExecReturnsThoughAChildKeepsThePipe) {
-  EXPECT_EQ(Exec("sleep 300 & echo started").stdout_data, "started\n");
-}
-
-TEST_F(StreamingE2eTest, FortyExecsWithAndWithoutATerminalLeaveNothing) {
+TEST_F(StreamingE2eTest, TwoHundredExecsWithAndWithoutATerminalLeaveNothing) {
   ASSERT_EQ(Exec("echo first").stdout_data, "first\n");
-  const Census before = CountDaemon();
-  for (int i = 0; i < 20; ++i) {
-    EXPECT_EQ(Exec(absl::StrCat("echo ", i)).stdout_data,
-              absl::StrCat(i, "\n"));
+  const Census before = Count();
+  const GuestCensus guest = CountGuest();
+  // Ten seconds later an exec ends though a child of it keeps the pipe.
+  std::vector<std::jthread> held;
+  for (int i = 0; i < 4; ++i) {
+    held.emplace_back([] {
+      EXPECT_EQ(Exec("tail -f /dev/null & echo started").stdout_data,
+                "started\n");
+    });
+  }
+
+  SideBySide(196, [](int i) {
+    const std::string word = absl::StrCat("t", i);
+    if (i % 8 < 4) {  // each lane does both
+      EXPECT_EQ(Exec("echo " + word).stdout_data, word + "\n");
+      return;
+    }
+    const bool is_there = i % 32 != 7;
     CrictlSession session(
         node_, Through::kTerminal,
-        {"exec", "-it", *container_, "sh", "-c", absl::StrCat("echo t", i)});
-    session.Await(absl::StrCat("t", i, "\r\n"));
-    EXPECT_EQ(session.AwaitExit(), 0);
-  }
+        {"exec", "-it", *container_, is_there ? "echo" : "/nope", word});
+    session.Await(is_there ? word + "\r\n" : "127");
+    EXPECT_EQ(session.AwaitExit() == 0, is_there);
+  });
+
+  held.clear();
+  Guest("killall tail");
   ExpectNothingLeft(before);
+  ExpectNothingLeftInGuest(guest);
 }
 
 TEST_F(StreamingE2eTest, AProcessEndsWithItsClientAndNoOtherStreamDoes) {
@@ -51,7 +66,7 @@ TEST_F(StreamingE2eTest, AProcessEndsWithItsClientAndNoOtherStreamDoes) {
                       {"exec", "-i", *container_, "cat"});
   other.Say("before\n");
   other.Await("before\n");
-  const Census before = CountDaemon();
+  const Census before = Count();
   {
     CrictlSession session(
         node_, Through::kPipes,
@@ -65,7 +80,7 @@ TEST_F(StreamingE2eTest, AProcessEndsWithItsClientAndNoOtherStreamDoes) {
 }
 
 TEST_F(StreamingE2eTest, AProcessThatTakesNoInputEndsWithItsClientToo) {
-  const Census before = CountDaemon();
+  const Census before = Count();
   {
     CrictlSession session(
         node_, Through::kPipes,
@@ -98,12 +113,17 @@ TEST_F(StreamingE2eTest, AContainerThatHasStoppedTakesNeitherExecNorAttach) {
 
 // --- attach
 
-TEST_F(StreamingE2eTest, PeersComeAndGoAndTheContainerStays) {
+TEST_F(StreamingE2eTest, AHundredPeersComeAndGoAndTheContainerStays) {
   const std::string piped = Run("piped", "exec cat", true);
   const std::string terminal = Run("terminal", "exec cat", true, true);
   Census before;
-  for (int i = 0; i <= 20; ++i) {
-    if (i == 1) before = CountDaemon();
+  GuestCensus guest;
+  // The first pair does not count.
+  for (int i = 0; i <= 50; ++i) {
+    if (i == 1) {
+      before = Count();
+      guest = CountGuest();
+    }
     CrictlSession one(node_, Through::kPipes, {"attach", "-i", piped});
     CrictlSession two(node_, Through::kTerminal, {"attach", "-it", terminal});
     one.Say(absl::StrCat("one ", i, "\n"));
@@ -115,6 +135,7 @@ TEST_F(StreamingE2eTest, PeersComeAndGoAndTheContainerStays) {
     EXPECT_EQ(two.Await(twice + twice), twice + twice);
   }
   ExpectNothingLeft(before);
+  ExpectNothingLeftInGuest(guest);
   for (const std::string& id : {piped, terminal}) {
     EXPECT_EQ(node_->node().Status(id).state(), cri::CONTAINER_RUNNING);
   }
@@ -136,7 +157,7 @@ TEST_F(StreamingE2eTest, AServerOnTheGuestsLoopbackIsReachedOnlyByForwarding) {
       node_->node().runtime().PodSandboxStatus(&call, request, &response).ok());
   const std::string ip = response.status().network().ip();
   ASSERT_NE(ip, "");
-  const Census before = CountDaemon();
+  const Census before = Count();
   {
     CrictlSession forwarding(node_, Through::kPipes,
                              {"port-forward", *pod_, ":8080"});

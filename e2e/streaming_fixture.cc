@@ -1,19 +1,51 @@
 #include "e2e/streaming_fixture.h"
 
 #include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/file.h"
 
 namespace podvisor::e2e {
 namespace {
 
 using Through = CrictlSession::Through;
 
-// Threads and descriptors that gRPC may have made or kept meanwhile; what a
-// stream leaves behind is two or three of each, every time.
-constexpr size_t kSlack = 8;
+// At once, of SideBySide().
+constexpr int kLanes = 4;
+
+size_t Entries(const std::string& directory) {
+  size_t count = 0;
+  for ([[maybe_unused]] const auto& entry :
+       std::filesystem::directory_iterator(directory)) {
+    ++count;
+  }
+  return count;
+}
+
+// Threads of a process that have its name.
+size_t OwnThreads(pid_t pid) {
+  const std::string proc = absl::StrCat("/proc/", pid);
+  const std::string name = ReadFile(proc + "/comm").value_or("?");
+  size_t count = 0;
+  for (const auto& task : std::filesystem::directory_iterator(proc + "/task")) {
+    // Nothing of one that has just ended.
+    count += ReadFile(task.path().string() + "/comm").value_or("") == name;
+  }
+  return count;
+}
+
+Census CountOnce(const TestNode& node) {
+  const pid_t daemon = node.daemon().pid;
+  return {.threads = OwnThreads(daemon),
+          .descriptors = Entries(absl::StrCat("/proc/", daemon, "/fd")),
+          .processes = node.Processes({}).size()};
+}
 
 }  // namespace
 
@@ -70,29 +102,65 @@ bool StreamingFixture::GuestRuns(const std::string& process) {
   return absl::StrContains(Guest("ps -o args"), process);
 }
 
-Census StreamingFixture::CountDaemon() {
-  const auto entries = [](const char* of) {
-    size_t count = 0;
-    for ([[maybe_unused]] const auto& entry :
-         std::filesystem::directory_iterator(
-             absl::StrCat("/proc/", node_->node().daemon().pid, "/", of))) {
-      ++count;
-    }
-    return count;
-  };
-  return {entries("task"), entries("fd")};
+Census StreamingFixture::Count() {
+  constexpr int kLooks = 5;
+  Census census;
+  // What a thread only just lets go is not what there is.
+  int same = 0;
+  EXPECT_TRUE(AwaitTrue(absl::Seconds(30), [&] {
+    const Census now = CountOnce(node_->node());
+    same = now == std::exchange(census, now) ? same + 1 : 0;
+    return same == kLooks;
+  }));
+  return census;
 }
 
 void StreamingFixture::ExpectNothingLeft(const Census& before) {
   Census now;
   EXPECT_TRUE(AwaitTrue(absl::Seconds(30),
                         [&] {
-                          now = CountDaemon();
-                          return now.threads <= before.threads + kSlack &&
-                                 now.descriptors <= before.descriptors + kSlack;
+                          now = CountOnce(node_->node());
+                          return now.threads <= before.threads &&
+                                 now.descriptors <= before.descriptors &&
+                                 now.processes <= before.processes;
                         }))
       << "threads " << before.threads << ", now " << now.threads
-      << "; descriptors " << before.descriptors << ", now " << now.descriptors;
+      << "; descriptors " << before.descriptors << ", now " << now.descriptors
+      << "; processes " << before.processes << ", now " << now.processes;
+}
+
+GuestCensus StreamingFixture::CountGuest() {
+  // "0.1 0.1 0.0 1/87 3412" and "512\t0\t98765": proc(5).
+  std::istringstream words(
+      Guest("cut -d/ -f2 /proc/loadavg; cat /proc/sys/fs/file-nr"));
+  GuestCensus census;
+  int last_pid = 0;
+  words >> census.threads >> last_pid >> census.files;
+  EXPECT_TRUE(words) << words.str();
+  return census;
+}
+
+void StreamingFixture::ExpectNothingLeftInGuest(const GuestCensus& before) {
+  GuestCensus now;
+  EXPECT_TRUE(AwaitTrue(
+      absl::Seconds(30),
+      [&] {
+        now = CountGuest();
+        return now.threads <= before.threads + GuestCensus::kThreadSlack &&
+               now.files <= before.files + GuestCensus::kFileSlack;
+      }))
+      << "threads " << before.threads << ", now " << now.threads << "; files "
+      << before.files << ", now " << now.files;
+}
+
+void StreamingFixture::SideBySide(int count,
+                                  const std::function<void(int)>& work) {
+  std::vector<std::jthread> lanes;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    lanes.emplace_back([=, &work] {
+      for (int i = lane; i < count; i += kLanes) work(i);
+    });
+  }
 }
 
 std::string StreamingFixture::AddressOf(CrictlSession& forwarding) {
@@ -103,29 +171,19 @@ std::string StreamingFixture::AddressOf(CrictlSession& forwarding) {
 
 void StreamingFixture::ExpectBothWaysUnchanged(int mebibytes,
                                                const std::string& transport) {
-  const size_t bytes = static_cast<size_t>(mebibytes) << 20;
-  // In the background: a busy machine takes a while for so much. Each mebibyte
-  // is another, so that none can take another's place.
-  Guest(absl::StrCat(
-      "printf '#!/bin/sh\\nexec cat /tmp/down\\n' >/tmp/send; "
-      "chmod +x /tmp/send; head -c 1048568 /dev/urandom >/tmp/piece; "
-      "(for i in $(seq ",
-      mebibytes,
-      "); do cat /tmp/piece; printf %08d $i; done "
-      ">/tmp/down; "
-      "md5sum </tmp/down >/tmp/sum.new; mv /tmp/sum.new /tmp/sum) "
-      "</dev/null >/dev/null 2>&1 & "
-      "nc -ll -p 8081 -e md5sum </dev/null >/dev/null 2>&1 & "
-      "nc -ll -p 8082 -e /tmp/send </dev/null >/dev/null 2>&1 &"));
-  std::string down;
-  ASSERT_TRUE(AwaitTrue(absl::Seconds(120), [&] {
-    down = Guest(
-        "for i in $(seq 50); do [ -e /tmp/sum ] && break; sleep 0.2; done; "
-        "cat /tmp/sum 2>/dev/null; true");
-    return !down.empty();
-  }));
-  ASSERT_EQ(Guest("wc -c </tmp/down"), absl::StrCat(bytes, "\n"));
-  const Census before = CountDaemon();
+  // Each mebibyte is another, so that none can take another's place.
+  const std::string all = absl::StrCat("for i in $(seq ", mebibytes,
+                                       "); do cat piece; printf %08d $i; done");
+  Guest(
+      absl::StrCat("cd /tmp; head -c 1048568 /dev/urandom >piece; "
+                   "echo '#!/bin/sh' >send; echo '",
+                   all,
+                   "' >>send; chmod +x send; "
+                   "nc -ll -p 8081 -e md5sum </dev/null >/dev/null 2>&1 & "
+                   "nc -ll -p 8082 -e ./send </dev/null >/dev/null 2>&1 &"));
+  const std::string directory = node_->node().directory();
+  std::ofstream(directory + "/piece") << Guest("cat /tmp/piece");
+  const Census before = Count();
   {
     CrictlSession up_forward(
         node_, Through::kPipes,
@@ -138,14 +196,13 @@ void StreamingFixture::ExpectBothWaysUnchanged(int mebibytes,
       address[address.find(':')] = ' ';
       return absl::StrCat("busybox nc ", address);
     };
-    const std::string heard =
-        Host(absl::StrCat("cd ", node_->node().directory(), "; head -c ", bytes,
-                          " /dev/urandom >up; md5sum <up; ", netcat(up_forward),
-                          " <up & ", netcat(down_forward),
-                          " </dev/null | md5sum >down; wait; cat down; rm up"));
-    const std::string up = heard.substr(0, heard.find('\n') + 1);
-    EXPECT_EQ(up.size(), 36u);
-    EXPECT_EQ(heard, absl::StrCat(up, up, down));
+    const std::string sums = Host(
+        absl::StrCat("cd ", directory, "; ", all, " >all; md5sum <all; ",
+                     netcat(up_forward), " <all & ", netcat(down_forward),
+                     " </dev/null | md5sum >down; wait; cat down; rm all"));
+    const std::string sum = sums.substr(0, sums.find('\n') + 1);
+    EXPECT_EQ(sum.size(), 36u);
+    EXPECT_EQ(sums, absl::StrCat(sum, sum, sum));
   }
   ExpectNothingLeft(before);
 }

@@ -2,6 +2,7 @@
 #define PODVISOR_E2E_STREAMING_FIXTURE_H_
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,10 +13,27 @@
 
 namespace podvisor::e2e {
 
-// What the daemon has, and should not have more of after a stream.
+// What there is, and should not be more of after a stream.
 struct Census {
+  // Of the daemon. Threads of its own, that is: gRPC has as many as it likes,
+  // under names of its own.
   size_t threads = 0;
   size_t descriptors = 0;
+  // Of the node: QEMU, virtiofsd, children of the daemon.
+  size_t processes = 0;
+
+  bool operator==(const Census&) const = default;
+};
+
+// Of a whole guest: threads, the kernel's too, and open files. A call that the
+// agent still serves has a thread there. Neither is exact: the kernel's workers
+// come and go, and it counts files by the batch.
+struct GuestCensus {
+  static constexpr size_t kThreadSlack = 16;
+  static constexpr size_t kFileSlack = 64;
+
+  size_t threads = 0;
+  size_t files = 0;
 };
 
 // One node for all tests of a binary, with a pod and a container that sleeps;
@@ -41,9 +59,16 @@ class StreamingFixture : public testing::Test {
   static std::string Host(const std::string& script);
   static bool GuestRuns(const std::string& process);
 
-  static Census CountDaemon();
-  // That the daemon has no more of anything than before.
+  // Once it stays as it is.
+  static Census Count();
+  // That there is no more of anything than before.
   static void ExpectNothingLeft(const Census& before);
+  // The same of the guest, after something that was done more often than a
+  // guest's census is inexact.
+  static GuestCensus CountGuest();
+  static void ExpectNothingLeftInGuest(const GuestCensus& before);
+  // Calls `work` with 0, 1, ... `count` - 1, several at a time.
+  static void SideBySide(int count, const std::function<void(int)>& work);
 
   // "127.0.0.1:PORT" of a crictl that forwards.
   static std::string AddressOf(CrictlSession& forwarding);

@@ -28,7 +28,7 @@ class WebSocketE2eTest : public StreamingFixture {
 };
 
 TEST_F(WebSocketE2eTest, AProcessEndsWithItsClientAlsoWhenItTakesNoInput) {
-  const Census before = CountDaemon();
+  const Census before = Count();
   {
     CrictlSession idle(
         node_, Through::kPipes,
@@ -51,7 +51,7 @@ TEST_F(WebSocketE2eTest, PeersAttachAndLeaveAndTheContainerStays) {
   const std::string terminal = Run("terminal", "exec cat", true, true);
   Census before;
   for (int i = 0; i <= 5; ++i) {
-    if (i == 1) before = CountDaemon();
+    if (i == 1) before = Count();
     CrictlSession one(node_, Through::kPipes, With("attach", {"-i", piped}));
     CrictlSession two(node_, Through::kTerminal,
                       With("attach", {"-it", terminal}));
@@ -73,7 +73,7 @@ TEST_F(WebSocketE2eTest, AServerOnTheGuestsLoopbackIsReachedThroughATunnel) {
   Guest(
       "mkdir -p /tmp/www; echo hello >/tmp/www/name; "
       "httpd -p 127.0.0.1:8080 -h /tmp/www");
-  const Census before = CountDaemon();
+  const Census before = Count();
   {
     CrictlSession forwarding(node_, Through::kPipes,
                              With("port-forward", {*pod_, ":8080"}));

@@ -53,6 +53,8 @@ TEST(CniResultTest, RefusesWhatIsNoResult) {
            R"({"ips":[{"address":7}]})",
            R"({"ips":[{"address":"10.1.0/24"}]})",
            R"({"ips":[{"address":"10.1.0.2;rm/24"}]})",
+           R"({"ips":[{"address":"10.1.0.2/24"}],"ips":[]})",
+           R"({"ips":[{"address":"10.1.0.2/24"}],"x":NaN})",
            R"({"dns":[]})",
            R"({"dns":{"nameservers":"x"}})",
            R"({"dns":{"nameservers":["a\nnameserver b"]}})",

@@ -104,6 +104,14 @@ TEST_F(CniRunnerTest, AnErrorIsQuoted) {
   EXPECT_TRUE(absl::StrContains(added.message(), "bad subnet")) << added;
 }
 
+TEST_F(CniRunnerTest, ASuccessWithoutAResultIsDataLoss) {
+  EXPECT_TRUE(absl::IsDataLoss(Add("cat >/dev/null", kLong)));
+}
+
+TEST_F(CniRunnerTest, AResultOfAPluginThatFailedIsNone) {
+  EXPECT_FALSE(Add(absl::StrCat(kResult, "; exit 1"), kLong).ok());
+}
+
 TEST_F(CniRunnerTest, AMissingPluginIsNamed) {
   const absl::Status added =
       CniRunner({directory_})

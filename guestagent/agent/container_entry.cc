@@ -72,11 +72,11 @@ LayerUsage ContainerEntry::MeasuredLayer() {
   std::string layer;
   {
     absl::MutexLock lock(&mutex_);
-    if (!layer_fresh_until_.IsOver() || view_.writable_layer.empty()) {
+    if (!layer_fresh_until_.IsOver() || view_.scratch_dir.empty()) {
       return layer_usage_;
     }
     layer_fresh_until_ = Deadline::After(kLayerInterval);
-    layer = view_.writable_layer;
+    layer = view_.scratch_dir;
   }
   const LayerUsage usage =
       MeasureLayer(layer, kLayerEntries, Deadline::After(kLayerBudget));

@@ -50,7 +50,7 @@ class ContainerEntry {
     pid_t pid = 0;
     int oom_score_adj = 0;
     std::string bundle_dir;
-    std::string writable_layer;
+    std::string scratch_dir;
     std::shared_ptr<ContainerInput> input;
     std::shared_ptr<ContainerOutput> output;
     agent::v1::ContainerExit exit;  // when EXITED

@@ -53,7 +53,7 @@ absl::Status ContainerFiles::Make() {
   const std::string work = locations_.scratch_dir + "/work";
   RETURN_IF_ERROR(MakeDirectory(work, 0700));
   RETURN_IF_ERROR(MakeDirectory(locations_.scratch_dir + "/etc", 0755));
-  const std::string upper = writable_layer();
+  const std::string upper = locations_.scratch_dir + "/upper";
   RETURN_IF_ERROR(MakeDirectory(upper, 0755));
   // The root of an overlay is the root of its upper layer.
   struct stat root = {};

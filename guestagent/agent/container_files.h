@@ -38,9 +38,8 @@ class ContainerFiles {
 
   const std::string& bundle_dir() const { return locations_.bundle_dir; }
   std::string rootfs() const { return locations_.bundle_dir + "/rootfs"; }
-  std::string writable_layer() const {
-    return locations_.scratch_dir + "/upper";
-  }
+  // All that the container writes: its layer, and its files of /etc.
+  const std::string& scratch_dir() const { return locations_.scratch_dir; }
 
   // Writes a file of /etc that is bound into the container, on the scratch
   // disk: what the container appends to it is limited and counted like its

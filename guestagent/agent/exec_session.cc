@@ -13,6 +13,7 @@
 #include "base/status_macros.h"
 #include "guestagent/agent/crun_log.h"
 #include "guestagent/agent/peer_reader.h"
+#include "guestagent/exec_times.h"
 
 namespace podvisor {
 namespace {
@@ -20,8 +21,6 @@ namespace {
 constexpr size_t kPieceBytes = 64 << 10;
 // How soon a cancelled call is noticed while its process writes nothing.
 constexpr absl::Duration kCancelPoll = absl::Milliseconds(250);
-// How long the kernel may take to end a killed process.
-constexpr absl::Duration kKillTime = absl::Seconds(2);
 
 // Carries the peer's messages to the process until the peer closes its side.
 void PumpInput(ContainerRuntime::ExecStream* stream, ExecProcess* process) {
@@ -115,7 +114,7 @@ class OutputCarrier {
 void KillAndAwait(ExecProcess* process) {
   process->Kill();
   pollfd exit = {process->exit_fd(), POLLIN, 0};
-  const Deadline end = Deadline::After(kKillTime);
+  const Deadline end = Deadline::After(kExecKillTime);
   while (poll(&exit, 1, end.PollMillis()) < 0 && errno == EINTR) {
   }
 }

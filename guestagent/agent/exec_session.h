@@ -22,8 +22,8 @@ struct ExecTimes {
 //
 // Once the process is gone, waits for the end of its output, which a child of
 // it may hold open. A cancelled call kills the process, and so does the
-// timeout, whose DeadlineExceeded comes when the process is dead; or 2 s later,
-// should the kernel not let it die.
+// timeout, whose DeadlineExceeded comes when the process is dead; or
+// kExecKillTime later, should the kernel not let it die.
 absl::Status RunExecSession(const ExecRequest& request, const ExecTimes& times,
                             const CrunDriver& crun, ChildReaper* reaper,
                             grpc::ServerContext* context,

@@ -14,6 +14,7 @@
 #include "grpcpp/support/sync_stream.h"
 #include "guestagent/client/grpc_agent_client.h"
 #include "guestagent/client/reply_check.h"
+#include "guestagent/exec_times.h"
 
 namespace podvisor {
 namespace {
@@ -75,9 +76,6 @@ absl::Status FeedSink(OutputStream& stream, const OutputOffsets& begin,
   if (!(stored == told)) stream.Write(RequestAt(stored));
   return absl::OkStatus();
 }
-
-// How long past its time a command may take to die, and its agent to say so.
-constexpr absl::Duration kKillTime = absl::Seconds(3);
 
 // As much of `data` as the request has room for.
 void AppendBounded(const std::string& data, const ExecSyncRequest& request,
@@ -146,7 +144,8 @@ absl::StatusOr<ExecSyncResult> GrpcAgentClient::ExecSync(
   ASSIGN_OR_RETURN(const std::unique_ptr<AgentConnection::Call> call,
                    connection_.Begin(deadline));
   if (deadline != absl::InfiniteFuture()) {
-    call->context()->set_deadline(absl::ToChronoTime(deadline + kKillTime));
+    call->context()->set_deadline(
+        absl::ToChronoTime(deadline + kExecAnswerTime));
   }
   // First: a guest can keep the call from beginning.
   std::atomic<bool> gone = false;

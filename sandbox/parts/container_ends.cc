@@ -6,12 +6,6 @@
 #include "base/log.h"
 
 namespace podvisor {
-namespace {
-
-// How long the last output of a container that has ended may take.
-constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
-
-}  // namespace
 
 void ContainerEnds::Watch() {
   watcher_ = std::make_unique<ExitWatcher>(
@@ -54,7 +48,7 @@ void ContainerEnds::OnExit(const agent::v1::ContainerExit& exit) {
   }
   // First the last lines, then the news: who sees the exit reads the log.
   if (const std::shared_ptr<LogPump> pump = container->pump()) {
-    (void)pump->WaitDrained(parts_.clock->Now() + kDrainTime);
+    (void)pump->WaitDrained(parts_.clock->Now() + kLastOutputTime);
   }
   const absl::Time start_begun = container->start_begun();
   const absl::Status stored =

@@ -10,12 +10,6 @@
 #include "base/status_macros.h"
 
 namespace podvisor {
-namespace {
-
-// How long the last output of a container that has ended may take.
-constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
-
-}  // namespace
 
 PodOutput::PodOutput(const PodSpec* spec, const PodGuest* guest,
                      const PodContainers* containers, Clock* clock,
@@ -53,7 +47,7 @@ void PodOutput::Continue(Container& container) {
 void PodOutput::End(Container& container) {
   if (const std::shared_ptr<LogPump> pump = container.pump()) {
     // Its stream has ended with the container; if not, it is left to itself.
-    (void)pump->Stop(clock_->Now() + kDrainTime);
+    (void)pump->Stop(clock_->Now() + kLastOutputTime);
   }
   container.SetPump(nullptr);
   unlink(CursorPath(container).c_str());
@@ -65,7 +59,7 @@ void PodOutput::AbandonAll() {
   for (const auto& container : containers_->All()) {
     const std::shared_ptr<LogPump> pump = container->pump();
     if (pump == nullptr) continue;
-    const absl::Status written = pump->Abandon(clock_->Now() + kDrainTime);
+    const absl::Status written = pump->Abandon(clock_->Now() + kLastOutputTime);
     if (!written.ok()) {
       Log(LogLevel::kWarning, "the end of a container's output is late",
           {{"container_id", container->id().value()},

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "base/clock.h"
 #include "metrics/pod_metrics.h"
 #include "sandbox/container/container.h"
@@ -12,6 +13,9 @@
 #include "sandbox/record/pod_spec.h"
 
 namespace podvisor {
+
+// How long the last output of a container that has ended may take.
+inline constexpr absl::Duration kLastOutputTime = absl::Milliseconds(500);
 
 // What collects the output of a pod's containers: one pump for each, from the
 // guest to the container's log file.
@@ -34,7 +38,7 @@ class PodOutput {
   // says: without one it would stand still once its pipe is full.
   void Continue(Container& container);
   // For a container that is gone from the guest: drops the pump and what it
-  // kept beside the log. Waits for half a second at most.
+  // kept beside the log. Waits for kLastOutputTime at most.
   void End(Container& container);
 
   // For a pod that ends: disconnects its agent, and writes what the logs hold
