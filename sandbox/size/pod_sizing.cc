@@ -37,11 +37,9 @@ absl::Status DoesNotFit(absl::string_view what, absl::string_view vm) {
 absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
                                   const SizeOverrides& overrides) {
   VmLimits limits = settings.limits;
-  const bool hotplug = limits.memory_device != MemoryDevice::kNone;
   if (overrides.base_milli_cpu.has_value()) {
     limits.boot_vcpus =
         static_cast<int>((*overrides.base_milli_cpu + 999) / 1000);
-    if (!hotplug) limits.max_vcpus = limits.boot_vcpus;
   }
   if (overrides.max_vcpus.has_value()) {
     // Never above what the node's administrator allows.
@@ -51,7 +49,6 @@ absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
   if (overrides.base_memory_bytes.has_value()) {
     limits.boot_memory_bytes =
         RoundUpToMemoryUnit(*overrides.base_memory_bytes);
-    if (!hotplug) limits.max_memory_bytes = limits.boot_memory_bytes;
   }
   if (limits.boot_vcpus > limits.max_vcpus) {
     return absl::InvalidArgumentError(
@@ -62,6 +59,10 @@ absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
     return absl::InvalidArgumentError(absl::StrCat(
         "the pod's base of ", limits.boot_memory_bytes,
         " bytes is above the maximum of ", limits.max_memory_bytes));
+  }
+  if (limits.memory_device == MemoryDevice::kNone) {
+    limits.max_vcpus = limits.boot_vcpus;
+    limits.max_memory_bytes = limits.boot_memory_bytes;
   }
   return limits;
 }

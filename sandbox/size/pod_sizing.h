@@ -49,8 +49,9 @@ absl::StatusOr<VmTarget> TargetOf(const PodSizing& sizing);
 // say instead. All pure.
 
 // A base of part of a CPU boots one vCPU; memory is rounded up to 2 MiB, which
-// QEMU needs for hot plug. A VM without hot plug is as large as its base.
-// InvalidArgument, with both figures, for a base above the maximum.
+// QEMU needs for hot plug. A VM without hot plug is as large as its base, for
+// which the maximum of the settings holds as well. InvalidArgument, with both
+// figures, for a base above the maximum.
 absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
                                   const SizeOverrides& overrides);
 

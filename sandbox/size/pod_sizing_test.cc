@@ -25,8 +25,6 @@ PodSettings Settings() {
 PodSettings WithoutHotplug() {
   PodSettings settings = Settings();
   settings.limits.memory_device = MemoryDevice::kNone;
-  settings.limits.max_vcpus = settings.limits.boot_vcpus;
-  settings.limits.max_memory_bytes = settings.limits.boot_memory_bytes;
   return settings;
 }
 
@@ -115,6 +113,29 @@ TEST(PodSizingTest, ABaseAboveTheMaximumIsRefusedWithBothFigures) {
       LimitsOf(Settings(), {.base_milli_cpu = 4000, .max_vcpus = 2}).status()));
 }
 
+TEST(PodSizingTest, TheMaximumHoldsWithAndWithoutHotplug) {
+  struct Case {
+    SizeOverrides size;
+    const char* refusal;  // a part of it; empty: none
+  };
+  const Case kCases[] = {
+      {{.base_milli_cpu = 8000, .base_memory_bytes = 8192 * kMiB}, ""},
+      {{.base_milli_cpu = 8001}, "9 vCPUs is above the maximum of 8"},
+      {{.base_milli_cpu = 240'000}, "240 vCPUs is above the maximum of 8"},
+      {{.base_milli_cpu = 4000, .max_vcpus = 2}, "4 vCPUs is above the maxi"},
+      {{.base_memory_bytes = 8192 * kMiB + 1}, "maximum of 8589934592"},
+  };
+  for (const Case& c : kCases) {
+    for (const PodSettings& settings : {Settings(), WithoutHotplug()}) {
+      const absl::Status status = LimitsOf(settings, c.size).status();
+
+      EXPECT_EQ(status.ok(), *c.refusal == '\0') << c.refusal << status;
+      EXPECT_TRUE(status.ok() || absl::IsInvalidArgument(status)) << status;
+      EXPECT_THAT(std::string(status.message()), HasSubstr(c.refusal));
+    }
+  }
+}
+
 TEST(PodSizingTest, WithoutHotplugTheBaseIsAllThereIs) {
   const VmLimits limits =
       LimitsOf(WithoutHotplug(),
@@ -123,6 +144,9 @@ TEST(PodSizingTest, WithoutHotplugTheBaseIsAllThereIs) {
 
   EXPECT_EQ(limits.max_vcpus, 2);
   EXPECT_EQ(limits.max_memory_bytes, 2048 * kMiB);
+  const VmLimits plain = LimitsOf(WithoutHotplug(), {}).value();
+  EXPECT_EQ(plain.max_vcpus, 1);
+  EXPECT_EQ(plain.max_memory_bytes, 1024 * kMiB);
 }
 
 TEST(PodSizingTest, ALimitAboveAVmWithoutHotplugIsRefusedWithBothFigures) {
