@@ -33,7 +33,7 @@ absl::Status PodResizer::GrowAfterBoot(const VmTarget& target,
     LogCuts(target);
     return absl::OkStatus();
   }
-  return GrowTo(parts_.wanted->Totals(), target, target, deadline);
+  return GrowTo(parts_.wanted->Totals(), target, target, nullptr, deadline);
 }
 
 absl::Status PodResizer::CheckCpusetOf(const Container& asking,
@@ -61,26 +61,28 @@ absl::Status PodResizer::GrowWithin(const PodTotals& totals,
   ASSIGN_OR_RETURN(const VmTarget needed, TargetOf(granted));
   // What does not fit, or takes too long, is of those who wait.
   const VmTarget all = TargetOf(everybody).value_or(needed);
-  const absl::Status grown = GrowTo(totals, all, needed, deadline);
+  const absl::Status grown = GrowTo(totals, all, needed, asking, deadline);
   // Whatever was to be given back is looked at again, after the delay.
   parts_.settle->After(parts_.settings->shrink_delay);
   return grown;
 }
 
 absl::Status PodResizer::GrowTo(const PodTotals& totals, const VmTarget& target,
-                                const VmTarget& least, absl::Time deadline) {
+                                const VmTarget& least, const Container* asking,
+                                absl::Time deadline) {
   LogCuts(target);
   if (const absl::Status allowed =
           parts_.accounting->Allow(totals, target.size);
       !allowed.ok()) {
-    return target == least ? allowed : GrowTo(totals, least, least, deadline);
+    return target == least ? allowed
+                           : GrowTo(totals, least, least, asking, deadline);
   }
   // The host's limit first: the guest needs it to bring up what it gets.
   absl::Status grown = parts_.guest->vm()->cgroup().RaiseCpuLimit(
       parts_.wanted->HostCpus(target));
   if (grown.ok())
     grown = parts_.guest->vm()->sizer().Grow(target, least, deadline);
-  if (grown.ok()) grown = PinVcpus(deadline);
+  if (grown.ok()) grown = PinVcpus(asking, deadline);
   if (grown.ok()) {
     // With what it got above it.
     parts_.accounting->Accept(totals, least.size);
@@ -148,9 +150,10 @@ absl::Status PodResizer::UpdateTotals(
 
 // Decided anew each time, from the records alone: whatever an earlier daemon
 // did to the threads, and whichever of them are new, they are right afterwards.
-absl::Status PodResizer::PinVcpus(absl::Time deadline) {
+absl::Status PodResizer::PinVcpus(const Container* asking,
+                                  absl::Time deadline) {
   PodVm& vm = *parts_.guest->vm();
-  const PodSizing sizing = parts_.wanted->Sizing(vm.sizer().limits());
+  const PodSizing sizing = parts_.wanted->Granted(vm.sizer().limits(), asking);
   ASSIGN_OR_RETURN(const CpuList cpus,
                    PinnedCpus(parts_.settings->cpuset, sizing.containers));
   return vm.PinVcpus(cpus, deadline);

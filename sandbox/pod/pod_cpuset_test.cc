@@ -148,6 +148,50 @@ TEST_F(PodCpusetTest, CpusThatTheHostHasNotAreRefusedAndNothingIsLeft) {
   EXPECT_THAT(Affinity(pod), ElementsAre(CpuList{1}));
 }
 
+TEST_F(PodCpusetTest, VcpusRunOnNoCpuThatAnUpdateOnlyWants) {
+  const std::shared_ptr<Pod> pod = Run("wants");
+  const FoundContainer waits = Create(pod, ContainerOn("waits", 1000, "1"));
+  waits.container->SetUpdate(Cpus("7"));
+
+  Create(pod, ContainerOn("comes", 1000, "2"));
+
+  EXPECT_THAT(Affinity(pod), ElementsAre(CpuList{1}, CpuList{2}));
+  waits.container->SetUpdate(std::nullopt);
+}
+
+TEST_F(PodCpusetTest, NobodyIsRefusedForTheCpusOfOneThatWaitsForItsTurn) {
+  const std::shared_ptr<Pod> pod = Run("fair");
+  launcher_.machine(pod->id())->SetHostCpus(settings_.host_cpus);
+  ContainerRecord record;
+  record.id = ContainerId(RandomHexId());
+  record.pod_id = pod->id();
+  record.spec.name = "waits";
+  record.resources = Cpus("999");
+  ASSERT_TRUE(pod->containers()
+                  .Add(std::make_shared<Container>(store_.get(), record, ""))
+                  .ok());
+
+  EXPECT_TRUE(TryCreate(pod, ContainerOn("main", 1000, "")).ok());
+
+  EXPECT_THAT(Affinity(pod), Each(CpuList()));
+  pod->containers().Drop(record.id);
+}
+
+TEST_F(PodCpusetTest, WhereTheVcpusMayNotRunTheVmIsPutBackAtOnce) {
+  const std::shared_ptr<Pod> pod = Run("offline");
+  Create(pod, ContainerOn("first", 1000, ""));
+  // Some have gone offline since the daemon looked.
+  launcher_.machine(pod->id())->SetHostCpus({0, 1, 2, 3});
+
+  const absl::Status status = TryCreate(pod, ContainerOn("main", 3000, "6-7"));
+  timers_.RunDue();
+
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
+  EXPECT_THAT(Affinity(pod), Each(CpuList()));
+  EXPECT_EQ(pod->Snapshot().last_error, "");
+}
+
 TEST_F(PodCpusetTest, InGuestModeTheContainerHasTheCpusetAndTheHostHasNone) {
   settings_.cpuset = CpusetMode::kGuest;
   const std::shared_ptr<Pod> pod = Run("guest");
