@@ -6,6 +6,18 @@
 #include "sandbox/size/cpuset.h"
 
 namespace podvisor {
+namespace {
+
+// A guest that does not take what it is given is a VM without room; one that is
+// gone is not.
+absl::Status GrowError(const absl::Status& grown) {
+  return absl::Status(absl::IsDeadlineExceeded(grown)
+                          ? absl::StatusCode::kResourceExhausted
+                          : grown.code(),
+                      absl::StrCat("the VM cannot grow: ", grown.message()));
+}
+
+}  // namespace
 
 std::optional<ObservedSizing> PodResizer::Sizing() const {
   if (parts_.pod->state() != SandboxState::kReady) return std::nullopt;
@@ -74,7 +86,7 @@ absl::Status PodResizer::GrowTo(const PodTotals& totals, const VmTarget& target,
   if (const absl::Status allowed =
           parts_.accounting->Allow(totals, target.size);
       !allowed.ok()) {
-    return target == least ? allowed
+    return target == least ? GrowError(allowed)
                            : GrowTo(totals, least, least, asking, deadline);
   }
   // The host's limit first: the guest needs it to bring up what it gets.
@@ -86,6 +98,8 @@ absl::Status PodResizer::GrowTo(const PodTotals& totals, const VmTarget& target,
   if (grown.ok()) {
     // With what it got above it.
     parts_.accounting->Accept(totals, least.size);
+  } else {
+    grown = GrowError(grown);
   }
   parts_.sampler->Publish();
   return grown;

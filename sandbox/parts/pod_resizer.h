@@ -60,8 +60,9 @@ class PodResizer {
   // `asking`, want them on the host. What is larger than it has to be after an
   // error is given back by the loop.
   //
-  // Errors: those of VmResizer::Grow(), of the guard, of the cgroup, and of
-  // PinVcpus().
+  // Errors, all of them "the VM cannot grow: ...": those of VmResizer::Grow(),
+  // but ResourceExhausted for a guest that does not take in time what it is
+  // given; of the guard, of the cgroup, and of PinVcpus().
   absl::Status Grow(const Container* asking, absl::Time deadline);
   // Looks whether the VM is as large as its containers want it, and makes it so
   // where it is not.
