@@ -49,12 +49,16 @@ absl::Status PodResizer::GrowAfterBoot(const VmTarget& target,
 }
 
 absl::Status PodResizer::CheckCpusetOf(const Container& asking,
-                                       const ContainerResources& wanted) const {
+                                       const ContainerResources& after) const {
+  // What it names already stays; what it comes to name makes nothing larger.
+  ContainerResources asked = after;
+  const bool is_new = asking.phase() == ContainerPhase::kCreating;
+  asked.cpuset_cpus = is_new ? "" : asking.resources().cpuset_cpus;
   ASSIGN_OR_RETURN(const VmTarget target,
-                   TargetOf(parts_.wanted->Granted(
-                       parts_.guest->vm()->sizer().limits(), &asking)));
+                   TargetOf(parts_.wanted->GrantedWith(
+                       parts_.guest->vm()->sizer().limits(), asking, asked)));
   const PodSettings& settings = *parts_.settings;
-  return CheckCpuset(settings.cpuset, wanted, settings.host_cpus,
+  return CheckCpuset(settings.cpuset, after, settings.host_cpus,
                      target.size.vcpus);
 }
 

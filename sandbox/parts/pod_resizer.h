@@ -49,10 +49,11 @@ class PodResizer {
   // Brings a VM that has just booted to that. Errors: as Grow().
   absl::Status GrowAfterBoot(const VmTarget& target, absl::Time deadline);
 
-  // Whether the CPUs that `asking` is to have are there once the VM has grown
-  // for it. Errors: CheckCpuset() of cpuset.h.
+  // Whether the CPUs that `asking` is to have are there in a VM that is as
+  // large as all want it once `asking` has `after`. Errors: CheckCpuset() of
+  // cpuset.h.
   absl::Status CheckCpusetOf(const Container& asking,
-                             const ContainerResources& wanted) const;
+                             const ContainerResources& after) const;
   // Makes the VM at least as large as all containers want it now, those that
   // wait for their turn included: they find their room there. Where that is
   // more than there is, at least as large as it was to be without them and with

@@ -393,7 +393,7 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
     const OperationHolder pod_operation(&pod.operation_lock());
     ASSIGN_OR_RETURN(PodVm* const vm, pod.guest().ReadyVm());
     RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
-    RETURN_IF_ERROR(pod.resizer().CheckCpusetOf(container, update));
+    RETURN_IF_ERROR(pod.resizer().CheckCpusetOf(container, after));
     RETURN_IF_ERROR(pod.resizer().Grow(&container, deadline));
     container.SetUpdateHasRoom();
   }

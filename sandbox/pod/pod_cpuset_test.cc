@@ -224,5 +224,40 @@ TEST_F(PodCpusetTest, InGuestModeTheHighestCpuFollowsTheSizeOfTheVm) {
   EXPECT_TRUE(UpdateContainer(*pod, *found.container, more, Soon()).ok());
 }
 
+TEST_F(PodCpusetTest, InGuestModeAnUpdateIsCheckedAgainstWhatItLeaves) {
+  settings_.cpuset = CpusetMode::kGuest;
+  const std::shared_ptr<Pod> pod = Run("leaves");
+  const FoundContainer found = Create(pod, ContainerOn("main", 4000, ""));
+  ContainerResources less = Cpus("2-3");
+  less.cpu_quota = 100'000;
+
+  const absl::Status status =
+      UpdateContainer(*pod, *found.container, less, Soon());
+
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("the highest is 0"));
+}
+
+TEST_F(PodCpusetTest, InGuestModeTheCpusThatAContainerNamesStay) {
+  settings_.cpuset = CpusetMode::kGuest;
+  const std::shared_ptr<Pod> pod = Run("stay");
+  const FoundContainer ends = Create(pod, ContainerOn("ends", 3000, ""));
+  const FoundContainer named = Create(pod, ContainerOn("named", 1000, "3"));
+
+  ASSERT_TRUE(RemoveContainer(*pod, *ends.container, Soon()).ok());
+  Settle();
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
+  EXPECT_EQ(pod->Snapshot().vm.target_vcpus, 4);
+  ContainerResources less;
+  less.cpu_quota = 50'000;
+  ASSERT_TRUE(UpdateContainer(*pod, *named.container, less, Soon()).ok());
+  Settle();
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
+
+  ASSERT_TRUE(UpdateContainer(*pod, *named.container, Cpus("0"), Soon()).ok());
+  Settle();
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
+}
+
 }  // namespace
 }  // namespace podvisor

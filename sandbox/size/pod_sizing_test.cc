@@ -88,6 +88,30 @@ TEST(PodSizingTest, WhatThePodsOwnLimitsCutIsToldApartFromTheTarget) {
   EXPECT_EQ(TargetOf(sizing)->cut_by_pod, PodDemand());
 }
 
+TEST(PodSizingTest, TheCpusOfTheGuestThatContainersNameAreThere) {
+  struct Case {
+    CpusetMode mode;
+    const char* cpus;
+    int vcpus;
+  };
+  for (const Case& c :
+       {Case{CpusetMode::kGuest, "", 2}, Case{CpusetMode::kGuest, "0", 2},
+        Case{CpusetMode::kGuest, "2,4", 5}, Case{CpusetMode::kGuest, "7", 8},
+        Case{CpusetMode::kGuest, "8191", 8},
+        Case{CpusetMode::kPin, "2,4", 2}}) {
+    ContainerResources named = Limits(500, 0);
+    named.cpuset_cpus = c.cpus;
+    PodSizing sizing = SizingOf({Limits(1500, 0), named}, Limits(0, 0));
+    sizing.cpuset = c.mode;
+
+    const VmTarget target = TargetOf(sizing).value();
+
+    EXPECT_EQ(target.size.vcpus, c.vcpus) << c.cpus;
+    EXPECT_EQ(target.wanted_milli_cpu, 2000);
+    EXPECT_FALSE(target.vcpus_clamped);
+  }
+}
+
 TEST(PodSizingTest, AFloorOfThePodCutsNothing) {
   PodSizing sizing = SizingOf({Limits(0, 64 * kMiB)}, Limits(0, 2048 * kMiB));
   sizing.pod_total_use = PodTotalUse::kCapAndFloor;
