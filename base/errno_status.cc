@@ -23,6 +23,7 @@ absl::StatusCode CodeOf(int error) {
       return absl::StatusCode::kResourceExhausted;
     case EACCES:
     case EPERM:
+    case EROFS:
       return absl::StatusCode::kPermissionDenied;
     case ETIMEDOUT:
       return absl::StatusCode::kDeadlineExceeded;

@@ -8,7 +8,7 @@ namespace podvisor {
 
 // A Status for a failed system call: "what: strerror(error)". ENOENT becomes
 // NotFound, EEXIST AlreadyExists, ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM and
-// EAGAIN ResourceExhausted, EACCES and EPERM PermissionDenied, ETIMEDOUT
+// EAGAIN ResourceExhausted, EACCES, EPERM and EROFS PermissionDenied, ETIMEDOUT
 // DeadlineExceeded, ECONNREFUSED, ECONNRESET and EPIPE Unavailable, everything
 // else Internal.
 absl::Status ErrnoStatus(int error, absl::string_view what);

@@ -116,8 +116,8 @@ TEST(CtlPlanTest, ClampsAndRefusalsAreSaid) {
   EXPECT_THAT(std::string(planned.message()),
               HasSubstr("1 of these would be refused"));
   EXPECT_THAT(out.str(),
-              AllOf(HasSubstr("target of the VM:  8 vCPUs, 1024 MiB\n"),
-                    HasSubstr("WARNING: vCPUs cut to the maximum: 8 of 64\n"),
+              AllOf(HasSubstr("target of the VM:  1 vCPUs, 1024 MiB\n"),
+                    HasSubstr("WARNING: vCPUs cut to the maximum: 1 of 64\n"),
                     HasSubstr("container large\n  REFUSED: INVALID_ARGUMENT: "
                               "a container of 2147483648 bytes")));
 }

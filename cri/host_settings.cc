@@ -58,11 +58,8 @@ VmLimits LimitsFrom(const QemuConfig& config, const HostSize& host) {
     limits.memory_device = MemoryDevice::kPcDimm;
     limits.dimm_unplug = config.pc_dimm_unplug;
   }
-  if (!config.enable_cpu_memory_hotplug) {
+  if (!config.enable_cpu_memory_hotplug)
     limits.memory_device = MemoryDevice::kNone;
-    limits.max_vcpus = limits.boot_vcpus;
-    limits.max_memory_bytes = limits.boot_memory_bytes;
-  }
   limits.max_vcpus = std::max(limits.max_vcpus, limits.boot_vcpus);
   limits.max_memory_bytes =
       std::max(limits.max_memory_bytes, limits.boot_memory_bytes);

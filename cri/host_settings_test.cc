@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "sandbox/size/pod_sizing.h"
 
 namespace podvisor {
 namespace {
@@ -52,10 +53,23 @@ TEST(HostSettingsTest, WithoutHotPlugAVmStaysAsItBooted) {
   Config config;
   config.qemu.enable_cpu_memory_hotplug = false;
 
-  const VmLimits limits = Settings(config).limits;
+  const VmLimits limits = LimitsOf(Settings(config), {}).value();
 
   EXPECT_EQ(limits.max_vcpus, limits.boot_vcpus);
   EXPECT_EQ(limits.max_memory_bytes, limits.boot_memory_bytes);
+}
+
+TEST(HostSettingsTest, WithoutHotPlugAPodsBaseIsWithinTheMaximaToo) {
+  Config config;
+  config.qemu.enable_cpu_memory_hotplug = false;
+  EXPECT_TRUE(LimitsOf(Settings(config), {.base_milli_cpu = 16'000}).ok());
+  EXPECT_FALSE(LimitsOf(Settings(config), {.base_milli_cpu = 240'000}).ok());
+
+  config.qemu.default_maxvcpus = 2;
+  config.qemu.default_maxmemory = 2048;
+  EXPECT_FALSE(LimitsOf(Settings(config), {.base_milli_cpu = 3000}).ok());
+  EXPECT_FALSE(
+      LimitsOf(Settings(config), {.base_memory_bytes = 2049 * kMiB}).ok());
 }
 
 TEST(HostSettingsTest, MemoryComesAsDimmsWhereAskedFor) {

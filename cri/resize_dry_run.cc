@@ -57,6 +57,7 @@ absl::StatusOr<ObservedSizing> BootedVm(const PodSettings& settings,
   ObservedSizing pod;
   ASSIGN_OR_RETURN(pod.sizing.limits, LimitsOf(settings, spec.size));
   pod.sizing.rules = RulesOf(settings, spec.size);
+  pod.sizing.cpuset = settings.cpuset;
   pod.sizing.pod_total = spec.resources;
   pod.observed.vcpus_plugged = pod.sizing.limits.boot_vcpus;
   pod.observed.vcpus_online = pod.sizing.limits.boot_vcpus;

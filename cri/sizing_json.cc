@@ -21,6 +21,7 @@ using nlohmann::json;
 constexpr const char* kSizingNames[] = {"shared", "additive"};
 constexpr const char* kDeviceNames[] = {"none", "virtio-mem", "pc-dimm"};
 constexpr const char* kUnplugNames[] = {"device", "park"};
+constexpr const char* kCpusetNames[] = {"pin", "guest"};
 constexpr const char* kGuardNames[] = {"warn", "enforce"};
 constexpr const char* kAcceleratorNames[] = {"", "tcg", "kvm"};
 
@@ -176,6 +177,7 @@ json SizingToJson(const ObservedSizing& sizing) {
   json out = {{"containers", std::move(containers)},
               {"rules", RulesToJson(sizing.sizing.rules)},
               {"limits", LimitsToJson(sizing.sizing.limits)},
+              {"cpuset", NameOf(kCpusetNames, sizing.sizing.cpuset)},
               {"observed", ObservedToJson(sizing.observed)},
               {"account", AccountToJson(sizing)}};
   if (sizing.sizing.pod_total.has_value()) {
@@ -202,10 +204,12 @@ absl::StatusOr<ObservedSizing> SizingFromJson(const json& in) {
   fields.ReadObject("observed", [&](JsonFields* observed) {
     ReadObserved(observed, &out.observed);
   });
+  std::string cpuset;
+  fields.Read("cpuset", &cpuset);
   RETURN_IF_ERROR(fields.status());
-  if (!complete) {
+  if (!FromName(kCpusetNames, cpuset, &out.sizing.cpuset) || !complete) {
     return absl::DataLossError(
-        "sizing: rules, limits or account are not known");
+        "sizing: rules, limits, cpuset or account are not known");
   }
   if (const auto containers = in.find("containers"); containers != in.end()) {
     for (const json& container : *containers) {

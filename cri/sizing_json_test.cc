@@ -42,6 +42,7 @@ ObservedSizing Example() {
                      .guest_free_bytes = 7,
                      .guest_block_bytes = 9};
   sizing.account = {11, 12, 13, 14};
+  sizing.sizing.cpuset = CpusetMode::kGuest;
   sizing.guard = AccountingGuard::kEnforce;
   sizing.accelerator = Accelerator::kKvm;
   return sizing;

@@ -354,7 +354,7 @@ TEST_P(KilledGrowE2eTest, NamesTheStageAndEndsThePodWhole) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(status.error_message(),
               testing::AllOf(
-                  HasSubstr("cannot grow for this container: "),
+                  HasSubstr("cannot grow: "),
                   testing::AnyOf(
                       HasSubstr(absl::StrCat("VM: ", grow.stage)),
                       HasSubstr(absl::StrCat("guest online: ", grow.stage)))));

@@ -108,6 +108,12 @@ absl::Status MakePersistently(const CgroupMount& mount,
   return made;
 }
 
+// Whether no pod could have a cgroup there: the tree is gone, read-only or not
+// ours to change. Anything else, such as too many cgroups, is about one pod.
+bool IsOfTheTree(const absl::Status& failure) {
+  return absl::IsNotFound(failure) || absl::IsPermissionDenied(failure);
+}
+
 // Removes the cgroups above `path` that are ours and empty.
 void RemoveMarkedParents(const CgroupMount& mount, std::string path) {
   for (;;) {
@@ -177,8 +183,10 @@ absl::StatusOr<PodCgroup> HostCgroups::Create(absl::string_view cgroup_parent,
     const absl::Status made = MakePersistently(mount, path);
     if (made.ok()) {
       directories.push_back({mount, absl::StrCat(mount.path, path)});
-    } else {
+    } else if (IsOfTheTree(made)) {
       LogOnce(mount, made);
+    } else {
+      return Annotate(made, "the pod's cgroup on the host");
     }
   }
   return PodCgroup(path, std::move(directories));

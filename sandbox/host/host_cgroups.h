@@ -33,9 +33,12 @@ class HostCgroups {
   // `clock` outlives the object. No mounts: a host without cgroups.
   HostCgroups(std::vector<CgroupMount> mounts, Clock* clock);
 
-  // Makes the pod's cgroup, or takes the one that is there. A tree in which it
-  // cannot be made is left out, which is logged once for each tree: whoever
-  // then needs it gets the error. InvalidArgument: see CgroupParentPath().
+  // Makes the pod's cgroup, or takes the one that is there. A tree in which
+  // nobody can make one (it is gone, read-only, or forbidden) is left out,
+  // which is logged once for each tree: whoever then needs it gets the error.
+  // InvalidArgument: see CgroupParentPath(). Else, where it cannot be made in a
+  // tree, that error: no VM may run outside of the limits of its parent.
+  // Remove() removes what was made.
   absl::StatusOr<PodCgroup> Create(absl::string_view cgroup_parent,
                                    const PodId& id) ABSL_LOCKS_EXCLUDED(mutex_);
 

@@ -132,15 +132,34 @@ TEST_F(HostCgroupsTest, WhoseRecordIsLostIsFoundByItsName) {
 }
 
 TEST_F(HostCgroupsTest, ATreeThatCannotBeUsedIsLeftOut) {
-  // A file where the cgroup would be.
-  Put("cpu", "kubepods", "");
-  HostCgroups cgroups({Tree("cpu", CgroupVersion::kV1, {"cpu"}), Unified()},
+  // One is not there; in the other nobody may make a directory.
+  HostCgroups cgroups({{CgroupVersion::kV1, root_ + "/gone", {"cpu"}},
+                       {CgroupVersion::kV1, "/sys", {"memory"}},
+                       Unified()},
                       &clock_);
 
   const PodCgroup made = cgroups.Create("/kubepods/pod1", id_).value();
 
   ASSERT_EQ(made.directories().size(), 1u);
   EXPECT_EQ(made.directories()[0].tree, Unified());
+}
+
+TEST_F(HostCgroupsTest, WithoutACgroupInAUsableTreeThereIsNoPod) {
+  // A file where the cgroup would be.
+  Put("memory", "kubepods", "");
+  HostCgroups cgroups(
+      {Unified(), Tree("memory", CgroupVersion::kV1, {"memory"})}, &clock_);
+
+  const absl::Status refused = cgroups.Create("/kubepods/pod1", id_).status();
+
+  EXPECT_FALSE(refused.ok());
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("/memory/kubepods"));
+  // What was made before goes as that of any other pod.
+  ASSERT_EQ(unlink(absl::StrCat(root_, "/memory/kubepods").c_str()), 0);
+  EXPECT_TRUE(cgroups.Remove("/kubepods/pod1", id_, Soon()).ok());
+  EXPECT_FALSE(Has("unified/kubepods"));
+  EXPECT_TRUE(cgroups.Create("/other", id_).ok());
+  EXPECT_TRUE(cgroups.Remove("/other", id_, Soon()).ok());
 }
 
 TEST_F(HostCgroupsTest, ACpusetIsFilledFromItsParentBeforeAnybodyEnters) {

@@ -6,6 +6,18 @@
 #include "sandbox/size/cpuset.h"
 
 namespace podvisor {
+namespace {
+
+// A guest that does not take what it is given is a VM without room; one that is
+// gone is not.
+absl::Status GrowError(const absl::Status& grown) {
+  return absl::Status(absl::IsDeadlineExceeded(grown)
+                          ? absl::StatusCode::kResourceExhausted
+                          : grown.code(),
+                      absl::StrCat("the VM cannot grow: ", grown.message()));
+}
+
+}  // namespace
 
 std::optional<ObservedSizing> PodResizer::Sizing() const {
   if (parts_.pod->state() != SandboxState::kReady) return std::nullopt;
@@ -33,16 +45,20 @@ absl::Status PodResizer::GrowAfterBoot(const VmTarget& target,
     LogCuts(target);
     return absl::OkStatus();
   }
-  return GrowTo(parts_.wanted->Totals(), target, target, deadline);
+  return GrowTo(parts_.wanted->Totals(), target, target, nullptr, deadline);
 }
 
 absl::Status PodResizer::CheckCpusetOf(const Container& asking,
-                                       const ContainerResources& wanted) const {
+                                       const ContainerResources& after) const {
+  // What it names already stays; what it comes to name makes nothing larger.
+  ContainerResources asked = after;
+  const bool is_new = asking.phase() == ContainerPhase::kCreating;
+  asked.cpuset_cpus = is_new ? "" : asking.resources().cpuset_cpus;
   ASSIGN_OR_RETURN(const VmTarget target,
-                   TargetOf(parts_.wanted->Granted(
-                       parts_.guest->vm()->sizer().limits(), &asking)));
+                   TargetOf(parts_.wanted->GrantedWith(
+                       parts_.guest->vm()->sizer().limits(), asking, asked)));
   const PodSettings& settings = *parts_.settings;
-  return CheckCpuset(settings.cpuset, wanted, settings.host_cpus,
+  return CheckCpuset(settings.cpuset, after, settings.host_cpus,
                      target.size.vcpus);
 }
 
@@ -61,29 +77,33 @@ absl::Status PodResizer::GrowWithin(const PodTotals& totals,
   ASSIGN_OR_RETURN(const VmTarget needed, TargetOf(granted));
   // What does not fit, or takes too long, is of those who wait.
   const VmTarget all = TargetOf(everybody).value_or(needed);
-  const absl::Status grown = GrowTo(totals, all, needed, deadline);
+  const absl::Status grown = GrowTo(totals, all, needed, asking, deadline);
   // Whatever was to be given back is looked at again, after the delay.
   parts_.settle->After(parts_.settings->shrink_delay);
   return grown;
 }
 
 absl::Status PodResizer::GrowTo(const PodTotals& totals, const VmTarget& target,
-                                const VmTarget& least, absl::Time deadline) {
+                                const VmTarget& least, const Container* asking,
+                                absl::Time deadline) {
   LogCuts(target);
   if (const absl::Status allowed =
           parts_.accounting->Allow(totals, target.size);
       !allowed.ok()) {
-    return target == least ? allowed : GrowTo(totals, least, least, deadline);
+    return target == least ? GrowError(allowed)
+                           : GrowTo(totals, least, least, asking, deadline);
   }
   // The host's limit first: the guest needs it to bring up what it gets.
   absl::Status grown = parts_.guest->vm()->cgroup().RaiseCpuLimit(
       parts_.wanted->HostCpus(target));
   if (grown.ok())
     grown = parts_.guest->vm()->sizer().Grow(target, least, deadline);
-  if (grown.ok()) grown = PinVcpus(deadline);
+  if (grown.ok()) grown = PinVcpus(asking, deadline);
   if (grown.ok()) {
     // With what it got above it.
     parts_.accounting->Accept(totals, least.size);
+  } else {
+    grown = GrowError(grown);
   }
   parts_.sampler->Publish();
   return grown;
@@ -148,9 +168,10 @@ absl::Status PodResizer::UpdateTotals(
 
 // Decided anew each time, from the records alone: whatever an earlier daemon
 // did to the threads, and whichever of them are new, they are right afterwards.
-absl::Status PodResizer::PinVcpus(absl::Time deadline) {
+absl::Status PodResizer::PinVcpus(const Container* asking,
+                                  absl::Time deadline) {
   PodVm& vm = *parts_.guest->vm();
-  const PodSizing sizing = parts_.wanted->Sizing(vm.sizer().limits());
+  const PodSizing sizing = parts_.wanted->Granted(vm.sizer().limits(), asking);
   ASSIGN_OR_RETURN(const CpuList cpus,
                    PinnedCpus(parts_.settings->cpuset, sizing.containers));
   return vm.PinVcpus(cpus, deadline);

@@ -46,18 +46,24 @@ class PodResizer {
   // What the VM is to have once the pod is ready, which its account then
   // covers. Before there is a VM. Errors: InvalidArgument, and the guard's.
   absl::StatusOr<VmTarget> PlanBoot(const VmLimits& limits);
-  // Brings a VM that has just booted to that. Errors: Grow()'s.
+  // Brings a VM that has just booted to that. Errors: as Grow().
   absl::Status GrowAfterBoot(const VmTarget& target, absl::Time deadline);
 
-  // Whether the CPUs that `asking` is to have are there once the VM has grown
-  // for it. Errors: CheckCpuset() of cpuset.h.
+  // Whether the CPUs that `asking` is to have are there in a VM that is as
+  // large as all want it once `asking` has `after`. Errors: CheckCpuset() of
+  // cpuset.h.
   absl::Status CheckCpusetOf(const Container& asking,
-                             const ContainerResources& wanted) const;
+                             const ContainerResources& after) const;
   // Makes the VM at least as large as all containers want it now, those that
   // wait for their turn included: they find their room there. Where that is
   // more than there is, at least as large as it was to be without them and with
-  // `asking`, if any. Keeps its vCPUs where they want them on the host. Errors:
-  // those of VmResizer::Grow(), of the guard, of the cgroup, and of PinVcpus().
+  // `asking`, if any. Keeps its vCPUs where those that have their room, and
+  // `asking`, want them on the host. What is larger than it has to be after an
+  // error is given back by the loop.
+  //
+  // Errors, all of them "the VM cannot grow: ...": those of VmResizer::Grow(),
+  // but ResourceExhausted for a guest that does not take in time what it is
+  // given; of the guard, of the cgroup, and of PinVcpus().
   absl::Status Grow(const Container* asking, absl::Time deadline);
   // Looks whether the VM is as large as its containers want it, and makes it so
   // where it is not.
@@ -70,9 +76,10 @@ class PodResizer {
                             const std::optional<ContainerResources>& overhead,
                             absl::Time deadline);
 
-  // Keeps the VM's vCPUs where its containers want them. Errors:
-  // PodVm::PinVcpus()'s.
-  absl::Status PinVcpus(absl::Time deadline);
+  // Keeps the VM's vCPUs where its containers want them: without those that
+  // wait for their room, which nobody has looked at yet, but with `asking`, if
+  // any. Errors: PodVm::PinVcpus()'s.
+  absl::Status PinVcpus(const Container* asking, absl::Time deadline);
 
  private:
   // As Grow(), for a pod of which `totals` are said.
@@ -81,7 +88,8 @@ class PodResizer {
   // To `target`, or where that cannot be had, or not in half of the time, to
   // `least`.
   absl::Status GrowTo(const PodTotals& totals, const VmTarget& target,
-                      const VmTarget& least, absl::Time deadline);
+                      const VmTarget& least, const Container* asking,
+                      absl::Time deadline);
   // Warns of a target that is less than the containers ask for.
   void LogCuts(const VmTarget& target) const;
 

@@ -105,7 +105,7 @@ absl::Status SettleLoop::TryToSettle(PodVm& vm, VmTarget& target) {
   settled.Update(vm.cgroup().SetCpuLimit(host_cpus));
   settled.Update(error);
   // Also beside a guest that keeps something.
-  settled.Update(parts_.resizer->PinVcpus(soon()));
+  settled.Update(parts_.resizer->PinVcpus(nullptr, soon()));
   settled.Update(parts_.eraser->EraseAbandoned(soon()));
   settled.Update(vm.ReleaseUnusedImages(soon()));
   return settled;

@@ -42,6 +42,7 @@ PodSizing WantedSize::Sizing(const VmLimits& limits) const {
   sizing.pod_total_use = TotalUse(!sizing.containers.empty());
   sizing.rules = RulesOf(*settings_, pod_->spec().size);
   sizing.limits = limits;
+  sizing.cpuset = settings_->cpuset;
   return sizing;
 }
 
@@ -51,17 +52,31 @@ absl::StatusOr<VmTarget> WantedSize::Target(const VmLimits& limits) const {
 
 PodSizing WantedSize::Granted(const VmLimits& limits,
                               const Container* asking) const {
+  if (asking != nullptr) return GrantedWith(limits, *asking, asking->wanted());
   PodSizing sizing = Sizing(limits);
   sizing.containers.clear();
   for (const auto& container : containers_->All()) {
-    if (container.get() == asking) {
-      sizing.containers.push_back(container->wanted());
-    } else if (container->Counts() &&
-               container->phase() != ContainerPhase::kCreating) {
+    if (container->Counts() &&
+        container->phase() != ContainerPhase::kCreating) {
       sizing.containers.push_back(container->granted());
     }
   }
   sizing.pod_total_use = TotalUse(!sizing.containers.empty());
+  return sizing;
+}
+
+PodSizing WantedSize::GrantedWith(const VmLimits& limits,
+                                  const Container& asking,
+                                  const ContainerResources& resources) const {
+  PodSizing sizing = Sizing(limits);
+  sizing.containers = {resources};
+  for (const auto& container : containers_->All()) {
+    if (container.get() != &asking && container->Counts() &&
+        container->phase() != ContainerPhase::kCreating) {
+      sizing.containers.push_back(container->granted());
+    }
+  }
+  sizing.pod_total_use = TotalUse(/*any_counts=*/true);
   return sizing;
 }
 

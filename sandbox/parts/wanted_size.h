@@ -52,6 +52,9 @@ class WantedSize {
   absl::StatusOr<VmTarget> Target(const VmLimits& limits) const;
   // The same without those that wait, but with `asking`, if any.
   PodSizing Granted(const VmLimits& limits, const Container* asking) const;
+  // The same with `asking` as if it had `resources`.
+  PodSizing GrantedWith(const VmLimits& limits, const Container& asking,
+                        const ContainerResources& resources) const;
 
   // How much CPU time the VM gets on the host: see pod_sizing.h.
   std::optional<int64_t> HostCpus(const VmTarget& target) const;

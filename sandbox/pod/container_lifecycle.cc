@@ -12,7 +12,6 @@
 #include "base/status_macros.h"
 #include "sandbox/container/container_request.h"
 #include "sandbox/container/stop_signal.h"
-#include "sandbox/size/grow_error.h"
 #include "sandbox/size/pod_sizing.h"
 
 namespace podvisor {
@@ -77,8 +76,7 @@ absl::Status GrowAndBuild(Pod& pod, const ContainerRecord& record,
   ASSIGN_OR_RETURN(const PodDemand demand, DemandOf(record.resources));
   RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
   RETURN_IF_ERROR(pod.resizer().CheckCpusetOf(container, record.resources));
-  RETURN_IF_ERROR(GrowError(pod.resizer().Grow(&container, deadline),
-                            "for this container"));
+  RETURN_IF_ERROR(pod.resizer().Grow(&container, deadline));
   return Build(pod, *vm, container, image, std::move(images), deadline);
 }
 
@@ -395,7 +393,7 @@ absl::Status UpdateContainer(Pod& pod, Container& container,
     const OperationHolder pod_operation(&pod.operation_lock());
     ASSIGN_OR_RETURN(PodVm* const vm, pod.guest().ReadyVm());
     RETURN_IF_ERROR(CheckFitsWithoutHotplug(demand, vm->sizer().limits()));
-    RETURN_IF_ERROR(pod.resizer().CheckCpusetOf(container, update));
+    RETURN_IF_ERROR(pod.resizer().CheckCpusetOf(container, after));
     RETURN_IF_ERROR(pod.resizer().Grow(&container, deadline));
     container.SetUpdateHasRoom();
   }

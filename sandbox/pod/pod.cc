@@ -10,7 +10,6 @@
 #include "base/status_macros.h"
 #include "sandbox/parts/shown_sizes.h"
 #include "sandbox/record/vm_record_json.h"
-#include "sandbox/size/grow_error.h"
 #include "sandbox/vm/vm_files.h"
 
 namespace podvisor {
@@ -158,8 +157,7 @@ absl::Status Pod::BootVm(uid_t uid, absl::Time deadline) {
   if (hello.ok()) guest_.SetHello(*hello);
   guest_.SetVm(std::move(vm), absl::OkStatus());
   RETURN_IF_ERROR(hello.status());
-  return GrowError(resizer_.GrowAfterBoot(target, deadline),
-                   "to what the pod asks for");
+  return resizer_.GrowAfterBoot(target, deadline);
 }
 
 absl::Status Pod::Boot(uid_t uid, absl::Time deadline) {

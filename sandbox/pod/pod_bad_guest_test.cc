@@ -16,6 +16,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 class PodBadGuestTest : public PodManagerFixture {
  protected:
@@ -71,11 +72,34 @@ TEST_F(PodBadGuestTest, AnUpdateThatTheGuestDoesNotFollowLeavesTheContainer) {
   const absl::Status status =
       UpdateContainer(*pod, *found.container, more, Soon());
 
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("guest online"));
   EXPECT_EQ(found.container->Snapshot().applied.cpu_quota, 100'000);
   EXPECT_EQ(Position(Guest(pod), "Update "), -1);
   SettleForLong();
   ExpectAtBase(pod);
+}
+
+TEST_F(PodBadGuestTest, AGrowThatFailsIsOneErrorWhicheverCallItWasFor) {
+  const std::shared_ptr<Pod> pod = Run("same");
+  const ContainerResources cap = ContainerOf(2000, 0).resources;
+  ASSERT_TRUE(pod->resizer().UpdateTotals(cap, std::nullopt, Soon()).ok());
+  const FoundContainer found = Create(pod, ContainerOf(4000, 64));
+  ASSERT_TRUE(Guest(pod).SetOnlineCpus(1, Soon()).ok());
+  Guest(pod).SetFaults({.cpu_never_onlines = true});
+  ContainerSpec other = ContainerOf(1000, 64);
+  other.name = "other";
+  const ContainerResources more = ContainerOf(5000, 64).resources;
+
+  for (const absl::Status& status :
+       {TryCreate(pod, other),
+        UpdateContainer(*pod, *found.container, more, Soon()),
+        StartContainer(*pod, *found.container, Soon()),
+        pod->resizer().UpdateTotals(more, std::nullopt, Soon())}) {
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                StartsWith("the VM cannot grow: guest online: vCPUs"));
+  }
 }
 
 TEST_F(PodBadGuestTest, ARefusedUnplugIsAShortfallAndIsTriedUntilItWorks) {

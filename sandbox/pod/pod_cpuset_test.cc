@@ -148,6 +148,50 @@ TEST_F(PodCpusetTest, CpusThatTheHostHasNotAreRefusedAndNothingIsLeft) {
   EXPECT_THAT(Affinity(pod), ElementsAre(CpuList{1}));
 }
 
+TEST_F(PodCpusetTest, VcpusRunOnNoCpuThatAnUpdateOnlyWants) {
+  const std::shared_ptr<Pod> pod = Run("wants");
+  const FoundContainer waits = Create(pod, ContainerOn("waits", 1000, "1"));
+  waits.container->SetUpdate(Cpus("7"));
+
+  Create(pod, ContainerOn("comes", 1000, "2"));
+
+  EXPECT_THAT(Affinity(pod), ElementsAre(CpuList{1}, CpuList{2}));
+  waits.container->SetUpdate(std::nullopt);
+}
+
+TEST_F(PodCpusetTest, NobodyIsRefusedForTheCpusOfOneThatWaitsForItsTurn) {
+  const std::shared_ptr<Pod> pod = Run("fair");
+  launcher_.machine(pod->id())->SetHostCpus(settings_.host_cpus);
+  ContainerRecord record;
+  record.id = ContainerId(RandomHexId());
+  record.pod_id = pod->id();
+  record.spec.name = "waits";
+  record.resources = Cpus("999");
+  ASSERT_TRUE(pod->containers()
+                  .Add(std::make_shared<Container>(store_.get(), record, ""))
+                  .ok());
+
+  EXPECT_TRUE(TryCreate(pod, ContainerOn("main", 1000, "")).ok());
+
+  EXPECT_THAT(Affinity(pod), Each(CpuList()));
+  pod->containers().Drop(record.id);
+}
+
+TEST_F(PodCpusetTest, WhereTheVcpusMayNotRunTheVmIsPutBackAtOnce) {
+  const std::shared_ptr<Pod> pod = Run("offline");
+  Create(pod, ContainerOn("first", 1000, ""));
+  // Some have gone offline since the daemon looked.
+  launcher_.machine(pod->id())->SetHostCpus({0, 1, 2, 3});
+
+  const absl::Status status = TryCreate(pod, ContainerOn("main", 3000, "6-7"));
+  timers_.RunDue();
+
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
+  EXPECT_THAT(Affinity(pod), Each(CpuList()));
+  EXPECT_EQ(pod->Snapshot().last_error, "");
+}
+
 TEST_F(PodCpusetTest, InGuestModeTheContainerHasTheCpusetAndTheHostHasNone) {
   settings_.cpuset = CpusetMode::kGuest;
   const std::shared_ptr<Pod> pod = Run("guest");
@@ -178,6 +222,41 @@ TEST_F(PodCpusetTest, InGuestModeTheHighestCpuFollowsTheSizeOfTheVm) {
       UpdateContainer(*pod, *found.container, more, Soon())));
   more.cpu_quota = 300'000;
   EXPECT_TRUE(UpdateContainer(*pod, *found.container, more, Soon()).ok());
+}
+
+TEST_F(PodCpusetTest, InGuestModeAnUpdateIsCheckedAgainstWhatItLeaves) {
+  settings_.cpuset = CpusetMode::kGuest;
+  const std::shared_ptr<Pod> pod = Run("leaves");
+  const FoundContainer found = Create(pod, ContainerOn("main", 4000, ""));
+  ContainerResources less = Cpus("2-3");
+  less.cpu_quota = 100'000;
+
+  const absl::Status status =
+      UpdateContainer(*pod, *found.container, less, Soon());
+
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("the highest is 0"));
+}
+
+TEST_F(PodCpusetTest, InGuestModeTheCpusThatAContainerNamesStay) {
+  settings_.cpuset = CpusetMode::kGuest;
+  const std::shared_ptr<Pod> pod = Run("stay");
+  const FoundContainer ends = Create(pod, ContainerOn("ends", 3000, ""));
+  const FoundContainer named = Create(pod, ContainerOn("named", 1000, "3"));
+
+  ASSERT_TRUE(RemoveContainer(*pod, *ends.container, Soon()).ok());
+  Settle();
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
+  EXPECT_EQ(pod->Snapshot().vm.target_vcpus, 4);
+  ContainerResources less;
+  less.cpu_quota = 50'000;
+  ASSERT_TRUE(UpdateContainer(*pod, *named.container, less, Soon()).ok());
+  Settle();
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 4);
+
+  ASSERT_TRUE(UpdateContainer(*pod, *named.container, Cpus("0"), Soon()).ok());
+  Settle();
+  EXPECT_EQ(pod->Snapshot().vm.online_vcpus, 1);
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ struct PodSettings {
   // Everything of a VM but what differs from pod to pod: id, directory, uid
   // and sizes.
   VmSpec vm;
-  // What hot plug can do; the boot sizes are those of a pod's base.
+  // What hot plug can do; the boot sizes are those of a pod's base. Without hot
+  // plug the maxima are the largest bases that pods may ask for.
   VmLimits limits;
   SizingRules sizing;
   // Whether a pod has what its own resources ask for from the start.

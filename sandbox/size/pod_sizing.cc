@@ -5,9 +5,27 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "base/cpu_list.h"
 #include "base/status_macros.h"
 
 namespace podvisor {
+namespace {
+
+// The least vCPUs with which every CPU of the guest that containers name is
+// there. A text that is no list names none: it was refused before it counts.
+int VcpusNamed(const PodSizing& sizing) {
+  int vcpus = 0;
+  if (sizing.cpuset == CpusetMode::kPin) return vcpus;
+  for (const ContainerResources& container : sizing.containers) {
+    const absl::StatusOr<CpuList> cpus = ParseCpuList(container.cpuset_cpus);
+    if (!cpus.ok() || cpus->empty()) continue;
+    vcpus = std::max(vcpus, *cpus->rbegin() + 1);
+  }
+  return vcpus;
+}
+
+}  // namespace
+
 absl::StatusOr<VmTarget> TargetOf(const PodSizing& sizing) {
   ASSIGN_OR_RETURN(
       const PodDemand demand,
@@ -16,6 +34,10 @@ absl::StatusOr<VmTarget> TargetOf(const PodSizing& sizing) {
                    DemandOfPod(sizing.containers, std::nullopt));
   ASSIGN_OR_RETURN(VmTarget target,
                    TargetFor(demand, sizing.rules, sizing.limits));
+  const int named = VcpusNamed(sizing);
+  target.size.vcpus =
+      std::max(target.size.vcpus, std::min(named, sizing.limits.max_vcpus));
+  target.wanted_vcpus = std::max<int64_t>(target.wanted_vcpus, named);
   target.cut_by_pod = {
       .milli_cpu = std::max<int64_t>(asked.milli_cpu - demand.milli_cpu, 0),
       .memory_bytes =
@@ -37,11 +59,9 @@ absl::Status DoesNotFit(absl::string_view what, absl::string_view vm) {
 absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
                                   const SizeOverrides& overrides) {
   VmLimits limits = settings.limits;
-  const bool hotplug = limits.memory_device != MemoryDevice::kNone;
   if (overrides.base_milli_cpu.has_value()) {
     limits.boot_vcpus =
         static_cast<int>((*overrides.base_milli_cpu + 999) / 1000);
-    if (!hotplug) limits.max_vcpus = limits.boot_vcpus;
   }
   if (overrides.max_vcpus.has_value()) {
     // Never above what the node's administrator allows.
@@ -51,7 +71,6 @@ absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
   if (overrides.base_memory_bytes.has_value()) {
     limits.boot_memory_bytes =
         RoundUpToMemoryUnit(*overrides.base_memory_bytes);
-    if (!hotplug) limits.max_memory_bytes = limits.boot_memory_bytes;
   }
   if (limits.boot_vcpus > limits.max_vcpus) {
     return absl::InvalidArgumentError(
@@ -62,6 +81,10 @@ absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
     return absl::InvalidArgumentError(absl::StrCat(
         "the pod's base of ", limits.boot_memory_bytes,
         " bytes is above the maximum of ", limits.max_memory_bytes));
+  }
+  if (limits.memory_device == MemoryDevice::kNone) {
+    limits.max_vcpus = limits.boot_vcpus;
+    limits.max_memory_bytes = limits.boot_memory_bytes;
   }
   return limits;
 }

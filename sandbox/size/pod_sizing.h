@@ -14,6 +14,7 @@
 #include "sandbox/record/pod_account.h"
 #include "sandbox/record/pod_spec.h"
 #include "sandbox/record/vm_spec.h"
+#include "sandbox/size/cpuset.h"
 #include "sandbox/size/pod_settings.h"
 
 namespace podvisor {
@@ -25,6 +26,7 @@ struct PodSizing {
   PodTotalUse pod_total_use = PodTotalUse::kCap;
   SizingRules rules;
   VmLimits limits;
+  CpusetMode cpuset = CpusetMode::kPin;
 
   bool operator==(const PodSizing&) const = default;
 };
@@ -41,7 +43,9 @@ struct ObservedSizing {
   bool operator==(const ObservedSizing&) const = default;
 };
 
-// The size that the pod wants, and what its own limits cut from it. Errors:
+// The size that the pod wants, and what its own limits cut from it; where
+// cpusets name CPUs of the guest, with all that are named, up to the maximum.
+// Errors:
 // those of DemandOfPod() and TargetFor().
 absl::StatusOr<VmTarget> TargetOf(const PodSizing& sizing);
 
@@ -49,8 +53,9 @@ absl::StatusOr<VmTarget> TargetOf(const PodSizing& sizing);
 // say instead. All pure.
 
 // A base of part of a CPU boots one vCPU; memory is rounded up to 2 MiB, which
-// QEMU needs for hot plug. A VM without hot plug is as large as its base.
-// InvalidArgument, with both figures, for a base above the maximum.
+// QEMU needs for hot plug. A VM without hot plug is as large as its base, for
+// which the maximum of the settings holds as well. InvalidArgument, with both
+// figures, for a base above the maximum.
 absl::StatusOr<VmLimits> LimitsOf(const PodSettings& settings,
                                   const SizeOverrides& overrides);
 

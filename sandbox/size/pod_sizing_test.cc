@@ -25,8 +25,6 @@ PodSettings Settings() {
 PodSettings WithoutHotplug() {
   PodSettings settings = Settings();
   settings.limits.memory_device = MemoryDevice::kNone;
-  settings.limits.max_vcpus = settings.limits.boot_vcpus;
-  settings.limits.max_memory_bytes = settings.limits.boot_memory_bytes;
   return settings;
 }
 
@@ -90,6 +88,30 @@ TEST(PodSizingTest, WhatThePodsOwnLimitsCutIsToldApartFromTheTarget) {
   EXPECT_EQ(TargetOf(sizing)->cut_by_pod, PodDemand());
 }
 
+TEST(PodSizingTest, TheCpusOfTheGuestThatContainersNameAreThere) {
+  struct Case {
+    CpusetMode mode;
+    const char* cpus;
+    int vcpus;
+  };
+  for (const Case& c :
+       {Case{CpusetMode::kGuest, "", 2}, Case{CpusetMode::kGuest, "0", 2},
+        Case{CpusetMode::kGuest, "2,4", 5}, Case{CpusetMode::kGuest, "7", 8},
+        Case{CpusetMode::kGuest, "8191", 8},
+        Case{CpusetMode::kPin, "2,4", 2}}) {
+    ContainerResources named = Limits(500, 0);
+    named.cpuset_cpus = c.cpus;
+    PodSizing sizing = SizingOf({Limits(1500, 0), named}, Limits(0, 0));
+    sizing.cpuset = c.mode;
+
+    const VmTarget target = TargetOf(sizing).value();
+
+    EXPECT_EQ(target.size.vcpus, c.vcpus) << c.cpus;
+    EXPECT_EQ(target.wanted_milli_cpu, 2000);
+    EXPECT_FALSE(target.vcpus_clamped);
+  }
+}
+
 TEST(PodSizingTest, AFloorOfThePodCutsNothing) {
   PodSizing sizing = SizingOf({Limits(0, 64 * kMiB)}, Limits(0, 2048 * kMiB));
   sizing.pod_total_use = PodTotalUse::kCapAndFloor;
@@ -115,6 +137,29 @@ TEST(PodSizingTest, ABaseAboveTheMaximumIsRefusedWithBothFigures) {
       LimitsOf(Settings(), {.base_milli_cpu = 4000, .max_vcpus = 2}).status()));
 }
 
+TEST(PodSizingTest, TheMaximumHoldsWithAndWithoutHotplug) {
+  struct Case {
+    SizeOverrides size;
+    const char* refusal;  // a part of it; empty: none
+  };
+  const Case kCases[] = {
+      {{.base_milli_cpu = 8000, .base_memory_bytes = 8192 * kMiB}, ""},
+      {{.base_milli_cpu = 8001}, "9 vCPUs is above the maximum of 8"},
+      {{.base_milli_cpu = 240'000}, "240 vCPUs is above the maximum of 8"},
+      {{.base_milli_cpu = 4000, .max_vcpus = 2}, "4 vCPUs is above the maxi"},
+      {{.base_memory_bytes = 8192 * kMiB + 1}, "maximum of 8589934592"},
+  };
+  for (const Case& c : kCases) {
+    for (const PodSettings& settings : {Settings(), WithoutHotplug()}) {
+      const absl::Status status = LimitsOf(settings, c.size).status();
+
+      EXPECT_EQ(status.ok(), *c.refusal == '\0') << c.refusal << status;
+      EXPECT_TRUE(status.ok() || absl::IsInvalidArgument(status)) << status;
+      EXPECT_THAT(std::string(status.message()), HasSubstr(c.refusal));
+    }
+  }
+}
+
 TEST(PodSizingTest, WithoutHotplugTheBaseIsAllThereIs) {
   const VmLimits limits =
       LimitsOf(WithoutHotplug(),
@@ -123,6 +168,9 @@ TEST(PodSizingTest, WithoutHotplugTheBaseIsAllThereIs) {
 
   EXPECT_EQ(limits.max_vcpus, 2);
   EXPECT_EQ(limits.max_memory_bytes, 2048 * kMiB);
+  const VmLimits plain = LimitsOf(WithoutHotplug(), {}).value();
+  EXPECT_EQ(plain.max_vcpus, 1);
+  EXPECT_EQ(plain.max_memory_bytes, 1024 * kMiB);
 }
 
 TEST(PodSizingTest, ALimitAboveAVmWithoutHotplugIsRefusedWithBothFigures) {

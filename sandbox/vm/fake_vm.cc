@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -138,6 +139,25 @@ void FakeMachine::Watch(std::function<void(const VmExit&)> on_exit) {
   if (on_exit) on_exit(exit);
 }
 
+void FakeMachine::SetHostCpus(CpuList cpus) {
+  absl::MutexLock lock(&mutex_);
+  host_cpus_ = std::move(cpus);
+}
+
+absl::Status FakeMachine::Pin(const std::vector<CpuList>& affinity) {
+  absl::MutexLock lock(&mutex_);
+  for (const CpuList& cpus : affinity) {
+    const bool none_is_there =
+        std::none_of(cpus.begin(), cpus.end(),
+                     [&](int cpu) { return host_cpus_.contains(cpu); });
+    if (!cpus.empty() && !host_cpus_.empty() && none_is_there) {
+      return absl::FailedPreconditionError("none of the host's CPUs");
+    }
+  }
+  affinity_ = affinity;
+  return absl::OkStatus();
+}
+
 void FakeMachine::SetVirtiofsd(UniqueFd socket) {
   absl::MutexLock lock(&mutex_);
   virtiofsd_ = std::move(socket);
@@ -155,8 +175,7 @@ absl::Status FakeVmProcess::Kill(absl::Time) {
 
 absl::Status FakeVmProcess::KeepThreads(const std::vector<pid_t>&,
                                         const std::vector<CpuList>& cpus) {
-  machine_->SetAffinity(cpus);
-  return absl::OkStatus();
+  return machine_->Pin(cpus);
 }
 
 std::unique_ptr<Vm> MakeFakeVm(std::shared_ptr<FakeMachine> machine,

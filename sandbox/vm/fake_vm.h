@@ -36,6 +36,11 @@ class FakeMachine {
   // Of each vCPU, as last pinned; empty: never.
   std::vector<CpuList> affinity() const ABSL_LOCKS_EXCLUDED(mutex_);
   void SetAffinity(std::vector<CpuList> affinity) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The CPUs of the host on which its threads may run; empty: on any.
+  void SetHostCpus(CpuList cpus) ABSL_LOCKS_EXCLUDED(mutex_);
+  // As the kernel: FailedPrecondition where one of them is left with none.
+  absl::Status Pin(const std::vector<CpuList>& affinity)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // QEMU ends, or has ended at a fault of its own: connections break, the agent
   // is gone, the watcher is told. Call it without a lock that the watcher
@@ -54,6 +59,7 @@ class FakeMachine {
   FakeQemu qemu_;
   mutable absl::Mutex mutex_;
   std::vector<CpuList> affinity_ ABSL_GUARDED_BY(mutex_);
+  CpuList host_cpus_ ABSL_GUARDED_BY(mutex_);
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   UniqueFd virtiofsd_ ABSL_GUARDED_BY(mutex_);
   VmExit exit_ ABSL_GUARDED_BY(mutex_);
