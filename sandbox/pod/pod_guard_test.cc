@@ -85,7 +85,7 @@ TEST_F(PodGuardTest, AGrowBeyondTheAccountIsRefusedUntilTheOverheadIsRaised) {
 
   const absl::Status refused = TryCreate(pod, 1024);
   EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
-  EXPECT_THAT(std::string(refused.message()), HasSubstr("guest 1207959552"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("guest 1152 MiB"));
   EXPECT_EQ(pod->Snapshot().vm.online_memory_bytes, 256 * kMiB);
   EXPECT_EQ(pod->Snapshot().account.guest_bytes, 256 * kMiB);
 

@@ -51,10 +51,11 @@ class PodRecoveryTest : public PodManagerFixture {
 
 TEST_F(PodRecoveryTest, ARecordThatCannotBeReadIsSkippedAndCounted) {
   const PodId id = Run("sound")->id();
-  ContainerRecord orphan;
-  orphan.id = ContainerId(RandomHexId());
-  orphan.pod_id = PodId(RandomHexId());  // has no record
-  ASSERT_TRUE(store_->PutContainer(orphan).ok());
+  ContainerRecord unreadable;
+  unreadable.id = ContainerId(RandomHexId());
+  unreadable.pod_id = id;
+  unreadable.phase = static_cast<ContainerPhase>(99);
+  ASSERT_TRUE(store_->PutContainer(unreadable).ok());
 
   Restart();
 
