@@ -78,7 +78,7 @@ TEST(AccountingE2eTest, EnforcedItRefusesPodAndGrowWithFiguresAndWhatToDo) {
         node.runtime().RunPodSandbox(&call, request, &response);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
     EXPECT_THAT(status.error_message(),
-                AllOf(HasSubstr("memory limit 67108864, overhead 16777216"),
+                AllOf(HasSubstr("memory limit 64 MiB, overhead 16 MiB"),
                       HasSubstr("overhead.podFixed")));
     EXPECT_EQ(node.Leftovers(), "");
   }
